@@ -1,0 +1,5 @@
+//! Who is calling.
+
+pub mod principal;
+
+pub use principal::{Method, Principal};

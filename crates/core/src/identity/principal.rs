@@ -1,0 +1,59 @@
+//! The caller, as every later rule sees it.
+
+use serde::Serialize;
+
+/// How a principal proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// It did not; it has the guest role.
+    Anonymous,
+    /// A signed JSON Web Token (RFC 7519).
+    Jwt,
+    /// The development bypass; never outside the development environment.
+    DevelopmentBypass,
+}
+
+/// Who is calling. Small and immutable; shared by `Arc` for the life of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Principal {
+    /// The subject (`sub` unless mapped); `None` for anonymous callers.
+    pub subject: Option<Box<str>>,
+    /// How it was proved.
+    pub method: Method,
+    /// Roles, as the token names them; `["guest"]` for anonymous callers.
+    pub roles: Box<[Box<str>]>,
+    /// Permissions carried by the token itself.
+    pub permissions: Box<[Box<str>]>,
+    /// Tenant, where the token names one.
+    pub tenant: Option<Box<str>>,
+    /// Session id, where the token names one.
+    pub session: Option<Box<str>>,
+    /// Token id (`jti`), where there is one.
+    pub token_id: Option<Box<str>>,
+    /// When the credential ends, Unix seconds.
+    pub expires_at_unix_s: Option<u64>,
+}
+
+impl Principal {
+    /// A caller without a credential.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            subject: None,
+            method: Method::Anonymous,
+            roles: Box::new(["guest".into()]),
+            permissions: Box::new([]),
+            tenant: None,
+            session: None,
+            token_id: None,
+            expires_at_unix_s: None,
+        }
+    }
+
+    /// Whether nobody vouched for this caller.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.method == Method::Anonymous
+    }
+}

@@ -1,0 +1,629 @@
+//! The policy after validation: plain values, every bound set, nothing optional that a default decides.
+//!
+//! `raw` produces this; the rooms compile their checks from it. No strings here stand for numbers,
+//! times, networks or enums.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use zeroize::Zeroizing;
+
+/// The preset a policy starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// Loopback, helpful errors, anonymous callers welcome.
+    Development,
+    /// Between the two.
+    Staging,
+    /// Credentials, generic errors, threats blocked.
+    Production,
+    /// Production, with the figures of a deployment that holds money.
+    HighSecurity,
+}
+
+/// A validated policy.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The preset it started from.
+    pub environment: Environment,
+    /// The client-facing listener.
+    pub listen: Listen,
+    /// The operator-facing listener.
+    pub admin: Admin,
+    /// Where what lasts is kept.
+    pub state_dir: PathBuf,
+    /// How many, from where.
+    pub sources: Sources,
+    /// Which web origins may open a WebSocket.
+    pub origins: Origins,
+    /// Keys and claims.
+    pub identity: Identity,
+    /// What is recorded and for how long.
+    pub audit: Audit,
+    /// Path templates, most specific first is decided at compilation.
+    pub routes: Vec<Route>,
+}
+
+/// The client-facing listener.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// Bound address; port 0 picks one.
+    pub address: SocketAddr,
+    /// Worker threads; `None` is one a core.
+    pub workers: Option<usize>,
+    /// Certificate chain and key, PEM files.
+    pub tls: Option<TlsFiles>,
+    /// The operator's word that TLS ends before us.
+    pub tls_terminated_by_proxy: bool,
+    /// Peers whose word on the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How a trusted proxy tells the client's address.
+    pub client_address: ClientAddressFrom,
+    /// IPv6 clients are counted per network of this length, 1..=128.
+    pub ipv6_prefix: u8,
+    /// Bytes of request line and headers together.
+    pub header_bytes_max: usize,
+    /// Number of request headers.
+    pub headers_max: usize,
+    /// From accept to a complete request head.
+    pub handshake_timeout: Duration,
+    /// From the order to stop to the hard stop.
+    pub drain_timeout: Duration,
+    /// Connections held in all, handshakes included.
+    pub connections_max: usize,
+}
+
+/// Certificate files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+}
+
+/// How a trusted proxy tells the client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAddressFrom {
+    /// The TCP peer is the client.
+    Peer,
+    /// `X-Forwarded-For`, read from the right past trusted proxies.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239), read the same way.
+    Forwarded,
+    /// PROXY protocol v1 or v2, required from trusted proxies, refused from others.
+    ProxyProtocol,
+}
+
+/// The operator-facing listener.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Bound address; port 0 picks one.
+    pub address: SocketAddr,
+    /// Bearer token; `None` is allowed on loopback in development only.
+    pub token: Option<Secret>,
+}
+
+/// A secret value: printed as `[redacted]`, wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes ownership of secret bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for the code that verifies.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Where connections may come from, and how many.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// Never banned nor rate-limited at admission.
+    pub allow: Vec<IpNet>,
+    /// Refused at once.
+    pub deny: Vec<IpNet>,
+    /// Connection attempts per client address.
+    pub connection_rate: Option<Rate>,
+    /// Concurrent connections per client address.
+    pub connections_per_ip_max: Option<u32>,
+    /// Failed authentications per client address; past it the address is refused for `ban_duration`.
+    pub failed_auth_rate: Option<Rate>,
+    /// How long an address that failed too often is refused.
+    pub ban_duration: Duration,
+    /// Addresses tracked at once; the oldest without penalties leave first.
+    pub tracked_max: usize,
+}
+
+/// So many per so long, with a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Events allowed in one period; at least 1.
+    pub count: u32,
+    /// The period; more than zero.
+    pub per: Duration,
+    /// How many may come at once; equals `count` unless said.
+    pub burst: u32,
+    /// How it is counted.
+    pub algorithm: RateAlgorithm,
+}
+
+/// How a rate is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateAlgorithm {
+    /// Refilled evenly (generic cell rate algorithm); constant memory.
+    TokenBucket,
+    /// Two-bucket sliding window, weighted by overlap; constant memory.
+    SlidingWindow,
+}
+
+/// Origin allow-list (CSWSH).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins {
+    /// Who may.
+    pub allow: Vec<OriginRule>,
+    /// `http://localhost:*`, `http://127.0.0.1:*`, `http://[::1]:*` as well; development only.
+    pub localhost: bool,
+    /// The gateway's own host as origin (`Origin` host equals `Host`).
+    pub same_host: bool,
+    /// A request without an Origin header (not a browser) may connect.
+    pub missing_allowed: bool,
+}
+
+/// One line of an origin allow-list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginRule {
+    /// Any origin; warned about.
+    Any,
+    /// Scheme, host and port, exactly.
+    Exact(String),
+    /// `https://*.example.com`: one or more labels below the suffix, never the bare domain.
+    Subdomains {
+        /// `https`.
+        scheme: String,
+        /// `example.com`.
+        suffix: String,
+        /// Only this port; `None` is the scheme's default.
+        port: Option<u16>,
+    },
+    /// A regular expression that must match the whole origin.
+    Regex(String),
+}
+
+/// Keys and claims.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Keys from the policy itself.
+    pub keys: Vec<StaticKey>,
+    /// Key sets from files or URLs.
+    pub jwks: Vec<JwksSource>,
+    /// `iss` must be one of these, where any is given.
+    pub issuers: Vec<String>,
+    /// `aud` must hold one of these, where any is given.
+    pub audiences: Vec<String>,
+    /// `azp` must be one of these, where any is given and the claim is present.
+    pub authorized_parties: Vec<String>,
+    /// Clock difference tolerated in `exp`, `nbf`, `iat`.
+    pub leeway: Duration,
+    /// A token without `exp` is refused.
+    pub require_expiry: bool,
+    /// Longest token read, bytes.
+    pub token_bytes_max: usize,
+    /// Where credentials may stand, in this order, unless the route says otherwise.
+    pub credentials: Vec<CredentialPlace>,
+    /// JSON Pointers into the claims.
+    pub claims: ClaimPointers,
+    /// How long a verified token is remembered; never past its `exp`. Zero turns the cache off.
+    pub cache_ttl: Duration,
+    /// Verified tokens remembered at once.
+    pub cache_entries_max: usize,
+    /// From upgrade to a first message with a credential.
+    pub first_message_timeout: Duration,
+    /// Development only: everyone is this subject.
+    pub development_bypass: Option<String>,
+    /// The verified token is sent upstream as it came.
+    pub forward_token: bool,
+    /// Signs the identity headers to the upstream (HMAC-SHA-256).
+    pub header_secret: Option<Secret>,
+}
+
+/// Signature algorithms (RFC 7518 3.1, RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[expect(missing_docs, reason = "the names are the RFC's")]
+pub enum Algorithm {
+    HS256,
+    HS384,
+    HS512,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+/// A key written in the policy. Its algorithm is pinned.
+#[derive(Debug, Clone)]
+pub struct StaticKey {
+    /// Matches the token's `kid`, where the token has one.
+    pub id: Option<String>,
+    /// The only algorithm it verifies.
+    pub algorithm: Algorithm,
+    /// HMAC secret, or public key as PEM.
+    pub material: Secret,
+}
+
+/// A JSON Web Key Set (RFC 7517).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwksSource {
+    /// Where it is.
+    pub location: JwksLocation,
+    /// Algorithms its keys may verify; a key's own `alg` narrows it.
+    pub algorithms: Vec<Algorithm>,
+    /// How often it is read again.
+    pub refresh: Duration,
+    /// Largest set read, bytes.
+    pub bytes_max: usize,
+    /// Keys kept of it.
+    pub keys_max: usize,
+}
+
+/// Where a key set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwksLocation {
+    /// A file.
+    File(PathBuf),
+    /// An `https://` URL (`http://` to loopback only).
+    Url(String),
+}
+
+/// Where a credential may stand (SPEC 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialPlace {
+    /// `Authorization: Bearer …`.
+    Header,
+    /// A cookie, `access_token` unless named.
+    Cookie,
+    /// A query parameter, `token` unless named.
+    Query,
+    /// `Sec-WebSocket-Protocol: bearer, <token>`: the browser's only header.
+    Subprotocol,
+    /// `{"type":"auth","token":"…"}` as the first message.
+    FirstMessage,
+}
+
+/// JSON Pointers (RFC 6901) into the claims, and the names of carriers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub struct ClaimPointers {
+    pub subject: String,
+    pub roles: String,
+    pub permissions: String,
+    pub tenant: String,
+    pub session: String,
+    pub cookie_name: String,
+    pub query_name: String,
+}
+
+/// What is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Whether events are stored at all.
+    pub enabled: bool,
+    /// Events older than this are swept.
+    pub retention: Duration,
+    /// Events waiting for the writer; past it low-severity ones are counted and lost.
+    pub queue_max: usize,
+    /// Accepted connections and allowed actions are recorded too, not refusals alone.
+    pub record_allowed: bool,
+}
+
+/// A path template with its policy and its upstream.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Connection type, counted separately.
+    pub name: String,
+    /// `/ws/{user_id}`; `/{*rest}` matches the rest of a path.
+    pub path: String,
+    /// Where it leads.
+    pub upstreams: Vec<Upstream>,
+    /// Whether a credential is needed.
+    pub authenticate: Authenticate,
+    /// Overrides [`Identity::credentials`].
+    pub credentials: Option<Vec<CredentialPlace>>,
+    /// Path parameter → the claim it must equal.
+    pub bind: BTreeMap<String, BoundClaim>,
+    /// Any one of these roles is needed; empty asks for none.
+    pub roles: Vec<String>,
+    /// How a refusal is told.
+    pub refuse_with: RefuseWith,
+    /// Plain HTTP on this path.
+    pub http: PlainHttp,
+    /// Concurrent connections of one subject.
+    pub connections_per_user_max: Option<u32>,
+    /// Overrides the policy's origins.
+    pub origins: Option<Origins>,
+    /// Subprotocols passed on; `None` passes any the client names.
+    pub subprotocols: Option<Vec<String>>,
+    /// Timeouts and heartbeats.
+    pub times: Times,
+    /// permessage-deflate.
+    pub compression: Compression,
+    /// Whether messages are inspected at all.
+    pub checks: bool,
+    /// Client to server.
+    pub inbound: Messages,
+    /// Server to client.
+    pub outbound: Messages,
+    /// How clients are told.
+    pub errors: ErrorReplies,
+    /// Bytes waiting for a slow reader, per direction; reading stops there.
+    pub queue_bytes_max: usize,
+}
+
+/// A backend address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// `wss://`.
+    pub tls: bool,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path put before the request's own; empty for none.
+    pub path_prefix: String,
+}
+
+/// Whether a credential is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Authenticate {
+    /// No valid credential, no connection.
+    Required,
+    /// A credential is verified when present and refused when bad; without one the caller is anonymous.
+    Optional,
+    /// Credentials are not looked at; everyone is anonymous.
+    Off,
+}
+
+/// The claim a path parameter must equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoundClaim {
+    /// The subject.
+    Subject,
+    /// The tenant.
+    Tenant,
+    /// The session id.
+    Session,
+}
+
+/// How a refusal is told (SPEC 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefuseWith {
+    /// An HTTP status in place of the 101.
+    Status,
+    /// An accepted handshake closed at once with a code that a browser can read.
+    Close,
+}
+
+/// What happens to plain HTTP on a route's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PlainHttp {
+    /// Proxied to the upstream, identity headers added, after admission's source and origin checks.
+    Pass,
+    /// Refused.
+    Block,
+}
+
+/// Timeouts and heartbeats. Zero durations do not occur; `None` is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Dial, TLS and the upstream's 101 together.
+    pub upstream_connect: Duration,
+    /// The gateway pings each leg this often.
+    pub ping_interval: Option<Duration>,
+    /// A leg that sent nothing for this long is dead.
+    pub dead_after: Option<Duration>,
+    /// No message either way for this long.
+    pub idle: Option<Duration>,
+    /// A connection's absolute age.
+    pub lifetime: Option<Duration>,
+    /// A reader that takes nothing for this long while bytes wait is closed.
+    pub write: Duration,
+    /// From our Close frame to the hard end.
+    pub close: Duration,
+}
+
+/// permessage-deflate (RFC 7692).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compression {
+    /// Negotiated when the client offers it and the upstream agrees.
+    pub enabled: bool,
+    /// The window survives from message to message: better ratio, 44 KiB a direction.
+    pub context_takeover: bool,
+    /// Inflated bytes per compressed byte, past the first 64 KiB.
+    pub ratio_max: u32,
+}
+
+/// What may be said in one direction.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    /// Payload of one message after inflating.
+    pub bytes_max: u64,
+    /// Frames of one message.
+    pub fragments_max: u32,
+    /// Text messages may pass.
+    pub text: bool,
+    /// Binary messages may pass.
+    pub binary: bool,
+    /// Pings and pongs from the peer.
+    pub control_rate: Option<Rate>,
+    /// Message limits; all apply, the strictest wins.
+    pub limits: Vec<MessageLimit>,
+    /// JSON.
+    pub json: Json,
+    /// Fields that a message carries about itself; `None` does not look.
+    pub envelope: Option<Envelope>,
+    /// Threat detection; `None` is off.
+    pub threats: Option<Threats>,
+    /// What happens to a refused message unless the check says otherwise.
+    pub on_refuse: OnRefuse,
+}
+
+/// A message limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageLimit {
+    /// Its name in events and metrics.
+    pub name: String,
+    /// What is counted together.
+    pub per: LimitKey,
+    /// How many.
+    pub rate: Rate,
+    /// What happens on excess.
+    pub on_excess: OnRefuse,
+}
+
+/// What a limit counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKey {
+    /// One connection.
+    Connection,
+    /// One subject; an anonymous caller is counted by address.
+    User,
+    /// One client address.
+    Ip,
+}
+
+/// Strict JSON (RFC 8259).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Json {
+    /// Which text messages must be JSON.
+    pub mode: JsonMode,
+    /// Nesting.
+    pub depth_max: u32,
+    /// Object keys in one message.
+    pub keys_max: u32,
+    /// Values in one message.
+    pub values_max: u32,
+    /// Bytes of one string, decoded.
+    pub string_bytes_max: u32,
+}
+
+/// Which text messages must be JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonMode {
+    /// Every text message.
+    Required,
+    /// One whose first non-space byte is `{` or `[` must be well-formed; other text is plain text.
+    Detect,
+    /// Text is text.
+    Off,
+}
+
+/// The envelope (SPEC 8.3). Pointers are RFC 6901.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// Where the type stands.
+    pub type_at: String,
+    /// Where the id stands.
+    pub id_at: String,
+    /// Where the timestamp stands.
+    pub timestamp_at: String,
+    /// Pointers that must be present.
+    pub required: Vec<String>,
+    /// Types that may pass; `None` allows any.
+    pub types: Option<Vec<String>>,
+    /// Distance from the wall clock tolerated; `None` does not look.
+    pub timestamp_tolerance: Option<Duration>,
+    /// What a timestamp counts.
+    pub timestamp_unit: TimestampUnit,
+    /// Ids remembered per connection; 0 does not look.
+    pub replay_ids_max: u32,
+}
+
+/// What a timestamp counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampUnit {
+    /// Seconds, a fraction allowed.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+}
+
+/// Threat detection: what happens per class. A class that is not named is off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Threats {
+    /// Class → outcome.
+    pub classes: BTreeMap<ThreatClass, OnRefuse>,
+    /// Pointers of fields that are not scanned (exact).
+    pub skip_fields: Vec<String>,
+    /// Decoding layers tried on one string.
+    pub decode_layers_max: u8,
+}
+
+/// Kinds of attack (SPEC 8.5).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the field's")]
+pub enum ThreatClass {
+    Sqli,
+    Nosql,
+    Xss,
+    Command,
+    Traversal,
+    Template,
+    Ldap,
+    Xxe,
+    Lookup,
+}
+
+/// What happens to a message that a check refuses (SPEC 8.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRefuse {
+    /// Passed on; an event says what would have been done.
+    Observe,
+    /// Dropped in silence; an event says so.
+    Drop,
+    /// Dropped, and the sender is told.
+    Reply,
+    /// Dropped, and the connection is closed with the reason's code.
+    Close,
+}
+
+/// How clients are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorReplies {
+    /// Helpful wording (development) or generic.
+    pub detailed: bool,
+    /// JSON text with `{message}`, `{code}`, `{reference}`, `{retry_after_ms}` inside string or number
+    /// positions; values are JSON-escaped.
+    pub template: String,
+}

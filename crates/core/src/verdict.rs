@@ -1,0 +1,282 @@
+//! The one table: reason → close code, HTTP status, public words, internal words, metric label.
+//!
+//! A check returns a [`Reason`], never a string. Everything said about it, to a client, to the audit, in a
+//! metric or by `explain`, is derived here and nowhere else. Close codes are those of RFC 6455 7.4.1 and
+//! the private range 4000–4999 (SPEC 2.2: 4001 unauthenticated, 4003 forbidden, 4008 too many).
+
+use serde::Serialize;
+
+/// What kind of fact it is (SPEC 10.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// Who is calling.
+    Authentication,
+    /// What they may do.
+    Authorization,
+    /// What passed.
+    DataAccess,
+    /// What an operator did.
+    Administration,
+    /// Everything hostile or malformed.
+    Security,
+}
+
+impl Category {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::Authentication, Self::Authorization, Self::DataAccess, Self::Administration, Self::Security];
+
+    /// The name in events and searches.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Authorization => "authorization",
+            Self::DataAccess => "data_access",
+            Self::Administration => "administration",
+            Self::Security => "security",
+        }
+    }
+}
+
+/// How bad it is (SPEC 10.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Ordinary.
+    Low,
+    /// Worth counting.
+    Medium,
+    /// Worth looking at.
+    High,
+    /// Worth waking someone.
+    Critical,
+}
+
+impl Severity {
+    /// All of them, mildest first.
+    pub const ALL: &[Self] = &[Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The name in events and searches.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Stable name: metric label, event field, what `explain` looks up.
+    pub label: &'static str,
+    /// The code a close carries.
+    pub close_code: u16,
+    /// The status where there is no WebSocket yet.
+    pub http_status: u16,
+    /// What kind of fact.
+    pub category: Category,
+    /// How bad.
+    pub severity: Severity,
+    /// What a client is told in production; tells nothing that helps to get past.
+    pub public: &'static str,
+    /// What a client is told where errors are detailed, and what the audit says.
+    pub internal: &'static str,
+    /// What its reader can do about it.
+    pub advice: &'static str,
+}
+
+macro_rules! table {
+    ($( $(#[doc = $doc:literal])* $name:ident = $label:literal, $close:literal, $http:literal, $category:ident, $severity:ident,
+        $public:literal, $internal:literal, $advice:literal; )*) => {
+        /// Why something was refused, closed or noted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $( $(#[doc = $doc])* #[doc = $internal] $name, )* }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &[Self] = &[ $( Self::$name, )* ];
+
+            /// Its row.
+            #[must_use]
+            pub const fn row(self) -> Row {
+                match self { $( Self::$name => Row {
+                    label: $label, close_code: $close, http_status: $http,
+                    category: Category::$category, severity: Severity::$severity,
+                    public: $public, internal: $internal, advice: $advice,
+                }, )* }
+            }
+        }
+    };
+}
+
+table! {
+    // capacity and sources
+    ServerFull = "server_full", 1013, 503, Security, High, "Service unavailable", "the gateway holds as many connections as `listen.connections_max` allows", "raise the limit, or add a node";
+    Draining = "draining", 1012, 503, Administration, Low, "Service restarting", "the gateway is shutting down", "connect again after a moment";
+    SourceDenied = "source_denied", 4003, 403, Security, Medium, "Access denied", "the address is on `sources.deny`", "take the network off the list";
+    SourceBanned = "source_banned", 4003, 403, Security, Medium, "Access denied", "the address is banned after repeated failures", "wait until the ban ends, or lift it";
+    ConnectionRate = "connection_rate", 4008, 429, Security, Medium, "Too many connections", "too many connection attempts from this address", "slow down; `sources.connection_rate` sets the rate";
+    ConnectionsPerIp = "connections_per_ip", 4008, 429, Security, Medium, "Too many connections", "too many open connections from this address", "close some; `sources.connections_per_ip_max` sets the number";
+    // origin
+    OriginRefused = "origin_refused", 4003, 403, Security, High, "Access denied", "the Origin is not on the allow-list", "add it to `origins.allow` if it is yours";
+    OriginMissing = "origin_missing", 4003, 403, Security, Medium, "Access denied", "the request carries no Origin", "set `origins.missing: allow` for clients that are not browsers";
+    // handshake
+    HandshakeMalformed = "handshake_malformed", 1002, 400, Security, Medium, "Bad request", "the handshake is malformed (RFC 6455 4.1)", "use a WebSocket client";
+    HandshakeVersion = "handshake_version", 1002, 426, Security, Low, "Upgrade required", "only WebSocket version 13 is spoken (RFC 6455 4.4)", "use a current WebSocket client";
+    HandshakeTooLarge = "handshake_too_large", 1009, 431, Security, Medium, "Request header fields too large", "the request head is larger than `listen.header_bytes_max` or `listen.headers_max` allows", "send fewer or shorter headers";
+    HandshakeTimeout = "handshake_timeout", 1008, 408, Security, Medium, "Request timeout", "the request head did not arrive within `listen.handshake_timeout`", "send it faster";
+    ProxyHeaderInvalid = "proxy_header_invalid", 1002, 400, Security, High, "Bad request", "the PROXY protocol header is missing, malformed or from an untrusted peer", "check `listen.trusted_proxies` and the proxy's settings";
+    // route
+    RouteUnknown = "route_unknown", 4004, 404, Security, Low, "Not found", "no route matches the path", "add the path to `routes`";
+    HttpBlocked = "http_blocked", 1002, 426, Security, Low, "Upgrade required", "the route takes WebSocket handshakes only", "set `http: pass` on the route to proxy plain HTTP";
+    // identity
+    CredentialMissing = "credential_missing", 4001, 401, Authentication, Low, "Authentication required", "no credential was found where the route looks for one", "send a token; `credentials` lists the places";
+    CredentialInvalid = "credential_invalid", 4001, 401, Authentication, Medium, "Authentication failed", "the credential is malformed", "send a token as your identity provider issued it";
+    TokenSignature = "token_signature", 4001, 401, Authentication, High, "Authentication failed", "the token's signature does not verify", "check that issuer and gateway use the same key";
+    TokenAlgorithm = "token_algorithm", 4001, 401, Authentication, High, "Authentication failed", "the token names an algorithm its key is not pinned to", "pin the issuer's algorithm in `identity.keys`";
+    TokenKeyUnknown = "token_key_unknown", 4001, 401, Authentication, Medium, "Authentication failed", "no key is known for this token", "check `kid` and the key sets in `identity.jwks`";
+    TokenExpired = "token_expired", 4001, 401, Authentication, Low, "Authentication failed", "the token has expired", "fetch a new token";
+    TokenNotYetValid = "token_not_yet_valid", 4001, 401, Authentication, Medium, "Authentication failed", "the token is not valid yet", "check the clocks";
+    TokenIssuer = "token_issuer", 4001, 401, Authentication, Medium, "Authentication failed", "the token's issuer is not accepted", "add it to `identity.issuers`";
+    TokenAudience = "token_audience", 4001, 401, Authentication, Medium, "Authentication failed", "the token is meant for another audience or party", "add it to `identity.audiences` or `identity.authorized_parties`";
+    TokenClaims = "token_claims", 4001, 401, Authentication, Medium, "Authentication failed", "a claim is missing or has the wrong type", "check `identity.claims`";
+    KeysUnavailable = "keys_unavailable", 1013, 503, Authentication, High, "Service unavailable", "no key set could be fetched to verify the token", "check that the gateway reaches the JWKS URL";
+    AuthenticationTimeout = "authentication_timeout", 4001, 401, Authentication, Low, "Authentication required", "no credential came as first message in time", "send it right after the handshake";
+    AuthenticationRate = "authentication_rate", 4008, 429, Authentication, High, "Too many attempts", "too many failed authentications from this address", "wait; `sources.failed_auth_rate` sets the rate";
+    // access
+    PathBinding = "path_binding", 4003, 403, Authorization, High, "Access denied", "a path parameter does not equal the claim it is bound to", "connect to your own path";
+    RoleMissing = "role_missing", 4003, 403, Authorization, Medium, "Access denied", "the principal has none of the roles the route asks for", "grant the role, or change `routes[].roles`";
+    ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route allows", "close one; `connections_per_user_max` sets the number";
+    // upstream
+    UpstreamUnreachable = "upstream_unreachable", 1014, 502, DataAccess, High, "Bad gateway", "the backend could not be reached", "check that the backend runs at the route's `upstream`";
+    UpstreamTimeout = "upstream_timeout", 1014, 504, DataAccess, High, "Gateway timeout", "the backend did not answer in time", "check the backend; `times.upstream_connect` sets the time";
+    UpstreamRefused = "upstream_refused", 1014, 502, DataAccess, Medium, "Bad gateway", "the backend refused the handshake", "see the status the backend gave";
+    UpstreamProtocol = "upstream_protocol", 1014, 502, DataAccess, High, "Bad gateway", "the backend broke the WebSocket protocol", "check the backend's WebSocket library";
+    UpstreamGone = "upstream_gone", 1014, 502, DataAccess, Medium, "Bad gateway", "the backend ended the connection without a close", "check the backend's logs";
+    // the connection's life
+    ProtocolError = "protocol_error", 1002, 400, Security, Medium, "Protocol error", "a frame breaks RFC 6455", "use a conforming WebSocket client";
+    InvalidUtf8 = "invalid_utf8", 1007, 400, Security, Medium, "Invalid data", "a text message is not UTF-8 (RFC 6455 8.1)", "send binary data as binary messages";
+    MessageTooLarge = "message_too_large", 1009, 413, Security, Medium, "Message too large", "a message is larger than the route allows", "send less; `bytes_max` sets the size";
+    TooManyFragments = "too_many_fragments", 1008, 413, Security, High, "Policy violation", "a message came in more fragments than the route allows", "send larger fragments; `fragments_max` sets the number";
+    CompressionBomb = "compression_bomb", 1009, 413, Security, High, "Message too large", "a compressed message inflates past the limits", "`bytes_max` and `compression.ratio_max` set them";
+    ControlFlood = "control_flood", 1008, 429, Security, High, "Policy violation", "too many ping or pong frames", "slow down; `control_rate` sets the rate";
+    SlowReader = "slow_reader", 1008, 408, Security, Medium, "Policy violation", "the peer takes no data while more waits for it", "read faster; `times.write` sets the time";
+    HeartbeatLost = "heartbeat_lost", 1001, 408, DataAccess, Low, "Connection lost", "nothing was heard from the peer, pings included", "answer pings; `times.dead_after` sets the time";
+    IdleTimeout = "idle_timeout", 1001, 408, DataAccess, Low, "Idle timeout", "no message went either way", "connect again when there is something to say; `times.idle` sets the time";
+    LifetimeReached = "lifetime_reached", 1001, 408, DataAccess, Low, "Connection lifetime reached", "the connection reached its maximum age", "connect again; `times.lifetime` sets the age";
+    // messages
+    MessageRate = "message_rate", 1008, 429, Security, Medium, "Rate limit exceeded", "more messages than a limit allows", "slow down; wait `retry_after_ms`";
+    KindRefused = "kind_refused", 1003, 415, Security, Medium, "Message refused", "the route does not take this kind of message (text or binary)", "allow it with `text` or `binary` on the route";
+    FieldTooLarge = "field_too_large", 1009, 413, Security, Medium, "Message refused", "a string in the message is longer than the route allows", "send less; `json.string_bytes_max` sets the size";
+    JsonMalformed = "json_malformed", 1007, 400, Security, Medium, "Message refused", "the message is not JSON (RFC 8259)", "send well-formed JSON";
+    JsonDuplicateKey = "json_duplicate_key", 1007, 400, Security, High, "Message refused", "an object has the same key twice", "send each key once";
+    JsonTooDeep = "json_too_deep", 1008, 400, Security, High, "Message refused", "the message nests deeper than the route allows", "`json.depth_max` sets the depth";
+    JsonTooMany = "json_too_many", 1008, 400, Security, High, "Message refused", "the message has more keys or values than the route allows", "`json.keys_max` and `json.values_max` set the numbers";
+    EnvelopeMissing = "envelope_missing", 1008, 400, Security, Low, "Message refused", "a required field is missing or has the wrong type", "send every field `envelope.required` names";
+    TypeRefused = "type_refused", 1008, 403, Authorization, Medium, "Message refused", "the message type is not on the list", "add it to `envelope.types`";
+    TimestampSkew = "timestamp_skew", 1008, 400, Security, Medium, "Message refused", "the timestamp is too far from the present", "check the clock; `envelope.timestamp_tolerance` sets the distance";
+    Replayed = "replayed", 1008, 409, Security, High, "Message refused", "a message with this id was seen before", "use a new id for each message";
+    ThreatSqli = "threat_sqli", 1008, 403, Security, High, "Message refused", "a string closes its context and goes on as SQL", "see the finding; observe the class or skip the field if it is honest";
+    ThreatNosql = "threat_nosql", 1008, 403, Security, High, "Message refused", "a query operator stands where data belongs", "see the finding; observe the class or skip the field if it is honest";
+    ThreatXss = "threat_xss", 1008, 403, Security, High, "Message refused", "a browser would execute a part of a string", "see the finding; observe the class or skip the field if it is honest";
+    ThreatCommand = "threat_command", 1008, 403, Security, Critical, "Message refused", "a shell would run a part of a string", "see the finding; observe the class or skip the field if it is honest";
+    ThreatTraversal = "threat_traversal", 1008, 403, Security, High, "Message refused", "a string climbs out of a folder", "see the finding; observe the class or skip the field if it is honest";
+    ThreatTemplate = "threat_template", 1008, 403, Security, High, "Message refused", "a template engine would evaluate a part of a string", "see the finding; observe the class or skip the field if it is honest";
+    ThreatLdap = "threat_ldap", 1008, 403, Security, High, "Message refused", "a string closes an LDAP filter and opens another", "see the finding; observe the class or skip the field if it is honest";
+    ThreatXxe = "threat_xxe", 1008, 403, Security, High, "Message refused", "a document declares an external entity", "see the finding; observe the class or skip the field if it is honest";
+    ThreatLookup = "threat_lookup", 1008, 403, Security, Critical, "Message refused", "a logger would resolve a lookup in a string", "see the finding; observe the class or skip the field if it is honest";
+    // what is noted, not refused
+    ConnectionAccepted = "connection_accepted", 1000, 101, DataAccess, Low, "Connected", "a connection passed admission", "nothing to do";
+    ConnectionClosed = "connection_closed", 1000, 200, DataAccess, Low, "Closed", "a connection ended", "nothing to do";
+    AdminDenied = "admin_denied", 1008, 401, Administration, High, "Authentication required", "an admin request carried no valid token", "send `Authorization: Bearer` with the admin token";
+    AdminAction = "admin_action", 1000, 200, Administration, Medium, "Done", "an operator acted through the admin listener", "nothing to do";
+    ConfigReloaded = "config_reloaded", 1000, 200, Administration, Medium, "Done", "a new configuration took effect", "nothing to do";
+    ConfigRefused = "config_refused", 1000, 400, Administration, High, "Refused", "a new configuration was refused; the old one stays", "run `portcullis check` on the file";
+    Started = "started", 1000, 200, Administration, Low, "Started", "the gateway started", "nothing to do";
+    Stopped = "stopped", 1001, 200, Administration, Low, "Stopped", "the gateway stopped", "nothing to do";
+}
+
+impl Reason {
+    /// The stable name.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        self.row().label
+    }
+
+    /// The reason with that stable name.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.label() == label)
+    }
+
+    /// What a client is told.
+    #[must_use]
+    pub const fn words(self, detailed: bool) -> &'static str {
+        let row = self.row();
+        if detailed { row.internal } else { row.public }
+    }
+
+    /// The table as Markdown, for the manual.
+    #[must_use]
+    pub fn table_as_markdown() -> String {
+        use std::fmt::Write as _;
+        let mut out = String::from(
+            "| reason | close | HTTP | category | severity | a client reads | it means | what to do |\n|---|---|---|---|---|---|---|---|\n",
+        );
+        for reason in Self::ALL {
+            let r = reason.row();
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {} | {} | {} | {} | {} | {} |",
+                r.label,
+                r.close_code,
+                r.http_status,
+                r.category.label(),
+                r.severity.label(),
+                r.public,
+                r.internal,
+                r.advice
+            );
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_label_is_unique_and_finds_its_reason() {
+        let mut seen = HashSet::new();
+        for reason in Reason::ALL {
+            assert!(seen.insert(reason.label()), "{}", reason.label());
+            assert_eq!(Reason::from_label(reason.label()), Some(*reason));
+        }
+    }
+
+    #[test]
+    fn every_close_code_may_stand_in_a_close_frame() {
+        for reason in Reason::ALL {
+            let code = reason.row().close_code;
+            assert!(matches!(code, 1000..=1003 | 1007..=1014 | 4000..=4999), "{} {code}", reason.label());
+        }
+    }
+
+    #[test]
+    fn public_words_of_failed_authentication_are_all_the_same() {
+        for reason in Reason::ALL {
+            if reason.label().starts_with("token_") {
+                assert_eq!(reason.row().public, Reason::CredentialInvalid.row().public);
+            }
+        }
+    }
+}
