@@ -173,12 +173,7 @@ impl Assembly {
         Ok(taken)
     }
 
-    fn validate(
-        &mut self,
-        piece: &[u8],
-        sender: Sender,
-        block: &mut Buffer,
-    ) -> Result<(), ProtocolError> {
+    fn validate(&mut self, piece: &[u8], sender: Sender, block: &mut Buffer) -> Result<(), ProtocolError> {
         if sender == Sender::Server {
             return self.utf8.feed(piece);
         }
@@ -222,8 +217,7 @@ impl Assembly {
         let mut wire = self.wire();
         while let Ok(Some(header)) = Header::parse(wire, sender) {
             let after = wire.get(header.header_bytes..).unwrap_or_default();
-            let len =
-                usize::try_from(header.payload_bytes).map_or(after.len(), |n| n.min(after.len()));
+            let len = usize::try_from(header.payload_bytes).map_or(after.len(), |n| n.min(after.len()));
             let (payload, next) = after.split_at(len);
             out.append(payload, header.mask);
             wire = next;
@@ -268,29 +262,15 @@ impl Assembly {
     }
 }
 
-fn judge_size(
-    declared: u64,
-    announced: u64,
-    compressed: bool,
-    limits: &Limits,
-) -> Result<(), ProtocolError> {
+fn judge_size(declared: u64, announced: u64, compressed: bool, limits: &Limits) -> Result<(), ProtocolError> {
     let allowed = |max| {
-        if compressed {
-            Limits::compressed_bytes_max(max)
-        } else {
-            max
-        }
+        if compressed { Limits::compressed_bytes_max(max) } else { max }
     };
     if declared > allowed(limits.frame_bytes_max) {
-        return Err(ProtocolError::FrameTooLarge {
-            declared,
-            max: limits.frame_bytes_max,
-        });
+        return Err(ProtocolError::FrameTooLarge { declared, max: limits.frame_bytes_max });
     }
     if announced > allowed(limits.message_bytes_max) {
-        return Err(ProtocolError::MessageTooLarge {
-            max: limits.message_bytes_max,
-        });
+        return Err(ProtocolError::MessageTooLarge { max: limits.message_bytes_max });
     }
     Ok(())
 }

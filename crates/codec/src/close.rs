@@ -57,10 +57,7 @@ pub struct CloseReason<'a> {
 pub fn parse(payload: &[u8]) -> Result<CloseReason<'_>, ProtocolError> {
     let (code, reason) = match payload {
         [] => {
-            return Ok(CloseReason {
-                code: None,
-                reason: "",
-            });
+            return Ok(CloseReason { code: None, reason: "" });
         }
         [_] => return Err(ProtocolError::CloseTruncated),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
@@ -69,10 +66,7 @@ pub fn parse(payload: &[u8]) -> Result<CloseReason<'_>, ProtocolError> {
         return Err(ProtocolError::InvalidCloseCode(code));
     }
     let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::CloseReasonNotUtf8)?;
-    Ok(CloseReason {
-        code: Some(code),
-        reason,
-    })
+    Ok(CloseReason { code: Some(code), reason })
 }
 
 /// The longest beginning of `reason` that fits a close frame and ends between characters.

@@ -6,7 +6,7 @@
 //! within [`Limits`]; an idle decoder holds no heap memory once [`Decoder::release`]d.
 //!
 //! Never judges content beyond UTF-8, never answers a ping, never remembers a message.
-//! Tests: `tests/frames.rs`, `tests/splits.rs`, `tests/compression.rs`.
+//! Tests: `tests/{frames,fragments,text,compression,splits}.rs`.
 
 use std::ops::Range;
 
@@ -59,14 +59,7 @@ impl Decoder {
     /// A decoder for what `sender` sends; `inflate` if permessage-deflate was negotiated.
     #[must_use]
     pub fn new(sender: Sender, limits: Limits, inflate: Option<Inflate>) -> Self {
-        Self {
-            limits,
-            inflate,
-            assembly: Assembly::new(),
-            failed: None,
-            sender,
-            closed: false,
-        }
+        Self { limits, inflate, assembly: Assembly::new(), failed: None, sender, closed: false }
     }
 
     /// Reads the next item out of `input`.
@@ -78,27 +71,17 @@ impl Decoder {
     /// # Errors
     /// The first rule that the bytes break, whichever way they are cut. The connection is then to
     /// be failed; every later call returns the same error.
-    pub fn decode<'a>(
-        &'a mut self,
-        input: &'a [u8],
-        scratch: &'a mut Scratch,
-    ) -> Result<Step<'a>, ProtocolError> {
+    pub fn decode<'a>(&'a mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Result<Step<'a>, ProtocolError> {
         if let Some(error) = &self.failed {
             return Err(**error);
         }
         if self.closed {
-            return Ok(Step {
-                consumed: input.len(),
-                item: None,
-            });
+            return Ok(Step { consumed: input.len(), item: None });
         }
         self.assembly.forget_delivered();
         let mut at = 0;
         match self.advance(input, &mut at, scratch) {
-            Ok(found) => Ok(Step {
-                consumed: at,
-                item: found.map(|found| self.item(found, input, scratch)),
-            }),
+            Ok(found) => Ok(Step { consumed: at, item: found.map(|found| self.item(found, input, scratch)) }),
             Err(error) => {
                 self.failed = Some(Box::new(error));
                 self.assembly = Assembly::new();
@@ -131,18 +114,11 @@ impl Decoder {
         self.assembly.is_mid_message()
     }
 
-    fn advance(
-        &mut self,
-        input: &[u8],
-        at: &mut usize,
-        scratch: &mut Scratch,
-    ) -> Result<Option<Found>, ProtocolError> {
+    fn advance(&mut self, input: &[u8], at: &mut usize, scratch: &mut Scratch) -> Result<Option<Found>, ProtocolError> {
         loop {
             let rest = input.get(*at..).unwrap_or_default();
             if self.assembly.is_mid_payload() {
-                *at += self
-                    .assembly
-                    .hold_payload(rest, self.sender, &mut scratch.plain)?;
+                *at += self.assembly.hold_payload(rest, self.sender, &mut scratch.plain)?;
                 if self.assembly.is_mid_payload() {
                     return Ok(None);
                 }
@@ -159,8 +135,7 @@ impl Decoder {
                     return self.control(&header, rest, at, scratch);
                 }
                 let whole = self.assembly.is_empty() && header.fin;
-                self.assembly
-                    .begin_frame(&header, &self.limits, self.inflate.is_some())?;
+                self.assembly.begin_frame(&header, &self.limits, self.inflate.is_some())?;
                 if whole && let Some(end) = frame_end(&header, rest) {
                     let frame = *at..*at + end;
                     *at = frame.end;
@@ -193,8 +168,7 @@ impl Decoder {
     fn hold_header(&mut self, header: &Header, rest: &[u8]) -> usize {
         let pending = self.assembly.pending().len();
         let taken = header.header_bytes.saturating_sub(pending);
-        self.assembly
-            .hold_pending(rest.get(..taken).unwrap_or(rest));
+        self.assembly.hold_pending(rest.get(..taken).unwrap_or(rest));
         self.assembly.keep_pending();
         taken
     }
@@ -228,11 +202,7 @@ impl Decoder {
             self.assembly.pending()
         };
         let masked = frame.get(header.header_bytes..).unwrap_or_default();
-        unmask_over(
-            &mut scratch.control,
-            masked,
-            header.mask.unwrap_or_default(),
-        );
+        unmask_over(&mut scratch.control, masked, header.mask.unwrap_or_default());
         self.assembly.drop_pending();
         if header.opcode == Opcode::Close {
             let payload = scratch.control.get(..payload_bytes).unwrap_or_default();
@@ -240,10 +210,7 @@ impl Decoder {
             self.closed = true;
             self.assembly = Assembly::new();
         }
-        Ok(Some(Found::Control {
-            opcode: header.opcode,
-            payload_bytes,
-        }))
+        Ok(Some(Found::Control { opcode: header.opcode, payload_bytes }))
     }
 
     /// A message in one frame that stands whole at `frame` of the input.
@@ -267,13 +234,7 @@ impl Decoder {
                     scratch.packed.as_slice()
                 }
             };
-            inflate(
-                &mut self.inflate,
-                packed,
-                &mut scratch.plain,
-                &mut scratch.inflater,
-                &self.limits,
-            )?;
+            inflate(&mut self.inflate, packed, &mut scratch.plain, &mut scratch.inflater, &self.limits)?;
             Payload::Scratch
         } else if header.mask.is_some() {
             scratch.plain.clear();
@@ -288,13 +249,7 @@ impl Decoder {
                 _ => bytes,
             })?;
         }
-        Ok(Found::Message {
-            kind,
-            compressed,
-            frames: 1,
-            wire: Some(frame),
-            payload,
-        })
+        Ok(Found::Message { kind, compressed, frames: 1, wire: Some(frame), payload })
     }
 
     /// The message that is held is complete.
@@ -310,13 +265,7 @@ impl Decoder {
                     scratch.packed.as_slice()
                 }
             };
-            inflate(
-                &mut self.inflate,
-                packed,
-                &mut scratch.plain,
-                &mut scratch.inflater,
-                &self.limits,
-            )?;
+            inflate(&mut self.inflate, packed, &mut scratch.plain, &mut scratch.inflater, &self.limits)?;
             if kind == MessageKind::Text {
                 utf8::validate(scratch.plain.as_slice())?;
             }
@@ -334,24 +283,12 @@ impl Decoder {
         };
         let frames = self.assembly.frames();
         self.assembly.deliver();
-        Ok(Found::Message {
-            kind,
-            compressed,
-            frames,
-            wire: None,
-            payload,
-        })
+        Ok(Found::Message { kind, compressed, frames, wire: None, payload })
     }
 
     fn item<'a>(&'a self, found: Found, input: &'a [u8], scratch: &'a Scratch) -> Item<'a> {
         match found {
-            Found::Message {
-                kind,
-                compressed,
-                frames,
-                wire,
-                payload,
-            } => Item::Message(Message {
+            Found::Message { kind, compressed, frames, wire, payload } => Item::Message(Message {
                 kind,
                 wire: wire.map_or_else(|| Wire::Held(self.assembly.wire()), Wire::Input),
                 payload: match payload {
@@ -362,10 +299,7 @@ impl Decoder {
                 compressed,
                 frames,
             }),
-            Found::Control {
-                opcode,
-                payload_bytes,
-            } => {
+            Found::Control { opcode, payload_bytes } => {
                 let payload = scratch.control.get(..payload_bytes).unwrap_or_default();
                 Item::Control(Control {
                     opcode,

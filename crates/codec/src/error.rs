@@ -103,9 +103,7 @@ impl ProtocolError {
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
-            Self::InvalidUtf8 | Self::CloseReasonNotUtf8 | Self::InflateFailed => {
-                close::INVALID_PAYLOAD
-            }
+            Self::InvalidUtf8 | Self::CloseReasonNotUtf8 | Self::InflateFailed => close::INVALID_PAYLOAD,
             Self::FrameTooLarge { .. }
             | Self::MessageTooLarge { .. }
             | Self::TooManyFragments { .. }

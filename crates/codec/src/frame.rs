@@ -195,12 +195,7 @@ pub fn encode_message(out: &mut Vec<u8>, kind: MessageKind, payload: &[u8], mask
 }
 
 /// Appends a message as one frame with RSV1 set; `payload` comes from [`crate::compress_into`].
-pub fn encode_compressed_message(
-    out: &mut Vec<u8>,
-    kind: MessageKind,
-    payload: &[u8],
-    mask: Option<[u8; 4]>,
-) {
+pub fn encode_compressed_message(out: &mut Vec<u8>, kind: MessageKind, payload: &[u8], mask: Option<[u8; 4]>) {
     encode_frame(out, true, kind.opcode(), payload, mask);
 }
 
@@ -217,10 +212,7 @@ pub fn encode_close(out: &mut Vec<u8>, code: u16, reason: &str, mask: Option<[u8
     let mut used = 0;
     if close::is_valid_code(code) {
         let reason = close::truncated_reason(reason).as_bytes();
-        for (to, from) in payload
-            .iter_mut()
-            .zip(code.to_be_bytes().iter().chain(reason))
-        {
+        for (to, from) in payload.iter_mut().zip(code.to_be_bytes().iter().chain(reason)) {
             *to = *from;
         }
         used = 2 + reason.len();
@@ -229,13 +221,7 @@ pub fn encode_close(out: &mut Vec<u8>, code: u16, reason: &str, mask: Option<[u8
     encode_control(out, Opcode::Close, payload, mask);
 }
 
-fn encode_frame(
-    out: &mut Vec<u8>,
-    rsv1: bool,
-    opcode: Opcode,
-    payload: &[u8],
-    mask: Option<[u8; 4]>,
-) {
+fn encode_frame(out: &mut Vec<u8>, rsv1: bool, opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) {
     out.reserve(payload.len() + crate::limits::HEADER_BYTES_MAX);
     encode_header(out, true, rsv1, opcode, payload.len() as u64, mask);
     let start = out.len();

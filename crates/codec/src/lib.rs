@@ -36,9 +36,7 @@ pub use close::CloseReason;
 pub use decoder::Decoder;
 pub use deflate::{DeflatePolicy, Inflate, Offer, Params, Proposal, compress_into};
 pub use error::ProtocolError;
-pub use frame::{
-    Header, Opcode, Sender, encode_close, encode_control, encode_header, encode_message,
-};
+pub use frame::{Header, Opcode, Sender, encode_close, encode_control, encode_header, encode_message};
 pub use item::{Control, Item, Message, MessageKind, Step, Wire};
 pub use limits::Limits;
 pub use mask::{apply_mask, unmask_into};

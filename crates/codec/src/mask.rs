@@ -77,9 +77,7 @@ mod tests {
     use super::*;
 
     fn slow(data: &[u8], key: [u8; 4], offset: usize) -> Vec<u8> {
-        (0..data.len())
-            .map(|i| data[i] ^ key[(i + offset) % 4])
-            .collect()
+        (0..data.len()).map(|i| data[i] ^ key[(i + offset) % 4]).collect()
     }
 
     #[test]

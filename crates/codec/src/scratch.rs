@@ -57,8 +57,6 @@ impl Default for Scratch {
 
 impl std::fmt::Debug for Scratch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scratch")
-            .field("held_bytes", &self.held_bytes())
-            .finish_non_exhaustive()
+        f.debug_struct("Scratch").field("held_bytes", &self.held_bytes()).finish_non_exhaustive()
     }
 }

@@ -15,12 +15,7 @@ const STEP_BYTES: usize = 16 << 10;
 /// Returns false, and leaves `out` as it was, for a window of 8 bits, which zlib cannot do: send
 /// the message uncompressed then, which is always allowed.
 #[must_use]
-pub fn compress_into(
-    scratch: &mut Scratch,
-    payload: &[u8],
-    out: &mut Vec<u8>,
-    window_bits: u8,
-) -> bool {
+pub fn compress_into(scratch: &mut Scratch, payload: &[u8], out: &mut Vec<u8>, window_bits: u8) -> bool {
     if !(9..=15).contains(&window_bits) {
         return false;
     }
@@ -41,9 +36,7 @@ fn compressor(scratch: &mut Scratch, window_bits: u8) -> &mut Compress {
         let level = Compression::fast();
         Box::new(Compress::new_with_window_bits(level, false, window_bits))
     };
-    let (bits, compressor) = scratch
-        .compressor
-        .get_or_insert_with(|| (window_bits, fresh()));
+    let (bits, compressor) = scratch.compressor.get_or_insert_with(|| (window_bits, fresh()));
     if *bits == window_bits {
         compressor.reset();
     } else {
@@ -61,10 +54,7 @@ fn run(compressor: &mut Compress, mut input: &[u8], out: &mut Vec<u8>) -> bool {
         let room = out.get_mut(end..).unwrap_or_default();
         let room_bytes = room.len();
         let (in_before, out_before) = (compressor.total_in(), compressor.total_out());
-        if compressor
-            .compress(input, room, FlushCompress::Sync)
-            .is_err()
-        {
+        if compressor.compress(input, room, FlushCompress::Sync).is_err() {
             return false;
         }
         let used = (compressor.total_in() - in_before) as usize;

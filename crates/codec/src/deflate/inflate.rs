@@ -46,20 +46,10 @@ impl Inflate {
     #[must_use]
     pub fn new(params: &Params, sender: Sender) -> Self {
         let (bits, alone) = match sender {
-            Sender::Client => (
-                params.client_max_window_bits,
-                params.client_no_context_takeover,
-            ),
-            Sender::Server => (
-                params.server_max_window_bits,
-                params.server_no_context_takeover,
-            ),
+            Sender::Client => (params.client_max_window_bits, params.client_no_context_takeover),
+            Sender::Server => (params.server_max_window_bits, params.server_no_context_takeover),
         };
-        Self {
-            own: None,
-            takeover: !alone,
-            window_bits: bits.unwrap_or(15).clamp(WINDOW_BITS_MIN, 15),
-        }
+        Self { own: None, takeover: !alone, window_bits: bits.unwrap_or(15).clamp(WINDOW_BITS_MIN, 15) }
     }
 
     /// Whether a message may refer to those before it. If so, once a compressed message of this
@@ -80,8 +70,7 @@ impl Inflate {
     ) -> Result<(), ProtocolError> {
         let inflater = if self.takeover {
             let bits = self.window_bits;
-            self.own
-                .get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, bits)))
+            self.own.get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, bits)))
         } else {
             let inflater = shared.get_or_insert_with(|| Box::new(Decompress::new(false)));
             inflater.reset(false);
@@ -126,9 +115,8 @@ fn feed<'a>(
         let room = out.room(STEP_BYTES);
         let room_bytes = room.len() as u64;
         let (in_before, out_before) = (inflater.total_in(), inflater.total_out());
-        let status = inflater
-            .decompress(input, room, FlushDecompress::Sync)
-            .map_err(|_| ProtocolError::InflateFailed)?;
+        let status =
+            inflater.decompress(input, room, FlushDecompress::Sync).map_err(|_| ProtocolError::InflateFailed)?;
         let used = inflater.total_in() - in_before;
         let produced = inflater.total_out() - out_before;
         input = input.get(used as usize..).unwrap_or_default();
@@ -169,14 +157,10 @@ impl Budget {
     fn judge(&self, inflated: usize) -> Result<(), ProtocolError> {
         let inflated = inflated as u64;
         if inflated > self.bytes_max {
-            return Err(ProtocolError::InflatedTooLarge {
-                max: self.bytes_max,
-            });
+            return Err(ProtocolError::InflatedTooLarge { max: self.bytes_max });
         }
         if inflated > self.ratio_bytes_max {
-            return Err(ProtocolError::InflateRatio {
-                max: self.ratio_max,
-            });
+            return Err(ProtocolError::InflateRatio { max: self.ratio_max });
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //! Inputs: the client's offers, the operator's policy, the upstream's answer. Outputs: the one
 //! offer that goes upstream, and the parameters that hold on both legs and answer the client.
+//! Tests: `tests/negotiation.rs`.
 
 use std::fmt::Write as _;
 
@@ -79,9 +80,7 @@ impl Offer {
     ///
     /// # Errors
     /// Headers against the grammar or with more than 16 elements: refuse the handshake.
-    pub fn parse_all<'a>(
-        values: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Vec<Self>, ExtensionError> {
+    pub fn parse_all<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Self>, ExtensionError> {
         let list = extensions(values)?;
         let ours = list.iter().filter(|extension| extension.name == NAME);
         Ok(ours.filter_map(Self::parse).collect())
@@ -132,11 +131,8 @@ impl Proposal {
     #[must_use]
     pub fn header_value(&self) -> String {
         let offer = &self.offer;
-        let mut value = written(
-            offer.server_no_context_takeover,
-            offer.client_no_context_takeover,
-            offer.server_max_window_bits,
-        );
+        let mut value =
+            written(offer.server_no_context_takeover, offer.client_no_context_takeover, offer.server_max_window_bits);
         match offer.client_max_window_bits {
             Some(Some(bits)) => write_bits(&mut value, CLIENT_BITS, bits),
             Some(None) => value.extend(["; ", CLIENT_BITS]),
@@ -153,10 +149,7 @@ impl Proposal {
     ///
     /// # Errors
     /// An answer that does not fit the offer. The connection must be failed (RFC 7692 7.1).
-    pub fn accept<'a>(
-        &self,
-        values: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Option<Params>, ExtensionError> {
+    pub fn accept<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Params>, ExtensionError> {
         let list = extensions(values)?;
         let answer = match list.as_slice() {
             [] => return Ok(None),
@@ -194,11 +187,8 @@ impl Params {
     /// The value of `Sec-WebSocket-Extensions` for the client.
     #[must_use]
     pub fn header_value(&self) -> String {
-        let mut value = written(
-            self.server_no_context_takeover,
-            self.client_no_context_takeover,
-            self.server_max_window_bits,
-        );
+        let mut value =
+            written(self.server_no_context_takeover, self.client_no_context_takeover, self.server_max_window_bits);
         if let Some(bits) = self.client_max_window_bits {
             write_bits(&mut value, CLIENT_BITS, bits);
         }

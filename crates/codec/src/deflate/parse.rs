@@ -15,9 +15,7 @@ pub(crate) struct Extension<'a> {
 }
 
 /// Reads all headers as one list.
-pub(crate) fn extensions<'a>(
-    values: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Vec<Extension<'a>>, ExtensionError> {
+pub(crate) fn extensions<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Extension<'a>>, ExtensionError> {
     let mut list = Vec::new();
     for value in values {
         let text = std::str::from_utf8(value).map_err(|_| ExtensionError::Malformed)?;
