@@ -7,6 +7,7 @@
 
 pub mod event;
 pub mod identity;
+pub mod limits;
 pub mod policy;
 pub mod time;
 pub mod verdict;
