@@ -1,1 +1,28 @@
-//! store
+//! What lasts: audit events in an embedded SQLite file.
+//!
+//! Decides how an event is kept, for how long, and how it is found again. Never decides whether a fact
+//! is worth an event, never blocks the one who records (SPEC 10.2), never loses an acknowledged event
+//! (SPEC 10.3), never loses any other in silence: what could not be kept is counted.
+//!
+//! [`AuditLog`] writes: any thread hands over an event, one thread commits them in groups.
+//! [`AuditReader`] reads the same file through a connection of its own, while the writer runs or not.
+//!
+//! The fields of a stored event are what a client said about itself as well: whoever prints them on a
+//! terminal or a page must escape them.
+//!
+//! Tests: beside each room; `tests/killed.rs` kills a real process between commits.
+
+mod error;
+mod log;
+mod queue;
+mod reader;
+mod row;
+mod schema;
+mod writer;
+
+pub use error::StoreError;
+pub use log::{AuditLog, Recorded, Settings, Status};
+pub use queue::RESERVE_MAX;
+pub use reader::{AuditReader, LIMIT_MAX, Query, REFERENCE_CHARS_MIN, TEXT_BYTES_MAX};
+pub use row::{FIELD_BYTES_MAX, METADATA_PAIRS_MAX, StoredEvent};
+pub use schema::SCHEMA_VERSION;

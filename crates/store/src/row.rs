@@ -1,0 +1,217 @@
+//! An event as a row, both ways.
+//!
+//! Decides what of an event is kept: every text is clipped to a bound, because parts of it (user,
+//! message type) are what a client said. Never drops a field, never interprets one.
+
+use std::net::IpAddr;
+
+use portcullis_core::event::{DETAIL_BYTES_MAX, Event};
+use portcullis_core::verdict::Severity;
+use rusqlite::{CachedStatement, Row};
+use serde::Serialize;
+
+/// Longest text in any field but `detail`, bytes.
+pub const FIELD_BYTES_MAX: usize = 256;
+/// Pairs kept of `metadata`.
+pub const METADATA_PAIRS_MAX: usize = 32;
+
+/// The columns, in the order that [`from_row`] reads them.
+pub(crate) const COLUMNS: &str = "events.seq, events.id, events.time_unix_ms, events.type, events.category, \
+     events.severity, events.decision, events.check_name, events.source_ip, events.connection, events.session, \
+     events.user, events.tenant, events.route, events.message_type, events.detail, events.metadata";
+
+/// Repeating an id does nothing: a batch may be written again after a failure that was none.
+pub(crate) const INSERT: &str = "INSERT INTO events (id, time_unix_ms, type, category, severity, decision, \
+     check_name, source_ip, connection, session, user, tenant, route, message_type, detail, metadata) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT (id) DO NOTHING";
+
+/// An event read back. Names are texts, so that what a later version wrote can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredEvent {
+    /// Place in the file, from 1, ascending in the order of writing; gaps are possible.
+    pub seq: i64,
+    /// UUID version 7; the reference.
+    pub id: String,
+    /// Unix milliseconds.
+    pub time_unix_ms: u64,
+    /// The reason's label.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The category's label.
+    pub category: String,
+    /// How bad.
+    pub severity: Severity,
+    /// The decision's label.
+    pub decision: String,
+    /// The check that decided.
+    pub check: String,
+    /// The client's address.
+    pub source_ip: Option<String>,
+    /// The connection's id.
+    pub connection: Option<String>,
+    /// The session.
+    pub session: Option<String>,
+    /// The subject.
+    pub user: Option<String>,
+    /// The tenant.
+    pub tenant: Option<String>,
+    /// The route's name.
+    pub route: Option<String>,
+    /// The message's type.
+    pub message_type: Option<String>,
+    /// What was found.
+    pub detail: String,
+    /// More facts.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Clips every text of an event to its bound.
+pub(crate) fn bounded(mut event: Event) -> Event {
+    clip(&mut event.id, FIELD_BYTES_MAX);
+    clip(&mut event.detail, DETAIL_BYTES_MAX);
+    let fields = [
+        &mut event.connection,
+        &mut event.session,
+        &mut event.user,
+        &mut event.tenant,
+        &mut event.route,
+        &mut event.message_type,
+    ];
+    for field in fields.into_iter().flatten() {
+        clip(field, FIELD_BYTES_MAX);
+    }
+    event.metadata.truncate(METADATA_PAIRS_MAX);
+    for (name, value) in &mut event.metadata {
+        clip(name, FIELD_BYTES_MAX);
+        clip(value, FIELD_BYTES_MAX);
+    }
+    event
+}
+
+/// Cuts at a character's edge and gives the memory back.
+fn clip(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let edge = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(edge);
+        text.shrink_to_fit();
+    }
+}
+
+/// Binds one event and runs the statement made of [`INSERT`].
+pub(crate) fn insert(statement: &mut CachedStatement<'_>, event: &Event) -> rusqlite::Result<usize> {
+    let row = event.reason.row();
+    statement.execute(rusqlite::params![
+        event.id,
+        i64::try_from(event.time_unix_ms).unwrap_or(i64::MAX),
+        row.label,
+        row.category.label(),
+        rank(row.severity),
+        event.decision.label(),
+        event.check,
+        event.source_ip.as_ref().map(IpAddr::to_string),
+        event.connection,
+        event.session,
+        event.user,
+        event.tenant,
+        event.route,
+        event.message_type,
+        event.detail,
+        if event.metadata.is_empty() {
+            String::new()
+        } else {
+            serde_json::to_string(&event.metadata).unwrap_or_default()
+        },
+    ])
+}
+
+/// Severity as a number that sorts.
+pub(crate) const fn rank(severity: Severity) -> i64 {
+    match severity {
+        Severity::Low => 0,
+        Severity::Medium => 1,
+        Severity::High => 2,
+        Severity::Critical => 3,
+    }
+}
+
+fn severity(rank: i64) -> Severity {
+    match rank {
+        ..=0 => Severity::Low,
+        1 => Severity::Medium,
+        2 => Severity::High,
+        3.. => Severity::Critical,
+    }
+}
+
+/// Reads the [`COLUMNS`].
+pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+    let metadata: String = row.get(16)?;
+    Ok(StoredEvent {
+        seq: row.get(0)?,
+        id: row.get(1)?,
+        time_unix_ms: u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
+        kind: row.get(3)?,
+        category: row.get(4)?,
+        severity: severity(row.get(5)?),
+        decision: row.get(6)?,
+        check: row.get(7)?,
+        source_ip: row.get(8)?,
+        connection: row.get(9)?,
+        session: row.get(10)?,
+        user: row.get(11)?,
+        tenant: row.get(12)?,
+        route: row.get(13)?,
+        message_type: row.get(14)?,
+        detail: row.get(15)?,
+        metadata: serde_json::from_str(&metadata).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use portcullis_core::event::Decision;
+    use portcullis_core::verdict::Reason;
+
+    /// An event with most fields set; tests change what they care about.
+    pub(crate) fn event(id: &str) -> Event {
+        Event {
+            id: id.into(),
+            time_unix_ms: 1_800_000_000_000,
+            reason: Reason::ThreatXss,
+            decision: Decision::Replied,
+            check: "threat",
+            source_ip: Some([192, 0, 2, 7].into()),
+            connection: Some("c1".into()),
+            session: None,
+            user: Some("alice".into()),
+            tenant: Some("north".into()),
+            route: Some("chat".into()),
+            message_type: Some("say".into()),
+            detail: "script in `/text`".into(),
+            metadata: vec![("field".into(), "/text".into())],
+        }
+    }
+
+    #[test]
+    fn texts_at_the_bound_stay_and_past_it_are_cut_at_a_characters_edge() {
+        let mut at = event("a");
+        at.user = Some("u".repeat(FIELD_BYTES_MAX));
+        assert_eq!(bounded(at.clone()), at);
+        let mut past = event("a");
+        past.user = Some(format!("{}é", "u".repeat(FIELD_BYTES_MAX - 1)));
+        past.detail = "d".repeat(DETAIL_BYTES_MAX + 1);
+        past.metadata = vec![("n".into(), "v".into()); METADATA_PAIRS_MAX + 1];
+        let kept = bounded(past);
+        assert_eq!(kept.user.unwrap().len(), FIELD_BYTES_MAX - 1);
+        assert_eq!(kept.detail.len(), DETAIL_BYTES_MAX);
+        assert_eq!(kept.metadata.len(), METADATA_PAIRS_MAX);
+    }
+
+    #[test]
+    fn severity_survives_the_way_there_and_back() {
+        for one in Severity::ALL {
+            assert_eq!(severity(rank(*one)), *one);
+        }
+    }
+}

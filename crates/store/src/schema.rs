@@ -1,0 +1,148 @@
+//! The file's shape, and how a file is opened.
+//!
+//! Decides whether a file is ours and of which version; brings an empty one to the present schema.
+//! Never touches a file that is something else or comes from a later version.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::StoreError;
+
+/// The schema this program writes, kept in `user_version`.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// "PrtC", in `application_id`: tells our files from others'.
+const APPLICATION_ID: i64 = 0x5072_7443;
+
+/// The search table is fed by triggers, so that whoever deletes rows cannot forget it.
+const CREATE: &str = "
+CREATE TABLE events (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  time_unix_ms INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  category TEXT NOT NULL,
+  severity INTEGER NOT NULL,
+  decision TEXT NOT NULL,
+  check_name TEXT NOT NULL,
+  source_ip TEXT,
+  connection TEXT,
+  session TEXT,
+  user TEXT,
+  tenant TEXT,
+  route TEXT,
+  message_type TEXT,
+  detail TEXT NOT NULL,
+  metadata TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_time ON events (time_unix_ms);
+CREATE INDEX events_by_type ON events (type);
+CREATE INDEX events_by_severity ON events (severity);
+CREATE INDEX events_by_source_ip ON events (source_ip) WHERE source_ip IS NOT NULL;
+CREATE INDEX events_by_connection ON events (connection) WHERE connection IS NOT NULL;
+CREATE INDEX events_by_user ON events (user) WHERE user IS NOT NULL;
+CREATE INDEX events_by_tenant ON events (tenant) WHERE tenant IS NOT NULL;
+CREATE VIRTUAL TABLE events_text USING fts5(
+  type, user, route, message_type, detail, metadata, content='events', content_rowid='seq'
+);
+CREATE TRIGGER events_inserted AFTER INSERT ON events BEGIN
+  INSERT INTO events_text (rowid, type, user, route, message_type, detail, metadata)
+  VALUES (new.seq, new.type, new.user, new.route, new.message_type, new.detail, new.metadata);
+END;
+CREATE TRIGGER events_deleted AFTER DELETE ON events BEGIN
+  INSERT INTO events_text (events_text, rowid, type, user, route, message_type, detail, metadata)
+  VALUES ('delete', old.seq, old.type, old.user, old.route, old.message_type, old.detail, old.metadata);
+END;
+";
+
+/// Opens for writing; creates file and schema where there are none.
+///
+/// # Errors
+/// [`StoreError::Open`], [`StoreError::Foreign`], [`StoreError::Newer`].
+pub(crate) fn open_for_writing(path: &Path, busy: Duration, bytes_max: Option<u64>) -> Result<Connection, StoreError> {
+    create_private(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| refusal(path, error))?;
+    prepare(&mut connection, path, busy, bytes_max).map_err(|error| match error {
+        StoreError::Sqlite(error) => refusal(path, error),
+        other => other,
+    })?;
+    Ok(connection)
+}
+
+fn prepare(c: &mut Connection, path: &Path, busy: Duration, bytes_max: Option<u64>) -> Result<(), StoreError> {
+    c.busy_timeout(busy)?;
+    let version = version(c, path)?;
+    c.pragma_update(None, "journal_mode", "wal")?;
+    // Full: a commit is on the disk when it returns, which is what acknowledgement means.
+    c.pragma_update(None, "synchronous", "full")?;
+    c.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    if let Some(bytes_max) = bytes_max {
+        let page: u32 = c.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        c.pragma_update(None, "max_page_count", i64::try_from(bytes_max / u64::from(page.max(1))).unwrap_or(i64::MAX))?;
+    }
+    if version == 0 {
+        let change = c.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        // Someone else may have been first while we waited for the lock.
+        if self::version(&change, path)? == 0 {
+            change.execute_batch(CREATE)?;
+            change.pragma_update(None, "application_id", APPLICATION_ID)?;
+            change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        change.commit()?;
+    }
+    Ok(())
+}
+
+/// Opens for reading only.
+///
+/// # Errors
+/// As [`open_for_writing`], and [`StoreError::Missing`].
+pub(crate) fn open_for_reading(path: &Path, busy: Duration) -> Result<Connection, StoreError> {
+    if !path.try_exists().unwrap_or(true) {
+        return Err(StoreError::Missing { path: path.into() });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| refusal(path, error))?;
+    connection.busy_timeout(busy).map_err(|error| refusal(path, error))?;
+    match version(&connection, path) {
+        Ok(0) => Err(StoreError::Missing { path: path.into() }),
+        Ok(_) => Ok(connection),
+        Err(StoreError::Sqlite(error)) => Err(refusal(path, error)),
+        Err(other) => Err(other),
+    }
+}
+
+/// The schema of an open file; 0 is an empty one.
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, version, tables) {
+        (0, 0, 0) => Ok(0),
+        (APPLICATION_ID, 1..=SCHEMA_VERSION, _) => Ok(version),
+        (APPLICATION_ID, found, _) if found > SCHEMA_VERSION => Err(StoreError::Newer { path: path.into(), found }),
+        _ => Err(StoreError::Foreign { path: path.into() }),
+    }
+}
+
+fn refusal(path: &Path, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign { path: path.into() },
+        _ => StoreError::Open { path: path.into(), source: Box::new(error) },
+    }
+}
+
+/// Creates the file readable by its owner only; SQLite gives its side files the same mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::Open { path: path.into(), source: Box::new(error) }),
+    }
+}
