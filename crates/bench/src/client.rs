@@ -264,3 +264,51 @@ fn answer_ping(piece: &Piece<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(piece.bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::TEXT;
+
+    /// What comes back for one message sent, after `spoil` had its way with the echo.
+    fn echoed(spoil: impl Fn(&mut Vec<u8>)) -> Result<Echoes, Failure> {
+        let (chat, id) = (Chat::new(128).unwrap(), fresh_id(&mut Chance::new(3)));
+        let mut payload = Vec::new();
+        chat.write_frame(&mut payload, &id, 1_790_000_000, [0; 4]);
+        payload.drain(..payload.len() - 128);
+        spoil(&mut payload);
+        let mut frame = Vec::new();
+        let payload_bytes = payload.len() as u64;
+        Head { first_byte: FIN | TEXT, mask: None, payload_bytes }.encode(&mut frame);
+        frame.extend_from_slice(&payload);
+
+        let mut receiver = Receiver::default();
+        receiver.expect(id, 128);
+        let mut sum = Echoes::default();
+        // In the smallest pieces, as a slow network might.
+        for byte in frame.chunks_mut(1) {
+            let echoes = receiver.take(byte, &mut Vec::new())?;
+            sum.right += echoes.right;
+            sum.altered += echoes.altered;
+        }
+        Ok(sum)
+    }
+
+    #[test]
+    fn an_echo_of_another_length_or_id_counts_as_altered() {
+        let same = echoed(|_| {}).unwrap();
+        assert_eq!((same.right, same.altered), (1, 0));
+        let longer = echoed(|payload| payload.push(b' ')).unwrap();
+        assert_eq!((longer.right, longer.altered), (0, 1));
+        let other_id = echoed(|payload| payload[ID_OFFSET] ^= 1).unwrap();
+        assert_eq!((other_id.right, other_id.altered), (0, 1));
+    }
+
+    #[test]
+    fn only_this_machine_is_loaded() {
+        for url in ["ws://192.0.2.1:80/", "ws://example.com:80/", "wss://127.0.0.1:80/", "127.0.0.1:80"] {
+            assert!(Target::new(url, None).is_err(), "{url}");
+        }
+        assert!(Target::new("ws://127.0.0.1:8080/ws", None).is_ok());
+    }
+}

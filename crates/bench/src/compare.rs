@@ -99,7 +99,7 @@ impl Comparison<'_> {
         let versions = [SetUp::Portcullis, SetUp::Nginx, SetUp::HaProxy].map(|setup| {
             let flag = if setup == SetUp::Portcullis { "--version" } else { "-v" };
             let program = self.site.program(setup);
-            program.map_or(format!("{}: not installed", setup.name()), |program| setup::version(program, flag))
+            program.map_or(format!("{}: not found", setup.name()), |program| setup::version(program, flag))
         });
         let cores = thread::available_parallelism().map_or(0, usize::from);
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -119,8 +119,11 @@ impl Comparison<'_> {
     }
 
     fn leave_out(&mut self, why: String) {
-        eprintln!("left out: {why}");
-        self.left_out.push(why);
+        // The same every round is told once.
+        if !self.left_out.contains(&why) {
+            eprintln!("left out: {why}");
+            self.left_out.push(why);
+        }
     }
 
     fn measure_case(&mut self, case: &Case) -> Result<(), Failure> {

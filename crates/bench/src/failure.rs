@@ -19,8 +19,8 @@ pub(crate) enum Failure {
     File { path: PathBuf, source: io::Error },
     #[error("cannot start `{command}`: {source}")]
     Spawn { command: String, source: io::Error },
-    #[error("{name} did not relay a message within {seconds} s: {cause}; its last words: {words}")]
-    NotReady { name: &'static str, seconds: u64, cause: String, words: String },
+    #[error("{name} does not relay: {cause}; its last words: {words}")]
+    NotReady { name: &'static str, cause: String, words: String },
     #[error("`{0}` is not of the form ws://127.0.0.1:PORT/PATH (loopback only)")]
     Url(String),
     #[error("the access token could not be signed: {0}")]

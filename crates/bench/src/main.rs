@@ -261,3 +261,37 @@ fn print(measured: Result<Measured, Failure>) -> Result<bool, Failure> {
     println!("{}", Value::Object(measured.to_json()));
     Ok(measured.faults == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measured::Figure;
+
+    #[test]
+    fn the_load_finds_no_fault_with_the_echo_alone() {
+        let listen = setup::free_address().unwrap();
+        std::thread::spawn(move || echo::run(listen, 1));
+        while std::net::TcpStream::connect(listen).is_err() {
+            std::thread::yield_now();
+        }
+        let target = || Target::new(&format!("ws://{listen}/"), None).unwrap();
+        let times = Times { warm_up: Duration::from_millis(20), measured: Duration::from_millis(80) };
+        let nobody = Watch::new(None);
+
+        let (connections, window, message_bytes, threads) = (4, 3, 70_000, 2);
+        let throughput = throughput::Plan { target: target(), connections, window, message_bytes, threads, times };
+        let latency = latency::Plan { target: target(), connections, rate_per_s: 500.0, message_bytes: 128, times };
+        let handshake = handshake::Plan { target: target(), lanes: 2, threads: 1, times };
+        let idle = idle::Plan { target: target(), connections: 70, message_bytes: [128, 1024], settle: Duration::ZERO };
+        let outcomes = [
+            (throughput::measure(&throughput, &nobody).unwrap(), Figure::MessagesPerS),
+            (latency::measure(&latency, &nobody).unwrap(), Figure::P50Us),
+            (handshake::measure(&handshake, &nobody).unwrap(), Figure::HandshakesPerS),
+            (idle::measure(&idle, &nobody).unwrap(), Figure::Connections),
+        ];
+        for (measured, figure) in outcomes {
+            assert_eq!(measured.faults, 0, "{measured:?}");
+            assert!(measured.figure(figure).unwrap() > 0.0, "{measured:?}");
+        }
+    }
+}

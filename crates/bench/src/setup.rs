@@ -125,8 +125,8 @@ impl Site {
             _ => "",
         };
         let checks = match setup {
-            SetUp::PortcullisUnchecked => "checks: off",
-            _ => "",
+            SetUp::PortcullisUnchecked => "off",
+            _ => "on",
         };
         [
             ("@listen@", listen.to_string()),
@@ -212,7 +212,7 @@ impl Running {
             if self.holder.try_wait()?.is_some() || Instant::now() > deadline {
                 let cause = failure.to_string();
                 let words = last_words(&self.log);
-                return Err(Failure::NotReady { name: self.name, seconds: READY_S, cause, words });
+                return Err(Failure::NotReady { name: self.name, cause, words });
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -239,7 +239,7 @@ async fn relay_once(target: &Target) -> Result<(), Failure> {
 }
 
 /// A port that is free at this moment.
-fn free_address() -> Result<SocketAddr, Failure> {
+pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
@@ -284,4 +284,32 @@ pub(crate) fn version(program: &Path, flag: &str) -> String {
     };
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_filled_in_to_the_last_mark() {
+        let site = Site {
+            directory: PathBuf::from("/tmp"),
+            portcullis: None,
+            nginx: None,
+            haproxy: None,
+            workers: 2,
+            open_files: 20_000,
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        for template in [
+            include_str!("../configs/nginx.conf"),
+            include_str!("../configs/haproxy.cfg"),
+            include_str!("../configs/portcullis.yaml"),
+        ] {
+            for setup in SetUp::ALL {
+                let config = site.fill(template, setup, address, address, Path::new("/tmp/place"));
+                assert!(!config.contains('@'), "{config}");
+            }
+        }
+    }
 }
