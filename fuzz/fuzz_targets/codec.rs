@@ -6,9 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis_codec::limits::HEADER_BYTES_MAX;
-use portcullis_codec::{
-    Decoder, Inflate, Item, Limits, MessageKind, Opcode, Params, ProtocolError, Scratch, Sender,
-};
+use portcullis_codec::{Decoder, Inflate, Item, Limits, MessageKind, Opcode, Params, ProtocolError, Scratch, Sender};
 
 const LIMITS: Limits = Limits {
     message_bytes_max: 4096,
@@ -34,11 +32,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn decoder(settings: u8) -> Decoder {
-    let sender = if settings & 1 == 0 {
-        Sender::Client
-    } else {
-        Sender::Server
-    };
+    let sender = if settings & 1 == 0 { Sender::Client } else { Sender::Server };
     let params = Params {
         server_no_context_takeover: settings & 2 == 0,
         client_no_context_takeover: settings & 2 == 0,

@@ -84,7 +84,7 @@ impl Decoder {
             Ok(found) => Ok(Step { consumed: at, item: found.map(|found| self.item(found, input, scratch)) }),
             Err(error) => {
                 self.failed = Some(Box::new(error));
-                self.assembly = Assembly::new();
+                self.give_up_memory();
                 Err(error)
             }
         }
@@ -95,8 +95,8 @@ impl Decoder {
         self.limits = limits;
     }
 
-    /// Bytes of memory held for a message or frame in progress; without the 40 KiB or so that an
-    /// [`Inflate`] with context takeover keeps.
+    /// Bytes of memory held for a message or frame in progress; without the
+    /// [`crate::deflate::INFLATER_BYTES`] that an [`Inflate`] with context takeover keeps.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.assembly.capacity()
@@ -112,6 +112,12 @@ impl Decoder {
     #[must_use]
     pub fn is_mid_message(&self) -> bool {
         self.assembly.is_mid_message()
+    }
+
+    /// Nothing will be decoded any more.
+    fn give_up_memory(&mut self) {
+        self.assembly = Assembly::new();
+        self.inflate = None;
     }
 
     fn advance(&mut self, input: &[u8], at: &mut usize, scratch: &mut Scratch) -> Result<Option<Found>, ProtocolError> {
@@ -208,7 +214,7 @@ impl Decoder {
             let payload = scratch.control.get(..payload_bytes).unwrap_or_default();
             close::parse(payload)?;
             self.closed = true;
-            self.assembly = Assembly::new();
+            self.give_up_memory();
         }
         Ok(Some(Found::Control { opcode: header.opcode, payload_bytes }))
     }

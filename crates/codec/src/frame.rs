@@ -96,6 +96,7 @@ impl Header {
     /// # Errors
     /// Reserved bits and opcodes, fragmented or long control frames, a mask that is missing or
     /// out of place, lengths that are not minimal or exceed 63 bits.
+    #[inline]
     pub fn parse(bytes: &[u8], sender: Sender) -> Result<Option<Self>, ProtocolError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -143,6 +144,7 @@ impl Header {
     }
 }
 
+#[inline]
 fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, ProtocolError> {
     let (length, fewest, rest) = match short {
         126 => match rest.split_first_chunk::<2>() {

@@ -52,10 +52,10 @@ pub(crate) fn unmask_over(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
     }
 }
 
-/// The key as it stands `offset` bytes into the payload.
-pub(crate) fn phased(mut key: [u8; 4], offset: usize) -> [u8; 4] {
-    key.rotate_left(offset & 3);
-    key
+/// The key as it stands `offset` bytes into the payload; turned as a number, for turning an array
+/// calls `memcpy` three times.
+pub(crate) fn phased(key: [u8; 4], offset: usize) -> [u8; 4] {
+    u32::from_le_bytes(key).rotate_right(8 * (offset as u32 & 3)).to_le_bytes()
 }
 
 fn widened(key: [u8; 4]) -> [u8; BLOCK] {

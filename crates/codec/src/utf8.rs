@@ -27,6 +27,11 @@ impl Utf8 {
         open.iter().try_for_each(|&byte| self.push(byte))
     }
 
+    /// Whether a character is not complete.
+    pub(crate) fn is_open(self) -> bool {
+        self.carried > 0
+    }
+
     /// The text has ended; it must not end inside a character.
     pub(crate) fn finish(self) -> Result<(), ProtocolError> {
         match self.carried {

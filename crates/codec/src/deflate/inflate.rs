@@ -3,6 +3,9 @@
 //! A message must be a whole number of DEFLATE blocks that ends where the message ends. Where
 //! implementations differ (data after a final block, a block that is cut, a message of no bytes)
 //! the message is refused: what the gate reads and what the upstream reads must be the same.
+//! One such end is seen only where messages stand alone: inside the header of a block. To see it,
+//! the stream must be ended, and with context takeover it has to go on; zlib, which nearly all who
+//! keep a context use, then reads the next message as we do.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -18,14 +21,15 @@ const TAIL: &[u8] = &[0x00, 0x00, 0xff, 0xff];
 const FINAL_BLOCK: &[u8] = &[0x01, 0x00, 0x00, 0xff, 0xff];
 /// Output grows by so much at a time, and the limits are judged after each step.
 const STEP_BYTES: usize = 16 << 10;
+/// Heap memory of an inflater, as measured; zlib-rs takes the same for every window.
+pub const INFLATER_BYTES: usize = 47_696;
 /// The smallest window of zlib; it also inflates what was compressed for 8 bits.
 const WINDOW_BITS_MIN: u8 = 9;
 
 /// How one direction is inflated.
 ///
 /// Without context takeover it holds nothing, and the inflater of the [`crate::Scratch`] serves.
-/// With it, it owns an inflater (a window of `2^bits` bytes and about 8 KiB of tables) from the
-/// first compressed message on.
+/// With it, it owns an inflater of [`INFLATER_BYTES`] from the first compressed message on.
 #[derive(Debug)]
 pub struct Inflate {
     own: Option<Box<Decompress>>,

@@ -11,5 +11,5 @@ mod negotiate;
 mod parse;
 
 pub use compress::compress_into;
-pub use inflate::Inflate;
+pub use inflate::{INFLATER_BYTES, Inflate};
 pub use negotiate::{DeflatePolicy, ExtensionError, Offer, Params, Proposal};

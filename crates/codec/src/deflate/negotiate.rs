@@ -36,7 +36,7 @@ pub enum ExtensionError {
 pub struct DeflatePolicy {
     /// Off unless the operator turns it on: compression next to secrets leaks them (CRIME, BREACH).
     pub enabled: bool,
-    /// Whether a message may refer to earlier ones. Compresses better, and costs about 40 KiB of
+    /// Whether a message may refer to earlier ones. Compresses better, and costs 47 KiB of
     /// memory for each direction of a connection.
     pub context_takeover: bool,
 }
