@@ -1,5 +1,33 @@
-//! Who is calling.
+//! Who is calling: decides whether a token proves a principal, and which.
+//!
+//! Never fetches a key, never reads a clock, never logs a token. A token is taken apart strictly before any
+//! cryptography ([`token`], RFC 7515), its signature is verified by a key whose algorithm is pinned
+//! ([`key`], [`keyring`], RFC 8725 3.1), then its claims are judged ([`jwt`], RFC 7519) and mapped to a
+//! [`Principal`] ([`claims`]). Claims are looked at only after the signature verified, so neither the answer
+//! nor its time tells anything about them to someone without a key (SPEC 3.9). Attacks: `attacks.rs`;
+//! published vectors: `wycheproof.rs`.
 
+pub mod cache;
+pub mod claims;
+pub mod issue;
+pub mod jwks;
+pub mod jwt;
+pub mod key;
+pub mod keyring;
 pub mod principal;
+mod strict_json;
+pub mod token;
 
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod wycheproof;
+
+pub use cache::TokenCache;
+pub use jwks::{JwksError, KeySet};
+pub use jwt::{Failure, MissingKey, Verifier};
+pub use key::{Key, KeyError};
+pub use keyring::KeyRing;
 pub use principal::{Method, Principal};

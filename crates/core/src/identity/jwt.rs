@@ -1,0 +1,243 @@
+//! A token judged: shape, signature, times, issuer, audience, party, subject; in that order (RFC 7519 7.2).
+//!
+//! Decides whether a token proves a principal at the given time. Never fetches keys: a key that is missing
+//! is named in the [`Failure`].
+
+use serde_json::Value;
+
+use super::keyring::{KeyRing, Trial};
+use super::principal::Principal;
+use super::{claims, strict_json, token};
+use crate::policy::checked::{Algorithm, ClaimPointers, Identity};
+use crate::time::Now;
+use crate::verdict::Reason;
+
+/// Latest time accepted in a claim, Unix seconds: the end of the year 9999. Later ones are overflow attempts.
+pub const NUMERIC_DATE_MAX: u64 = 253_402_300_799;
+
+/// Most audiences read from one token.
+pub const AUDIENCES_MAX: usize = 64;
+
+/// What a token must satisfy, compiled from the policy.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    issuers: Vec<String>,
+    audiences: Vec<String>,
+    authorized_parties: Vec<String>,
+    leeway_s: u64,
+    expiry_required: bool,
+    bytes_max: usize,
+    pointers: ClaimPointers,
+}
+
+/// Why a token proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// For the audit; what clients read is the same for all.
+    pub reason: Reason,
+    /// The key that was asked for and not found; a fresh key set may hold it.
+    pub missing_key: Option<MissingKey>,
+}
+
+/// A key that is not in the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingKey {
+    /// The algorithm it would have to be pinned to.
+    pub algorithm: Algorithm,
+    /// Its id, at most [`token::KEY_ID_BYTES_MAX`] bytes, as the unverified token says.
+    pub id: Option<String>,
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self { reason, missing_key: None }
+    }
+}
+
+impl Verifier {
+    /// Takes what concerns tokens out of the policy.
+    #[must_use]
+    pub fn new(identity: &Identity) -> Self {
+        Self {
+            issuers: identity.issuers.clone(),
+            audiences: identity.audiences.clone(),
+            authorized_parties: identity.authorized_parties.clone(),
+            leeway_s: identity.leeway.as_secs(),
+            expiry_required: identity.require_expiry,
+            bytes_max: identity.token_bytes_max,
+            pointers: identity.claims.clone(),
+        }
+    }
+
+    /// Judges a token.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn verify(&self, token: &str, ring: &KeyRing, now: Now) -> Result<Principal, Failure> {
+        let payload = signed_payload(token, self.bytes_max, ring)?;
+        let claims = strict_json::object(&payload).ok_or(Reason::TokenClaims)?;
+        let claims = Value::Object(claims);
+        let expires_at = self.judge_times(&claims, now.unix_seconds())?;
+        self.judge_parties(&claims)?;
+        let principal = claims::principal(&claims, &self.pointers, expires_at).ok_or(Reason::TokenClaims)?;
+        Ok(principal)
+    }
+
+    /// `exp`, `nbf` and `iat` (RFC 7519 4.1.4 to 4.1.6); tells `exp`.
+    fn judge_times(&self, claims: &Value, now: u64) -> Result<Option<u64>, Reason> {
+        let expires_at = date(claims, "exp", f64::floor)?;
+        let not_before = date(claims, "nbf", f64::ceil)?;
+        let issued_at = date(claims, "iat", f64::ceil)?;
+        match expires_at {
+            None if self.expiry_required => return Err(Reason::TokenClaims),
+            Some(at) if now >= at.saturating_add(self.leeway_s) => return Err(Reason::TokenExpired),
+            _ => {}
+        }
+        let latest = now.saturating_add(self.leeway_s);
+        if not_before.is_some_and(|at| at > latest) || issued_at.is_some_and(|at| at > latest) {
+            return Err(Reason::TokenNotYetValid);
+        }
+        Ok(expires_at)
+    }
+
+    /// `iss`, `aud` (RFC 7519 4.1.1, 4.1.3) and `azp` (OpenID Connect Core 2).
+    fn judge_parties(&self, claims: &Value) -> Result<(), Reason> {
+        if !self.issuers.is_empty() {
+            let issuer = claims.get("iss").and_then(Value::as_str).ok_or(Reason::TokenIssuer)?;
+            if !self.issuers.iter().any(|accepted| accepted == issuer) {
+                return Err(Reason::TokenIssuer);
+            }
+        }
+        if !self.audiences.is_empty() {
+            let accepted = |audience: &str| self.audiences.iter().any(|accepted| accepted == audience);
+            let found = match claims.get("aud") {
+                Some(Value::String(audience)) => accepted(audience),
+                Some(Value::Array(list)) if list.len() <= AUDIENCES_MAX => {
+                    list.iter().all(Value::is_string) && list.iter().filter_map(Value::as_str).any(accepted)
+                }
+                _ => false,
+            };
+            if !found {
+                return Err(Reason::TokenAudience);
+            }
+        }
+        if let Some(party) = claims.get("azp").filter(|_| !self.authorized_parties.is_empty()) {
+            let accepted = party.as_str().is_some_and(|party| self.authorized_parties.iter().any(|a| a == party));
+            if !accepted {
+                return Err(Reason::TokenAudience);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The payload of a token whose signature one of the ring's keys verifies.
+pub(crate) fn signed_payload(text: &str, bytes_max: usize, ring: &KeyRing) -> Result<Vec<u8>, Failure> {
+    let token = token::parse(text, bytes_max)?;
+    match ring.try_verify(token.algorithm, token.key_id.as_deref(), token.signed, &token.signature) {
+        Trial::Verified => Ok(token.payload),
+        Trial::Refused => Err(Reason::TokenSignature.into()),
+        Trial::WrongAlgorithm => Err(Reason::TokenAlgorithm.into()),
+        Trial::Unknown => Err(Failure {
+            reason: Reason::TokenKeyUnknown,
+            missing_key: Some(MissingKey { algorithm: token.algorithm, id: token.key_id }),
+        }),
+    }
+}
+
+/// A NumericDate (RFC 7519 2), a fraction rounded against the token; negative, huge and non-numbers are refused.
+fn date(claims: &Value, name: &str, round: fn(f64) -> f64) -> Result<Option<u64>, Reason> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let seconds = match (value.as_u64(), value.as_f64()) {
+        (Some(whole), _) => whole,
+        (None, Some(fraction)) if (0.0..=NUMERIC_DATE_MAX as f64).contains(&fraction) => round(fraction) as u64,
+        _ => return Err(Reason::TokenClaims),
+    };
+    if seconds > NUMERIC_DATE_MAX {
+        return Err(Reason::TokenClaims);
+    }
+    Ok(Some(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::fixture::{self, NOW_UNIX_S as NOW};
+    use serde_json::json;
+
+    fn verdict(identity: &Identity, claims: Value) -> Result<Principal, Reason> {
+        let ring = KeyRing::new(identity).unwrap();
+        let token = fixture::hs256(&claims);
+        Verifier::new(identity).verify(&token, &ring, fixture::now()).map_err(|failure| failure.reason)
+    }
+
+    #[test]
+    fn times_are_judged_with_leeway() {
+        let identity = fixture::identity();
+        let leeway = identity.leeway.as_secs();
+        let cases = [
+            (json!({"exp": NOW + 1}), None),
+            (json!({"exp": NOW - leeway + 1}), None),
+            (json!({"exp": NOW - leeway}), Some(Reason::TokenExpired)),
+            (json!({"exp": (NOW - leeway) as f64 + 0.9}), Some(Reason::TokenExpired)),
+            (json!({"exp": NOW as f64 + 60.5}), None),
+            (json!({"exp": 0}), Some(Reason::TokenExpired)),
+            (json!({"exp": -1}), Some(Reason::TokenClaims)),
+            (json!({"exp": u64::MAX}), Some(Reason::TokenClaims)),
+            (json!({"exp": NUMERIC_DATE_MAX}), None),
+            (json!({"exp": NUMERIC_DATE_MAX + 1}), Some(Reason::TokenClaims)),
+            (json!({"exp": 1e300}), Some(Reason::TokenClaims)),
+            (json!({"exp": (NOW + 60).to_string()}), Some(Reason::TokenClaims)),
+            (json!({"exp": null}), Some(Reason::TokenClaims)),
+            (json!({}), Some(Reason::TokenClaims)),
+            (json!({"exp": NOW + 60, "nbf": NOW + leeway}), None),
+            (json!({"exp": NOW + 60, "nbf": NOW + leeway + 1}), Some(Reason::TokenNotYetValid)),
+            (json!({"exp": NOW + 60, "iat": NOW + leeway}), None),
+            (json!({"exp": NOW + 60, "iat": NOW + leeway + 1}), Some(Reason::TokenNotYetValid)),
+            (json!({"exp": NOW + 60, "iat": (NOW + leeway) as f64 + 0.1}), Some(Reason::TokenNotYetValid)),
+            (json!({"exp": NOW + 60, "iat": "now"}), Some(Reason::TokenClaims)),
+        ];
+        for (mut claims, want) in cases {
+            claims["sub"] = json!("u1");
+            assert_eq!(verdict(&identity, claims.clone()).err(), want, "{claims}");
+        }
+        let lax = Identity { require_expiry: false, ..identity };
+        assert!(verdict(&lax, json!({"sub": "u1"})).is_ok());
+    }
+
+    #[test]
+    fn issuer_audience_and_party_are_matched_exactly() {
+        let identity = Identity {
+            issuers: vec!["https://idp.example".into()],
+            audiences: vec!["gate".into()],
+            authorized_parties: vec!["app".into()],
+            ..fixture::identity()
+        };
+        let good = json!({"sub": "u", "exp": NOW + 60, "iss": "https://idp.example", "aud": "gate", "azp": "app"});
+        assert!(verdict(&identity, good.clone()).is_ok());
+        let cases = [
+            ("iss", json!("https://idp.example/"), Some(Reason::TokenIssuer)),
+            ("iss", json!("HTTPS://idp.example"), Some(Reason::TokenIssuer)),
+            ("iss", json!(null), Some(Reason::TokenIssuer)),
+            ("iss", json!(["https://idp.example"]), Some(Reason::TokenIssuer)),
+            ("aud", json!(["other", "gate"]), None),
+            ("aud", json!(["other"]), Some(Reason::TokenAudience)),
+            ("aud", json!([]), Some(Reason::TokenAudience)),
+            ("aud", json!(["gate", 7]), Some(Reason::TokenAudience)),
+            ("aud", json!(vec!["gate"; AUDIENCES_MAX]), None),
+            ("aud", json!(vec!["gate"; AUDIENCES_MAX + 1]), Some(Reason::TokenAudience)),
+            ("aud", json!("gat"), Some(Reason::TokenAudience)),
+            ("aud", json!(null), Some(Reason::TokenAudience)),
+            ("azp", json!("other"), Some(Reason::TokenAudience)),
+            ("azp", json!(7), Some(Reason::TokenAudience)),
+        ];
+        for (name, value, want) in cases {
+            let mut claims = good.clone();
+            claims[name] = value;
+            assert_eq!(verdict(&identity, claims.clone()).err(), want, "{claims}");
+        }
+        let mut without_party = good;
+        without_party.as_object_mut().unwrap().remove("azp");
+        assert!(verdict(&identity, without_party).is_ok());
+    }
+}

@@ -1,0 +1,118 @@
+//! All keys: those of the policy and the key sets that the shell puts in as it reads them.
+//!
+//! Decides which keys a token may be tried with. Never fetches: a key that is missing is told to the caller,
+//! who may bring a fresh set and ask again. Readers never wait for a set that is being replaced.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use super::jwks::KeySet;
+use super::key::{Key, KeyError};
+use crate::policy::checked::{Algorithm, Identity};
+
+/// Keys one token is tried with: a token without `kid` buys no more work than this.
+pub const CANDIDATES_MAX: usize = 8;
+
+/// Every key that may verify a token.
+#[derive(Debug)]
+pub struct KeyRing {
+    fixed: Vec<Key>,
+    sources: Vec<Source>,
+    generation: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Source {
+    algorithms: Vec<Algorithm>,
+    set: ArcSwapOption<KeySet>,
+}
+
+/// What the ring holds for a token's algorithm and `kid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// A key verified the signature.
+    Verified,
+    /// Keys were tried and none did.
+    Refused,
+    /// A key has the id, and is pinned to another algorithm; or nothing here uses that algorithm.
+    WrongAlgorithm,
+    /// No key has the id.
+    Unknown,
+}
+
+impl KeyRing {
+    /// The policy's keys; the sources are empty until [`KeyRing::replace`].
+    ///
+    /// # Errors
+    /// A key of the policy cannot be used; the first is told, with its place in `identity.keys`.
+    pub fn new(identity: &Identity) -> Result<Self, (usize, KeyError)> {
+        let fixed = identity
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(index, key)| Key::from_policy(key).map_err(|error| (index, error)))
+            .collect::<Result<_, _>>()?;
+        let sources = identity
+            .jwks
+            .iter()
+            .map(|source| Source { algorithms: source.algorithms.clone(), set: ArcSwapOption::empty() })
+            .collect();
+        Ok(Self { fixed, sources, generation: AtomicU64::new(0) })
+    }
+
+    /// Puts the set of a source (its place in `identity.jwks`) in place of the one before.
+    pub fn replace(&self, source: usize, set: Arc<KeySet>) {
+        let Some(source) = self.sources.get(source) else { return };
+        let fingerprint = set.fingerprint();
+        let before = source.set.swap(Some(set));
+        if before.is_none_or(|before| before.fingerprint() != fingerprint) {
+            // Tokens remembered under withdrawn keys are remembered no longer.
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Whether a source has ever been read.
+    #[must_use]
+    pub fn is_loaded(&self, source: usize) -> bool {
+        self.sources.get(source).is_some_and(|source| source.set.load().is_some())
+    }
+
+    /// Changes whenever a set changes.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Sources that could hold a key for the algorithm, as places in `identity.jwks`.
+    pub(crate) fn sources_for(&self, algorithm: Algorithm) -> impl Iterator<Item = usize> + '_ {
+        self.sources
+            .iter()
+            .enumerate()
+            .filter(move |(_, source)| source.algorithms.contains(&algorithm))
+            .map(|(index, _)| index)
+    }
+
+    /// Tries the keys that fit. A key without id fits any `kid`, a token without `kid` fits any key.
+    pub(crate) fn try_verify(
+        &self,
+        algorithm: Algorithm,
+        key_id: Option<&str>,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Trial {
+        let sets: Vec<_> = self.sources.iter().filter_map(|source| source.set.load_full()).collect();
+        let keys = || self.fixed.iter().chain(sets.iter().flat_map(|set| set.keys()));
+        let named = |key: &&Key| key_id.is_none() || key.id().is_none() || key.id() == key_id;
+        let mut candidates = keys().filter(|key| key.algorithm() == algorithm).filter(named).peekable();
+        if candidates.peek().is_some() {
+            let verified = candidates.take(CANDIDATES_MAX).any(|key| key.verifies(signed, signature));
+            return if verified { Trial::Verified } else { Trial::Refused };
+        }
+        let id_is_pinned_elsewhere = key_id.is_some() && keys().any(|key| key.id() == key_id);
+        let algorithm_is_used =
+            self.sources_for(algorithm).next().is_some() || keys().any(|key| key.algorithm() == algorithm);
+        if id_is_pinned_elsewhere || !algorithm_is_used { Trial::WrongAlgorithm } else { Trial::Unknown }
+    }
+}
