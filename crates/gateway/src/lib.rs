@@ -1,1 +1,3 @@
-//! gateway
+//! The shell of Portcullis: it knows sockets and no rules.
+
+pub mod metrics;
