@@ -127,9 +127,7 @@ impl Metrics {
             others: (1..workers).map(|_| Shard::new()).collect(),
             routes: RwLock::new(Vec::new()),
         };
-        for name in &route_names {
-            metrics.route_index(name);
-        }
+        metrics.name_routes(route_names);
         Arc::new(metrics)
     }
 
@@ -140,11 +138,16 @@ impl Metrics {
         worker.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first)
     }
 
-    /// The place of a route, the same over all reloads. Called where a policy is put in force, not on
-    /// the message path. Past [`ROUTES_MAX`] names all further ones share the last place.
+    /// The place of a route by its name, the same over all reloads; a new name gets a new place. Past
+    /// [`ROUTES_MAX`] names all further ones share the last place. Asked once a connection at most, not
+    /// on the message path.
     pub fn route_index(&self, name: &str) -> usize {
+        let known = |routes: &[String]| routes.iter().position(|route| route == name);
+        if let Some(at) = known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) {
+            return at;
+        }
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = routes.iter().position(|known| known == name) {
+        if let Some(at) = known(&routes) {
             return at;
         }
         if routes.len() < ROUTES_MAX - 1 {
@@ -155,6 +158,13 @@ impl Metrics {
             routes.push("other".to_owned());
         }
         ROUTES_MAX - 1
+    }
+
+    /// Gives each of these routes its place, so that it is exposed before anything is counted on it.
+    pub fn name_routes(&self, names: Vec<String>) {
+        for name in &names {
+            self.route_index(name);
+        }
     }
 
     /// Sums over all shards.

@@ -1,0 +1,142 @@
+//! The operator's listener: metrics, health, the API, the live page.
+//!
+//! Decides who may look and who may act. Never touches a connection's bytes; what it shows and orders
+//! goes through [`Live`].
+//!
+//! Every request passes [`guard`] first, which knows each path and what it asks for ([`ENDPOINTS`]); a
+//! path that is not in the table does not exist. What a client of the gateway said is shown as text:
+//! pages are rendered with escaping, scripts build nodes from text only, and the content policy forbids
+//! anything that is not ours.
+//!
+//! Tests: `tests.rs` drives the router; each endpoint has a denial there, or the test fails.
+
+mod api;
+mod audit_query;
+mod chart;
+mod guard;
+mod login;
+mod page;
+mod problem;
+mod serve;
+mod stream;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::routing::{delete, get, post};
+use portcullis_core::event::Event;
+use portcullis_core::policy::checked::Secret;
+use tokio::sync::broadcast;
+
+pub use guard::{Access, ENDPOINTS};
+pub use serve::{ADMIN_CONNECTIONS_MAX, serve};
+
+use crate::metrics::{Gauges, Metrics};
+
+/// Connections listed in one answer.
+pub const CONNECTIONS_LISTED_MAX: usize = 1_000;
+
+/// What the listener is given.
+#[derive(Clone)]
+pub struct AdminState {
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// Events as they happen.
+    pub events: broadcast::Sender<Arc<Event>>,
+    /// The audit file; `None` where nothing is stored.
+    pub reader: Option<PathBuf>,
+    /// The gateway.
+    pub live: Arc<dyn Live>,
+    /// The bearer token. Without one the listener answers loopback peers at a loopback address only,
+    /// which a checked policy allows in development.
+    pub token: Option<Secret>,
+    /// Where the listener is bound.
+    pub address: SocketAddr,
+}
+
+/// What the admin listener asks of the gateway. Methods may block for a moment; they are called from
+/// threads meant for it.
+pub trait Live: Send + Sync {
+    /// Up to `limit` open connections.
+    fn connections(&self, limit: usize) -> Vec<ConnectionInfo>;
+    /// Tells a connection to close; `false` where there is none with this id.
+    fn disconnect(&self, id: &str) -> bool;
+    /// What is measured now.
+    fn gauges(&self) -> Gauges;
+    /// Reads the configuration again and puts it in force.
+    ///
+    /// # Errors
+    /// Why it was refused, in words for an operator; the old one stays.
+    fn reload(&self) -> Result<(), String>;
+    /// The policy in force, secrets redacted.
+    fn policy_json(&self) -> serde_json::Value;
+    /// New connections are welcome.
+    fn ready(&self) -> bool;
+    /// Records an event. Never blocks.
+    fn record(&self, event: Event);
+}
+
+/// One open connection.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ConnectionInfo {
+    /// Its id.
+    pub id: String,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The subject; `None` for anonymous callers.
+    pub user: Option<String>,
+    /// The route's name.
+    pub route: String,
+    /// Unix milliseconds.
+    pub opened_unix_ms: u64,
+    /// Messages from the client.
+    pub messages_in: u64,
+    /// Messages to the client.
+    pub messages_out: u64,
+}
+
+/// What handlers share.
+struct Shared {
+    state: AdminState,
+    logins: login::Logins,
+    denials: guard::Denials,
+    history: stream::History,
+    searches: tokio::sync::Semaphore,
+}
+
+/// The router. Serve it with [`serve`], or with connect info (`SocketAddr`): a peer whose address is
+/// not known is not taken for a loopback one.
+///
+/// Starts the task that samples rates once a second, which ends with the router; call it inside a
+/// tokio runtime.
+pub fn router(state: AdminState) -> axum::Router {
+    let shared = Arc::new(Shared {
+        logins: login::Logins::default(),
+        denials: guard::Denials::default(),
+        history: stream::History::new(&state),
+        searches: tokio::sync::Semaphore::new(api::SEARCHES_MAX),
+        state,
+    });
+    stream::sample(&shared);
+    axum::Router::new()
+        .route("/", get(page::page))
+        .route("/login", get(login::form).post(login::login))
+        .route("/logout", post(login::logout))
+        .route("/live", get(stream::live))
+        .route("/assets/live.js", get(page::script))
+        .route("/assets/style.css", get(page::style))
+        .route("/metrics", get(api::metrics))
+        .route("/health", get(api::health))
+        .route("/ready", get(api::ready))
+        .route("/api/security/metrics", get(api::security_metrics))
+        .route("/api/security/health", get(api::security_health))
+        .route("/api/security/audit-logs", get(api::audit_logs))
+        .route("/api/security/config", get(api::config))
+        .route("/api/connections", get(api::connections))
+        .route("/api/connections/{id}", delete(api::disconnect))
+        .route("/api/reload", post(api::reload))
+        .layer(axum::extract::DefaultBodyLimit::max(login::FORM_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), guard::guard))
+        .with_state(shared)
+}
