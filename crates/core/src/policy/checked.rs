@@ -12,7 +12,9 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 /// The preset a policy starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Environment {
     /// Loopback, helpful errors, anonymous callers welcome.

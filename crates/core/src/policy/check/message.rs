@@ -1,0 +1,173 @@
+//! `messages`, and a route's `inbound` and `outbound`: sizes, limits, envelope, threats.
+
+use std::collections::BTreeMap;
+
+use super::Checking;
+use super::listen::rate;
+use crate::policy::checked::{
+    Envelope, Json, LimitKey, MessageLimit, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
+};
+use crate::policy::human::OrOff;
+use crate::policy::raw::{self, ThreatMode};
+use crate::policy::tree::KeyPath;
+
+/// Largest message that may be allowed.
+const MESSAGE_BYTES_MAX: u64 = 256 << 20;
+/// Most frames of a message that may be allowed.
+const FRAGMENTS_MAX: u32 = 1_000_000;
+/// Deepest nesting that may be allowed: the parser keeps a bit of state a level.
+const DEPTH_MAX: u32 = 1000;
+/// Most keys or values of a message that may be allowed.
+const COUNT_MAX: u32 = 10_000_000;
+/// Most limits of a direction: each is looked up for every message.
+const LIMITS_MAX: usize = 16;
+/// Most message ids remembered for a connection.
+const REPLAY_IDS_MAX: u32 = 65_536;
+/// Most layers of encoding: each multiplies the work.
+const DECODE_LAYERS_MAX: u8 = 8;
+/// Most types of an allow-list.
+const TYPES_MAX: usize = 4096;
+
+/// Every class that a mode covers.
+pub(crate) const THREAT_CLASSES: &[ThreatClass] = &[
+    ThreatClass::Sqli,
+    ThreatClass::Nosql,
+    ThreatClass::Xss,
+    ThreatClass::Command,
+    ThreatClass::Traversal,
+    ThreatClass::Template,
+    ThreatClass::Ldap,
+    ThreatClass::Xxe,
+    ThreatClass::Lookup,
+];
+
+impl Checking<'_> {
+    pub(super) fn messages(&mut self, at: &KeyPath, raw: Option<&raw::Messages>) -> Option<Messages> {
+        let raw = self.need(at, raw, "write the section")?;
+        let bytes_max = self.bounded(at, "bytes_max", raw.bytes_max.map(|b| b.0), 1..=MESSAGE_BYTES_MAX);
+        let fragments_max = self.bounded(at, "fragments_max", raw.fragments_max, 1..=FRAGMENTS_MAX);
+        let text = self.set(at, "text", raw.text);
+        let binary = self.set(at, "binary", raw.binary);
+        let on_refuse = self.set(at, "on_refuse", raw.on_refuse);
+        let limits = self.limits(&at.key("limits"), raw.limits.as_deref().unwrap_or_default(), on_refuse);
+        let json = self.json(&at.key("json"), raw.json.as_ref());
+        let envelope = match raw.envelope.as_ref() {
+            Some(OrOff::On(envelope)) => self.envelope(&at.key("envelope"), envelope).map(Some),
+            _ => Some(None),
+        };
+        let threats = self.threats(&at.key("threats"), raw.threats.as_ref());
+        Some(Messages {
+            bytes_max: bytes_max?,
+            fragments_max: fragments_max?,
+            text: text?.0,
+            binary: binary?.0,
+            control_rate: raw.control_rate.and_then(OrOff::value).map(rate),
+            limits: limits?,
+            json: json?,
+            envelope: envelope?,
+            threats: threats?,
+            on_refuse: on_refuse?,
+        })
+    }
+
+    fn limits(&mut self, at: &KeyPath, raw: &[raw::Limit], on_refuse: Option<OnRefuse>) -> Option<Vec<MessageLimit>> {
+        if raw.len() > LIMITS_MAX {
+            let message = format!("there are {} limits", raw.len());
+            self.fault(at, message, format!("keep at most {LIMITS_MAX} a direction"));
+            return None;
+        }
+        let limits = self.each(at, raw, |checking, at, limit| {
+            let rate_text = checking.need(&at.key("rate"), limit.rate, "say how many, as `rate: 100/s`")?;
+            let per = limit.per.unwrap_or(LimitKey::Connection);
+            let name = limit.name.clone().unwrap_or_else(|| key_name(per).to_owned());
+            Some(MessageLimit { name, per, rate: rate(rate_text), on_excess: limit.on_excess.or(on_refuse)? })
+        })?;
+        for (position, limit) in limits.iter().enumerate() {
+            if limits.iter().take(position).any(|earlier| earlier.name == limit.name) {
+                let message = format!("two limits are named `{}`", limit.name);
+                self.fault(&at.index(position), message, "give each its own `name`");
+                return None;
+            }
+        }
+        Some(limits)
+    }
+
+    fn json(&mut self, at: &KeyPath, raw: Option<&raw::Json>) -> Option<Json> {
+        let raw = self.need(at, raw, "write the section")?;
+        let mode = self.set(at, "mode", raw.mode);
+        let depth_max = self.bounded(at, "depth_max", raw.depth_max, 1..=DEPTH_MAX);
+        let keys_max = self.bounded(at, "keys_max", raw.keys_max, 1..=COUNT_MAX);
+        let values_max = self.bounded(at, "values_max", raw.values_max, 1..=COUNT_MAX);
+        let string_bytes =
+            self.bounded(at, "string_bytes_max", raw.string_bytes_max.map(|b| b.0), 1..=MESSAGE_BYTES_MAX);
+        Some(Json {
+            mode: mode?,
+            depth_max: depth_max?,
+            keys_max: keys_max?,
+            values_max: values_max?,
+            string_bytes_max: u32::try_from(string_bytes?).ok()?,
+        })
+    }
+
+    fn envelope(&mut self, at: &KeyPath, raw: &raw::Envelope) -> Option<Envelope> {
+        let mut pointer = |key: &str, written: &Option<String>, default: &str| match written {
+            Some(written) => self.pointer(&at.key(key), written),
+            None => Some(default.to_owned()),
+        };
+        let type_at = pointer("type", &raw.type_at, "/type");
+        let id_at = pointer("id", &raw.id_at, "/id");
+        let timestamp_at = pointer("timestamp", &raw.timestamp_at, "/timestamp");
+        let required = raw.required.as_deref().unwrap_or_default();
+        let required = self.each(&at.key("required"), required, |checking, at, text| checking.pointer(at, text));
+        if raw.types.as_ref().is_some_and(|types| types.is_empty() || types.len() > TYPES_MAX) {
+            let help = format!("list 1 to {TYPES_MAX} types, or leave it out to allow any");
+            self.fault(&at.key("types"), "the list of types is empty or too long", help);
+        }
+        let replay = self.within(&at.key("replay_ids_max"), raw.replay_ids_max.unwrap_or(0), 0..=REPLAY_IDS_MAX);
+        Some(Envelope {
+            type_at: type_at?,
+            id_at: id_at?,
+            timestamp_at: timestamp_at?,
+            required: required?,
+            types: raw.types.clone(),
+            timestamp_tolerance: raw.timestamp_tolerance.and_then(OrOff::value).map(|span| span.0),
+            timestamp_unit: raw.timestamp_unit.unwrap_or(TimestampUnit::Seconds),
+            replay_ids_max: replay?,
+        })
+    }
+
+    #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is on")]
+    fn threats(&mut self, at: &KeyPath, raw: Option<&raw::Threats>) -> Option<Option<Threats>> {
+        let raw = self.need(at, raw, "write the section")?;
+        let mode = self.set(at, "mode", raw.mode);
+        let layers = self.bounded(at, "decode_layers_max", raw.decode_layers_max, 0..=DECODE_LAYERS_MAX);
+        let skip = raw.skip_fields.as_deref().unwrap_or_default();
+        let skip_fields = self.each(&at.key("skip_fields"), skip, |checking, at, text| checking.pointer(at, text));
+        let mode = mode?;
+        let named = raw.classes.clone().unwrap_or_default();
+        let classes: BTreeMap<ThreatClass, OnRefuse> = THREAT_CLASSES
+            .iter()
+            .filter_map(|class| Some((*class, outcome(named.get(class).copied().unwrap_or(mode))?)))
+            .collect();
+        let threats = Threats { classes, skip_fields: skip_fields?, decode_layers_max: layers? };
+        Some((!threats.classes.is_empty()).then_some(threats))
+    }
+}
+
+const fn outcome(mode: ThreatMode) -> Option<OnRefuse> {
+    match mode {
+        ThreatMode::Off => None,
+        ThreatMode::Observe => Some(OnRefuse::Observe),
+        ThreatMode::Drop => Some(OnRefuse::Drop),
+        ThreatMode::Block | ThreatMode::Reply => Some(OnRefuse::Reply),
+        ThreatMode::Close => Some(OnRefuse::Close),
+    }
+}
+
+const fn key_name(per: LimitKey) -> &'static str {
+    match per {
+        LimitKey::Connection => "connection",
+        LimitKey::User => "user",
+        LimitKey::Ip => "ip",
+    }
+}

@@ -1,0 +1,417 @@
+//! Values as people write them: `30s`, `1MiB`, `100/s burst 20`, `10.0.0.0/8`, `off`. Decides what such a
+//! text means and says how to write it when it means nothing; knows no key.
+//!
+//! Each type is one leaf of the raw configuration, with its own JSON Schema.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
+
+use super::checked::RateAlgorithm;
+use super::read::{HELP_MARK, clip};
+
+const DURATION_HELP: &str = "write a whole number and a unit: `250ms`, `30s`, `5m`, `1h`, `90d`";
+const BYTES_HELP: &str = "write a number of bytes, or a number and a unit: `512`, `16KiB`, `1MiB`, `2GiB`";
+const RATE_HELP: &str = "write `100/s`, `60/min`, `5/h` or `50/60s`, then perhaps `burst 20` and `sliding`";
+const NETWORK_HELP: &str = "write an address or a network: `203.0.113.7`, `10.0.0.0/8`, `2001:db8::/32`";
+
+/// Longest duration: 100 years; past it arithmetic on instants would need care everywhere.
+const DURATION_SECONDS_MAX: u64 = 100 * 365 * 86_400;
+
+/// A length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+/// So many in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RateText {
+    pub(crate) count: u32,
+    pub(crate) per: Duration,
+    pub(crate) burst: Option<u32>,
+    pub(crate) algorithm: RateAlgorithm,
+}
+
+/// An address or a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network(pub(crate) IpNet);
+
+/// `on`, `off`, `true`, `false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Switch(pub(crate) bool);
+
+/// A value, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OrOff<T> {
+    /// `off` or `false`.
+    Off,
+    /// The value.
+    On(T),
+}
+
+impl<T> OrOff<T> {
+    /// The value, where there is one.
+    pub(crate) fn value(self) -> Option<T> {
+        match self {
+            Self::Off => None,
+            Self::On(value) => Some(value),
+        }
+    }
+}
+
+/// A leaf that is read from text or a number.
+trait Leaf: Sized {
+    const EXPECTED: &'static str;
+    const HELP: &'static str;
+    fn from_text(text: &str) -> Option<Self>;
+    fn from_number(_: u64) -> Option<Self> {
+        None
+    }
+    fn from_bool(_: bool) -> Option<Self> {
+        None
+    }
+}
+
+fn splits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+impl Leaf for Span {
+    const EXPECTED: &'static str = "a duration";
+    const HELP: &'static str = DURATION_HELP;
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (number, unit) = splits(text.trim());
+        let number: u64 = number.parse().ok()?;
+        let unit = unit.trim();
+        if unit == "ms" {
+            return (number / 1000 <= DURATION_SECONDS_MAX).then(|| Self(Duration::from_millis(number)));
+        }
+        let seconds = number.checked_mul(unit_seconds(unit)?)?;
+        (seconds <= DURATION_SECONDS_MAX).then(|| Self(Duration::from_secs(seconds)))
+    }
+}
+
+fn unit_seconds(unit: &str) -> Option<u64> {
+    match unit {
+        "s" | "sec" | "second" | "seconds" => Some(1),
+        "m" | "min" | "minute" | "minutes" => Some(60),
+        "h" | "hour" | "hours" => Some(3600),
+        "d" | "day" | "days" => Some(86_400),
+        "w" | "week" | "weeks" => Some(7 * 86_400),
+        _ => None,
+    }
+}
+
+impl Leaf for Bytes {
+    const EXPECTED: &'static str = "a size";
+    const HELP: &'static str = BYTES_HELP;
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (number, unit) = splits(text.trim());
+        let number: u64 = number.parse().ok()?;
+        let factor: u64 = match unit.trim() {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "kB" | "KB" => 1000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            _ => return None,
+        };
+        number.checked_mul(factor).map(Self)
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        Some(Self(number))
+    }
+}
+
+impl Leaf for RateText {
+    const EXPECTED: &'static str = "a rate";
+    const HELP: &'static str = RATE_HELP;
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let (count, period) = words.next()?.split_once('/')?;
+        let count = count.parse().ok().filter(|count| *count > 0)?;
+        let per = match splits(period) {
+            ("", unit) => Duration::from_secs(unit_seconds(unit)?),
+            _ => Span::from_text(period)?.0,
+        };
+        let mut rate = Self { count, per, burst: None, algorithm: RateAlgorithm::TokenBucket };
+        while let Some(word) = words.next() {
+            match word {
+                "burst" if rate.burst.is_none() => {
+                    rate.burst = Some(words.next()?.parse().ok().filter(|burst| *burst > 0)?);
+                }
+                "sliding" => rate.algorithm = RateAlgorithm::SlidingWindow,
+                _ => return None,
+            }
+        }
+        (!per.is_zero()).then_some(rate)
+    }
+}
+
+impl Leaf for Network {
+    const EXPECTED: &'static str = "a network";
+    const HELP: &'static str = NETWORK_HELP;
+
+    fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(address) = text.parse::<std::net::IpAddr>() {
+            return Some(Self(IpNet::from(address)));
+        }
+        text.parse::<IpNet>().ok().map(|network| Self(network.trunc()))
+    }
+}
+
+impl Leaf for Switch {
+    const EXPECTED: &'static str = "`on` or `off`";
+    const HELP: &'static str = "write `on` or `off`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "on" | "yes" => Some(Self(true)),
+            "off" | "no" => Some(Self(false)),
+            _ => None,
+        }
+    }
+
+    fn from_bool(value: bool) -> Option<Self> {
+        Some(Self(value))
+    }
+}
+
+struct LeafVisitor<T>(PhantomData<T>);
+
+impl<T: Leaf> LeafVisitor<T> {
+    fn found<E: de::Error>(result: Option<T>, words: &str) -> Result<T, E> {
+        result.ok_or_else(|| E::custom(format!("{words} is not {}{HELP_MARK}{}", T::EXPECTED, T::HELP)))
+    }
+}
+
+impl<'de, T: Leaf> Visitor<'de> for LeafVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        Self::found(T::from_text(text), &format!("`{}`", clip(text)))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        Self::found(T::from_number(number), &format!("`{number}`"))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        Self::found(None, &format!("`{number}`"))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        Self::found(None, &format!("`{number}`"))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
+        Self::found(T::from_bool(value), &format!("`{value}`"))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, _: A) -> Result<T, A::Error> {
+        Self::found(None, "a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<T, A::Error> {
+        Self::found(None, "a map")
+    }
+}
+
+macro_rules! leaf {
+    ($name:ident, $title:literal, $schema:tt) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(LeafVisitor(PhantomData))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                $title.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+leaf!(Span, "duration", { "type": "string", "title": "duration", "pattern": "^[0-9]+ ?(ms|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)$" });
+leaf!(Bytes, "size", { "type": ["integer", "string"], "title": "size", "minimum": 0, "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB|kB|KB|MB|GB)?$" });
+leaf!(RateText, "rate", { "type": "string", "title": "rate", "pattern": "^[1-9][0-9]*/[0-9]*[a-z]+( burst [1-9][0-9]*)?( sliding)?$" });
+leaf!(Network, "network", { "type": "string", "title": "network" });
+leaf!(Switch, "switch", { "enum": ["on", "off", true, false], "title": "on or off" });
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OrOffVisitor(PhantomData))
+    }
+}
+
+struct OrOffVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OrOffVisitor<T> {
+    type Value = OrOff<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or `off`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<OrOff<T>, E> {
+        if text == "off" { Ok(OrOff::Off) } else { T::deserialize(StrDeserializer::new(text)).map(OrOff::On) }
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<OrOff<T>, E> {
+        if value { T::deserialize(value.into_deserializer()).map(OrOff::On) } else { Ok(OrOff::Off) }
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<OrOff<T>, E> {
+        T::deserialize(number.into_deserializer()).map(OrOff::On)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<OrOff<T>, E> {
+        T::deserialize(number.into_deserializer()).map(OrOff::On)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<OrOff<T>, E> {
+        T::deserialize(number.into_deserializer()).map(OrOff::On)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OrOff<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(OrOff::On)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<OrOff<T>, A::Error> {
+        T::deserialize(de::value::SeqAccessDeserializer::new(list)).map(OrOff::On)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OrOff<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("{} or off", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [value, { "enum": ["off", false] }] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        for (text, milliseconds) in [
+            ("250ms", Some(250)),
+            ("30s", Some(30_000)),
+            ("5m", Some(300_000)),
+            ("1h", Some(3_600_000)),
+            ("90d", Some(7_776_000_000)),
+            ("5 min", Some(300_000)),
+            ("0s", Some(0)),
+            ("36500d", Some(3_153_600_000_000)),
+            ("36501d", None),
+            ("18446744073709551615d", None),
+            ("30", None),
+            ("-5s", None),
+            ("1.5h", None),
+            ("s", None),
+            ("", None),
+        ] {
+            assert_eq!(Span::from_text(text).map(|span| span.0.as_millis()), milliseconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_a_number_and_a_unit() {
+        for (text, bytes) in [
+            ("16KiB", Some(16 << 10)),
+            ("1MiB", Some(1 << 20)),
+            ("512", Some(512)),
+            ("10 kB", Some(10_000)),
+            ("1 mib", None),
+            ("-1", None),
+            ("99999999999GiB", None),
+        ] {
+            assert_eq!(Bytes::from_text(text).map(|size| size.0), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_say_how_many_in_how_long() {
+        let bucket = RateAlgorithm::TokenBucket;
+        let window = RateAlgorithm::SlidingWindow;
+        for (text, rate) in [
+            ("100/s", Some((100, 1, None, bucket))),
+            ("60/min", Some((60, 60, None, bucket))),
+            ("10/min burst 20", Some((10, 60, Some(20), bucket))),
+            ("50/60s", Some((50, 60, None, bucket))),
+            ("5/h sliding", Some((5, 3600, None, window))),
+            ("5/h burst 2 sliding", Some((5, 3600, Some(2), window))),
+            ("0/s", None),
+            ("5/0s", None),
+            ("5/s burst", None),
+            ("5/s burst 0", None),
+            ("5/s burst 1 burst 2", None),
+            ("5 per second", None),
+            ("/s", None),
+        ] {
+            let read = RateText::from_text(text).map(|r| (r.count, r.per.as_secs(), r.burst, r.algorithm));
+            assert_eq!(read, rate, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_are_addresses_or_cidr() {
+        for (text, network) in [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("10.1.2.3/8", Some("10.0.0.0/8")),
+            ("203.0.113.7", Some("203.0.113.7/32")),
+            ("::1", Some("::1/128")),
+            ("10.0.0.0/33", None),
+            ("example.com", None),
+        ] {
+            assert_eq!(Network::from_text(text).map(|n| n.0.to_string()).as_deref(), network, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_a_panic(text in "\\PC{0,40}") {
+            let _ = (Span::from_text(&text), Bytes::from_text(&text), RateText::from_text(&text), Network::from_text(&text));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `identity`: keys, claims, and where credentials stand.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::policy::checked::{Algorithm, Authenticate, CredentialPlace};
+use crate::policy::human::{Bytes, Span, Switch};
+
+/// Who is calling.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// Whether routes need a credential unless they say otherwise: `required`; `optional` (verified when
+    /// present, anonymous without one); `off` (never looked at).
+    pub(crate) authenticate: Option<Authenticate>,
+    /// Keys that verify tokens, each pinned to one algorithm.
+    pub(crate) keys: Option<Vec<Key>>,
+    /// JSON Web Key Sets (RFC 7517).
+    pub(crate) jwks: Option<Vec<Jwks>>,
+    /// The token's `iss` must be one of these, where any is given.
+    pub(crate) issuers: Option<Vec<String>>,
+    /// The token's `aud` must hold one of these, where any is given.
+    pub(crate) audiences: Option<Vec<String>>,
+    /// The token's `azp` must be one of these, where any is given and the claim is present.
+    pub(crate) authorized_parties: Option<Vec<String>>,
+    /// Clock difference tolerated in `exp`, `nbf` and `iat`; at most 10 minutes.
+    pub(crate) leeway: Option<Span>,
+    /// A token without `exp` is refused.
+    pub(crate) require_expiry: Option<Switch>,
+    /// Longest token read, 256 bytes to 64 KiB.
+    pub(crate) token_bytes_max: Option<Bytes>,
+    /// Where credentials may stand, in this order: `header` (`Authorization: Bearer`), `cookie`, `query`,
+    /// `subprotocol` (`Sec-WebSocket-Protocol: bearer, <token>`), `first_message`.
+    pub(crate) credentials: Option<Vec<CredentialPlace>>,
+    /// The cookie that carries a token.
+    pub(crate) cookie_name: Option<String>,
+    /// The query parameter that carries a token.
+    pub(crate) query_name: Option<String>,
+    /// Where claims stand in the token, as JSON Pointers (RFC 6901).
+    pub(crate) claims: Option<Claims>,
+    /// How long a verified token is remembered, never past its `exp`; `0s` turns the cache off.
+    pub(crate) cache_ttl: Option<Span>,
+    /// Most verified tokens remembered. About 500 bytes each.
+    pub(crate) cache_entries_max: Option<u32>,
+    /// From the upgrade to a first message with a credential.
+    pub(crate) first_message_timeout: Option<Span>,
+    /// Everyone is this subject. Development on loopback only.
+    pub(crate) development_bypass: Option<String>,
+    /// The verified token is sent upstream as it came.
+    pub(crate) forward_token: Option<Switch>,
+    /// Signs the identity headers to the upstream (HMAC-SHA-256), inline. Prefer `header_secret_file`.
+    pub(crate) header_secret: Option<String>,
+    /// File that holds the header secret; the line end is cut off.
+    pub(crate) header_secret_file: Option<String>,
+    /// Environment variable that holds the header secret.
+    pub(crate) header_secret_env: Option<String>,
+}
+
+/// A key that verifies tokens. Exactly one of the five places says what it is.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Key {
+    /// Matches the token's `kid`; without it the key verifies any token.
+    pub(crate) id: Option<String>,
+    /// The only algorithm it verifies: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256,
+    /// ES384 or EdDSA. There is no default.
+    pub(crate) algorithm: Option<Algorithm>,
+    /// HMAC secret, inline. Prefer `secret_file` or `secret_env`.
+    pub(crate) secret: Option<String>,
+    /// File that holds the HMAC secret; the line end is cut off.
+    pub(crate) secret_file: Option<String>,
+    /// Environment variable that holds the HMAC secret.
+    pub(crate) secret_env: Option<String>,
+    /// Public key as PEM, inline.
+    pub(crate) public_key: Option<String>,
+    /// File that holds the public key as PEM.
+    pub(crate) public_key_file: Option<String>,
+}
+
+/// A JSON Web Key Set; `url` or `file`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Jwks {
+    /// Where to fetch it: `https://`, or `http://` to loopback.
+    pub(crate) url: Option<String>,
+    /// File that holds it.
+    pub(crate) file: Option<String>,
+    /// Algorithms its keys may verify; asymmetric ones only. Default `[RS256]`.
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    /// How often it is read again; at least 10 seconds. Default `5m`.
+    pub(crate) refresh: Option<Span>,
+    /// Largest set read, 1 KiB to 1 MiB. Default `64KiB`.
+    pub(crate) bytes_max: Option<Bytes>,
+    /// Most keys kept, 1 to 1000. Default 32.
+    pub(crate) keys_max: Option<u32>,
+}
+
+/// Where claims stand in the token, as JSON Pointers.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claims {
+    /// The subject.
+    pub(crate) subject: Option<String>,
+    /// Roles: a list of text, or text separated by spaces.
+    pub(crate) roles: Option<String>,
+    /// Permissions: a list of text, or text separated by spaces.
+    pub(crate) permissions: Option<String>,
+    /// The tenant.
+    pub(crate) tenant: Option<String>,
+    /// The session.
+    pub(crate) session: Option<String>,
+}

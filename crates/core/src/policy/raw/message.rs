@@ -1,0 +1,136 @@
+//! `messages`, and `inbound` and `outbound` of a route.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::policy::checked::{JsonMode, LimitKey, OnRefuse, ThreatClass, TimestampUnit};
+use crate::policy::human::{Bytes, OrOff, RateText, Span, Switch};
+
+/// Both directions.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its form; every route takes it over as a tree")]
+pub(crate) struct Directions {
+    /// From client to server.
+    pub(crate) inbound: Option<Messages>,
+    /// From server to client.
+    pub(crate) outbound: Option<Messages>,
+}
+
+/// What may be said in one direction.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Messages {
+    /// Largest message after inflating, 1 byte to 256 MiB. Memory: this much for each connection in the worst case.
+    pub(crate) bytes_max: Option<Bytes>,
+    /// Most frames of one message.
+    pub(crate) fragments_max: Option<u32>,
+    /// Text messages may pass.
+    pub(crate) text: Option<Switch>,
+    /// Binary messages may pass.
+    pub(crate) binary: Option<Switch>,
+    /// Pings and pongs of the peer, or `off`.
+    pub(crate) control_rate: Option<OrOff<RateText>>,
+    /// How many messages; all limits apply at once and the strictest wins.
+    pub(crate) limits: Option<Vec<Limit>>,
+    /// Strict JSON (RFC 8259).
+    pub(crate) json: Option<Json>,
+    /// What a message says about itself; `off` does not look.
+    pub(crate) envelope: Option<OrOff<Envelope>>,
+    /// Detection of attacks in every string of a message.
+    pub(crate) threats: Option<Threats>,
+    /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
+    /// says what would have been done), `drop` (in silence), `reply` (dropped, the sender is told), `close`.
+    pub(crate) on_refuse: Option<OnRefuse>,
+}
+
+/// A message limit.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limit {
+    /// Its name in events and metrics; `per` unless given.
+    pub(crate) name: Option<String>,
+    /// What is counted together: `connection`, `user` or `ip`. Default `connection`.
+    pub(crate) per: Option<LimitKey>,
+    /// How many: `100/s`, `60/min burst 20`, `5/h sliding`.
+    pub(crate) rate: Option<RateText>,
+    /// What happens on excess: `observe`, `drop`, `reply` or `close`. Default `on_refuse` of the direction.
+    pub(crate) on_excess: Option<OnRefuse>,
+}
+
+/// Strict JSON.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Json {
+    /// Which text messages must be JSON: `required` (all), `detect` (those that begin with `{` or `[`), `off`.
+    pub(crate) mode: Option<JsonMode>,
+    /// Deepest nesting, 1 to 1000.
+    pub(crate) depth_max: Option<u32>,
+    /// Most object keys in one message.
+    pub(crate) keys_max: Option<u32>,
+    /// Most values in one message.
+    pub(crate) values_max: Option<u32>,
+    /// Longest string, bytes after decoding.
+    pub(crate) string_bytes_max: Option<Bytes>,
+}
+
+/// What a message says about itself. Pointers are JSON Pointers (RFC 6901).
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Envelope {
+    /// Where the type stands. Default `/type`.
+    #[serde(rename = "type")]
+    pub(crate) type_at: Option<String>,
+    /// Where the id stands. Default `/id`.
+    #[serde(rename = "id")]
+    pub(crate) id_at: Option<String>,
+    /// Where the timestamp stands. Default `/timestamp`.
+    #[serde(rename = "timestamp")]
+    pub(crate) timestamp_at: Option<String>,
+    /// Pointers that must be present. Default none.
+    pub(crate) required: Option<Vec<String>>,
+    /// Types that may pass; unset allows any.
+    pub(crate) types: Option<Vec<String>>,
+    /// Distance of the timestamp from the clock that is tolerated, or `off`. Default `off`.
+    pub(crate) timestamp_tolerance: Option<OrOff<Span>>,
+    /// What a timestamp counts: `seconds` or `milliseconds`. Default `seconds`.
+    pub(crate) timestamp_unit: Option<TimestampUnit>,
+    /// Message ids remembered for each connection, so that none is seen twice; 0 does not look. Default 0. At most
+    /// 65536, about 16 bytes each.
+    pub(crate) replay_ids_max: Option<u32>,
+}
+
+/// Detection of attacks.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Threats {
+    /// What happens to a message that carries an attack, in every class that `classes` does not name: `off`,
+    /// `observe`, `block` (the same as `reply`), `drop`, `reply`, `close`.
+    pub(crate) mode: Option<ThreatMode>,
+    /// The same by class: `sqli`, `nosql`, `xss`, `command`, `traversal`, `template`, `ldap`, `xxe`, `lookup`.
+    pub(crate) classes: Option<BTreeMap<ThreatClass, ThreatMode>>,
+    /// JSON Pointers of fields that are not scanned.
+    pub(crate) skip_fields: Option<Vec<String>>,
+    /// Layers of encoding taken off one string, 0 to 8.
+    pub(crate) decode_layers_max: Option<u8>,
+}
+
+/// What happens to a message that carries an attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ThreatMode {
+    /// Not looked for.
+    Off,
+    /// Passed on; an event says what would have been done.
+    Observe,
+    /// The same as `reply`.
+    Block,
+    /// Dropped in silence.
+    Drop,
+    /// Dropped, and the sender is told.
+    Reply,
+    /// Dropped, and the connection is closed.
+    Close,
+}

@@ -1,0 +1,114 @@
+//! `routes[]`, `times`, `compression`, `errors`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Messages, Origins};
+use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
+use crate::policy::human::{Bytes, OrOff, Span, Switch};
+
+/// A path, its rules and its backend.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Route {
+    /// Connection type in metrics and events, counted separately; made from the path unless given.
+    pub(crate) name: Option<String>,
+    /// Path template: `/ws/{user_id}` takes one segment, `/{*rest}` all that follow.
+    pub(crate) path: Option<String>,
+    /// The backend: `ws://`, `wss://`, `http://` or `https://`, with a path prefix if you like.
+    pub(crate) upstream: Option<String>,
+    /// Several backends; excludes `upstream`.
+    pub(crate) upstreams: Option<Vec<String>>,
+    /// Overrides `identity.authenticate`.
+    pub(crate) authenticate: Option<Authenticate>,
+    /// Overrides `identity.credentials`.
+    pub(crate) credentials: Option<Vec<CredentialPlace>>,
+    /// Path parameter → the claim it must equal: `subject`, `tenant` or `session`. A caller without it is refused.
+    pub(crate) bind: Option<BTreeMap<String, BoundClaim>>,
+    /// Any one of these roles is needed. Default none.
+    pub(crate) roles: Option<Vec<String>>,
+    /// How a refusal is told: `status` (HTTP status in place of the upgrade) or `close` (an accepted
+    /// handshake, closed at once with a code that a browser can read). Default `status`.
+    pub(crate) refuse_with: Option<RefuseWith>,
+    /// Plain HTTP on this path: `pass` or `block`. Default `block`.
+    pub(crate) http: Option<PlainHttp>,
+    /// Concurrent connections of one subject, or `off`. Default `off`.
+    pub(crate) connections_per_user_max: Option<OrOff<u32>>,
+    /// Overrides `origins` key by key.
+    pub(crate) origins: Option<Origins>,
+    /// Subprotocols passed on; unset passes any that the client names.
+    pub(crate) subprotocols: Option<Vec<String>>,
+    /// Overrides `times` key by key.
+    pub(crate) times: Option<Times>,
+    /// Overrides `compression` key by key.
+    pub(crate) compression: Option<Compression>,
+    /// Whether messages are inspected at all. Default `on`.
+    pub(crate) checks: Option<Switch>,
+    /// Overrides `messages.inbound` key by key.
+    pub(crate) inbound: Option<Messages>,
+    /// Overrides `messages.outbound` key by key.
+    pub(crate) outbound: Option<Messages>,
+    /// Overrides `errors` key by key.
+    pub(crate) errors: Option<ErrorReplies>,
+    /// Most bytes waiting for a slow reader, for each direction of each connection; reading stops there. 4 KiB to 64 MiB.
+    /// Default `256KiB`.
+    pub(crate) queue_bytes_max: Option<Bytes>,
+}
+
+/// The claim a path parameter must equal.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BoundClaim {
+    /// The subject.
+    Subject,
+    /// The tenant.
+    Tenant,
+    /// The session.
+    Session,
+}
+
+/// Timeouts and heartbeats.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Times {
+    /// Dial, TLS and the backend's answer together.
+    pub(crate) upstream_connect: Option<Span>,
+    /// The gateway pings each side this often, or `off`.
+    pub(crate) ping_interval: Option<OrOff<Span>>,
+    /// A side that sent nothing for this long, pongs included, is dead; or `off`.
+    pub(crate) dead_after: Option<OrOff<Span>>,
+    /// A connection without a message either way for this long is closed; or `off`.
+    pub(crate) idle: Option<OrOff<Span>>,
+    /// A connection's greatest age, or `off`.
+    pub(crate) lifetime: Option<OrOff<Span>>,
+    /// A reader that takes nothing for this long while bytes wait is closed.
+    pub(crate) write: Option<Span>,
+    /// From the gateway's Close frame to the hard end.
+    pub(crate) close: Option<Span>,
+}
+
+/// permessage-deflate.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Compression {
+    /// Negotiated when the client offers it and the backend agrees.
+    pub(crate) enabled: Option<Switch>,
+    /// The window survives from message to message: smaller messages, 44 KiB more for each direction of a
+    /// connection, and secrets sent beside chosen text can be guessed (CRIME).
+    pub(crate) context_takeover: Option<Switch>,
+    /// Most inflated bytes for each compressed byte, past the first 64 KiB; 2 to 1032.
+    pub(crate) ratio_max: Option<u32>,
+}
+
+/// How clients are told.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErrorReplies {
+    /// Helpful wording instead of generic.
+    pub(crate) detailed: Option<Switch>,
+    /// JSON text with `{message}`, `{code}`, `{reference}` and `{retry_after_ms}` where a text or number
+    /// stands.
+    pub(crate) template: Option<String>,
+}

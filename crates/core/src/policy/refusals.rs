@@ -1,0 +1,117 @@
+//! Rules between sections that a policy may not break: it is not started, not merely warned about. Each
+//! error says which key or flag puts it right.
+
+use super::check::Checking;
+use super::checked::{Authenticate, Checked, Environment};
+use super::layers::environment_name;
+use super::tree::KeyPath;
+
+/// Notes every broken rule.
+pub(crate) fn refuse(checking: &mut Checking<'_>, checked: &Checked) {
+    let strict = matches!(checked.environment, Environment::Production | Environment::HighSecurity);
+    if strict {
+        way_to_authenticate(checking, checked);
+        tls_decision(checking, checked);
+    }
+    anonymous_routes(checking, checked);
+    development_bypass(checking, checked);
+    unnamed_environment(checking, checked);
+    admin_token(checking, checked);
+    proxies(checking, checked);
+}
+
+fn way_to_authenticate(checking: &mut Checking<'_>, checked: &Checked) {
+    let needs = checked.routes.iter().any(|route| route.authenticate == Authenticate::Required);
+    if needs && checked.identity.keys.is_empty() && checked.identity.jwks.is_empty() {
+        let name = environment_name(checked.environment);
+        let help = "add a key (`identity: {keys: [{algorithm: HS256, secret_file: jwt.secret}]}`) or a key set \
+                    (`identity: {jwks: [{url: https://issuer.example/.well-known/jwks.json}]}`), in the file or by \
+                    `--set 'identity.keys=[{algorithm: HS256, secret_file: jwt.secret}]'`";
+        let message = format!("{name} asks for credentials, but no key can verify one");
+        checking.fault(&KeyPath::parse("identity.keys"), message, help);
+    }
+}
+
+fn tls_decision(checking: &mut Checking<'_>, checked: &Checked) {
+    if checked.listen.tls.is_none() && !checked.listen.tls_terminated_by_proxy {
+        let name = environment_name(checked.environment);
+        let help = "give `listen.tls.certificate` and `listen.tls.key`, or, where a proxy before the gateway ends \
+                    TLS, say so: `--set listen.tls_terminated_by_proxy=true`";
+        checking.fault(&KeyPath::parse("listen.tls"), format!("{name} needs a decision about TLS"), help);
+    }
+}
+
+/// Anonymous callers are let in from other machines only where the operator, not a preset, says so.
+fn anonymous_routes(checking: &mut Checking<'_>, checked: &Checked) {
+    let public = !checked.listen.address.ip().is_loopback();
+    for (position, route) in checked.routes.iter().enumerate() {
+        if route.authenticate == Authenticate::Required {
+            continue;
+        }
+        let own = KeyPath::parse("routes").index(position).key("authenticate");
+        let general = KeyPath::parse("identity.authenticate");
+        let said = checking.is_operators(&own) || checking.is_operators(&general);
+        let at = if checking.is_operators(&own) { own } else { general };
+        if checked.environment == Environment::HighSecurity {
+            let message =
+                format!("the route `{}` lets anonymous callers in, which high-security never does", route.name);
+            checking.fault(&at, message, "write `authenticate: required`, or start from `production`");
+        } else if public && !said {
+            let message = format!(
+                "the route `{}` would let anonymous callers in from other machines ({})",
+                route.name, checked.listen.address
+            );
+            let help = "write `identity.authenticate: required`, or say that you mean it: \
+                        `--set identity.authenticate=optional`; or listen on 127.0.0.1";
+            checking.fault(&KeyPath::parse("listen.address"), message, help);
+        }
+    }
+}
+
+fn development_bypass(checking: &mut Checking<'_>, checked: &Checked) {
+    if checked.identity.development_bypass.is_none() {
+        return;
+    }
+    let at = KeyPath::parse("identity.development_bypass");
+    if checked.environment != Environment::Development {
+        let name = environment_name(checked.environment);
+        checking.fault(&at, format!("the development bypass is set in {name}"), "remove it");
+    } else if !checked.listen.address.ip().is_loopback() {
+        let message = "the development bypass would let everyone in from other machines";
+        checking.fault(&at, message, "remove it, or listen on 127.0.0.1");
+    }
+}
+
+/// Nobody said that this is a development machine, and it is reachable: the fallback must not decide.
+fn unnamed_environment(checking: &mut Checking<'_>, checked: &Checked) {
+    if !checking.environment_named() && !checked.listen.address.ip().is_loopback() {
+        let message = format!("no environment is named, and other machines can reach {}", checked.listen.address);
+        let help = "say which it is: `--preset production`, `PORTCULLIS_ENV=production` or `environment: production`";
+        checking.fault(&KeyPath::parse("listen.address"), message, help);
+    }
+}
+
+fn admin_token(checking: &mut Checking<'_>, checked: &Checked) {
+    if checked.admin.token.is_some() {
+        return;
+    }
+    let help = "set `admin.token_file` or `admin.token_env`, or listen on 127.0.0.1";
+    if !checked.admin.address.ip().is_loopback() {
+        let message =
+            format!("the admin listener {} can be reached from other machines without a token", checked.admin.address);
+        checking.fault(&KeyPath::parse("admin.address"), message, help);
+    }
+}
+
+/// A header may only be believed when it is known who writes it.
+fn proxies(checking: &mut Checking<'_>, checked: &Checked) {
+    use super::checked::ClientAddressFrom;
+    if checked.listen.client_address != ClientAddressFrom::Peer && checked.listen.trusted_proxies.is_empty() {
+        let help = "list your proxies' networks in `listen.trusted_proxies`, or write `client_address: peer`";
+        checking.fault(
+            &KeyPath::parse("listen.client_address"),
+            "the client's address is read from a proxy, but no proxy is trusted",
+            help,
+        );
+    }
+}
