@@ -95,6 +95,10 @@ class Lab:
         self.gateways.append(gateway)
         return gateway
 
+    async def demo(self) -> Gateway:
+        """`portcullis demo`: gateway, chat and live page."""
+        return self.ending(await Gateway.start(self.folder, None, [], {}, command=["demo"]))
+
     # Clients
 
     async def npm(self) -> NpmWs:
