@@ -53,11 +53,14 @@ async def main() -> int:
     parser.add_argument("words", nargs="*")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--autobahn", choices=["fast", "deflate", "full"], default="fast")
+    parser.add_argument("--suites", choices=["with", "without", "only"], default="with", help="Autobahn, slowhttptest, promtool")
     parser.add_argument("-v", "--verbose", action="store_true", help="the gateway's output with each failure")
     options = parser.parse_args()
 
     registry.OPTIONS["autobahn"] = options.autobahn
     cases = [case for case in registry.load() if not options.words or any(word in case.title for word in options.words)]
+    if options.suites != "with":
+        cases = [case for case in cases if case.suite == (options.suites == "only")]
     if options.list:
         print("\n".join(case.title for case in cases))
         return 0

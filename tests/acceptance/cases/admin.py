@@ -36,7 +36,7 @@ async def metrics(lab):
     assert any(line.endswith(" 1") for line in open_now), open_now
 
 
-@case("promtool finds nothing to say about /metrics", needs=("promtool",))
+@case("promtool finds nothing to say about /metrics", needs=("promtool",), suite=True)
 async def promtool(lab):
     back = await lab.py_echo()
     gateway = await lab.gateway(back.url, route=BLOCK)

@@ -42,7 +42,7 @@ def verdicts(home: pathlib.Path) -> dict[str, tuple[str, str]]:
 for json_mode in ("off", "as the preset has it"):
 
     @case(f"as a client, through the gateway (checks: json {json_mode}): no case FAILED",
-          needs=("suites", "node"), seconds=2400, slow=True)
+          needs=("suites", "node"), seconds=2400, suite=True)
     async def client(lab, json_mode=json_mode):
         # Reached directly it fails nothing of `fast` itself; in `full` its own limit on fragments fails 9.3.x and 9.4.x.
         back = await lab.npm_echo(perMessageDeflate=True)
@@ -114,7 +114,7 @@ async def hostile(lab, through: bool, home: pathlib.Path) -> dict[str, tuple[str
 
 
 @case("as a hostile backend: the same verdicts through the gateway as for the client reached directly",
-      needs=("suites",), seconds=2400, slow=True)
+      needs=("suites",), seconds=2400, suite=True)
 async def server(lab):
     direct = await hostile(lab, False, HOME)
     through = await hostile(lab, True, HOME)

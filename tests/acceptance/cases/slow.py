@@ -20,7 +20,7 @@ for mode, flags in {
 }.items():
 
     @case(f"slowhttptest {mode}: slow connections are closed, an honest client is served throughout",
-          needs=("slowhttptest",), seconds=90, slow=True)
+          needs=("slowhttptest",), seconds=90, suite=True)
     async def slowhttptest(lab, flags=flags):
         back = await lab.py_echo()
         gateway = await lab.gateway(back.url, {"listen": {"handshake_timeout": "3s"},

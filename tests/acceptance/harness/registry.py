@@ -20,7 +20,7 @@ class Case:
     run: Callable[..., Awaitable[None]]
     needs: tuple[str, ...]
     seconds: float
-    slow: bool
+    suite: bool
 
     @property
     def title(self) -> str:
@@ -35,12 +35,12 @@ CASES: list[Case] = []
 OPTIONS: dict[str, str] = {"autobahn": "fast"}
 
 
-def case(name: str, *, needs: tuple[str, ...] = (), seconds: float = 20, slow: bool = False):
-    """Registers a coroutine as a case. `seconds` bounds it; `slow` ones run last."""
+def case(name: str, *, needs: tuple[str, ...] = (), seconds: float = 20, suite: bool = False):
+    """Registers a coroutine as a case. `seconds` bounds it; a `suite` is someone else's, and runs last."""
 
     def register(run):
         topic = run.__module__.rsplit(".", 1)[-1]
-        CASES.append(Case(topic, name, run, needs, seconds, slow))
+        CASES.append(Case(topic, name, run, needs, seconds, suite))
         return run
 
     return register
@@ -51,7 +51,7 @@ def load() -> list[Case]:
     for file in sorted((HERE / "cases").glob("*.py")):
         if file.stem != "__init__":
             importlib.import_module(f"cases.{file.stem}")
-    return sorted(CASES, key=lambda one: one.slow)
+    return sorted(CASES, key=lambda one: one.suite)
 
 
 def missing_tool(need: str) -> str | None:
