@@ -1,0 +1,10 @@
+//! One file a command.
+
+pub(crate) mod audit;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod explain;
+pub(crate) mod init;
+pub(crate) mod schema;
+pub(crate) mod token;
+pub(crate) mod verdicts;
