@@ -12,6 +12,8 @@ pub mod checked;
 mod check;
 mod human;
 mod layers;
+mod manual;
+mod mask;
 mod nearest;
 mod raw;
 mod read;
@@ -26,8 +28,9 @@ mod yaml;
 mod tests;
 
 use checked::{Checked, Environment};
+pub use manual::reference_markdown;
 pub use report::{ConfigError, ERRORS_MAX, Errors, Location, Warning};
-pub use schema::{reference_markdown, schema};
+pub use schema::schema;
 
 /// The world outside the rules: environment variables and files.
 pub trait Outside {

@@ -32,7 +32,7 @@ pub(crate) fn read<T: DeserializeOwned>(tree: &Node) -> (Option<T>, Vec<Fault>) 
             }
             Err(error) => {
                 let path = error.path.unwrap_or_default();
-                let place = rest.place_of(&path);
+                let place = rest.at(&path).map_or_else(|| rest.place_of(&path), |node| node.place);
                 let removed = rest.remove(&path);
                 faults.push(Fault::new(path, error.message, error.help).at(place));
                 if !removed {
@@ -181,7 +181,8 @@ impl<'a> Reader<'a> {
             }
         };
         let message = format!("unknown key `{}` {within}", clip(key));
-        self.unknown.borrow_mut().push(Fault::new(self.path.key(key), message, help).at(place));
+        let fault = Fault::new(self.path.key(key), message, help).at(place);
+        self.unknown.borrow_mut().push(Fault { may_be_secret: super::mask::holds_secret(fields), ..fault });
     }
 }
 

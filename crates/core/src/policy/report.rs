@@ -5,14 +5,13 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::mask;
 use super::tree::{KeyPath, Node, Place, TextId};
 
 /// Most errors reported together; the rest would only bury them.
 pub const ERRORS_MAX: usize = 32;
 /// Longest line shown, characters; a longer one is cut around the caret.
 const LINE_CHARS_MAX: usize = 160;
-/// Keys whose values are never shown.
-const SECRET_KEYS: &[&str] = &["secret", "header_secret", "token"];
 
 /// Where something stands in what the operator wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -116,11 +115,13 @@ pub(crate) struct Fault {
     pub(crate) help: String,
     /// `None`: where the path stands in the merged tree.
     pub(crate) place: Option<Place>,
+    /// The key is not known, and what is written there may be a secret.
+    pub(crate) may_be_secret: bool,
 }
 
 impl Fault {
     pub(crate) fn new(path: KeyPath, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { path, message: message.into(), help: help.into(), place: None }
+        Self { path, message: message.into(), help: help.into(), place: None, may_be_secret: false }
     }
 
     pub(crate) fn at(mut self, place: Place) -> Self {
@@ -150,16 +151,20 @@ pub(crate) enum TextKind {
 
 /// Every text of one load.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Texts(Vec<Text>);
+pub(crate) struct Texts {
+    texts: Vec<Text>,
+    /// Keys that are not known, where the value may be a secret whose key is misspelt.
+    unknown: Vec<Place>,
+}
 
 impl Texts {
     pub(crate) fn add(&mut self, name: &str, text: &str, kind: TextKind) -> TextId {
-        self.0.push(Text { name: name.to_owned(), text: text.to_owned(), kind });
-        TextId(self.0.len().saturating_sub(1))
+        self.texts.push(Text { name: name.to_owned(), text: text.to_owned(), kind });
+        TextId(self.texts.len().saturating_sub(1))
     }
 
     pub(crate) fn find(&self, id: TextId) -> Option<&Text> {
-        self.0.get(id.0)
+        self.texts.get(id.0)
     }
 
     /// Whether the operator wrote it.
@@ -171,15 +176,15 @@ impl Texts {
     pub(crate) fn locate(&self, place: Place) -> Option<Location> {
         let text = self.find(place.text).filter(|text| text.kind != TextKind::Preset)?;
         let number = place.line.saturating_sub(1);
-        let line = text.text.lines().nth(number).unwrap_or("");
-        let secret = is_secret_name(&text.name) || continues_secret(&text.text, number);
-        let line = if secret { mask_all(line) } else { mask_secrets(line) };
+        let unknown = self.unknown.iter().filter(|held| held.text == place.text && held.line == place.line);
+        let line = mask::line(&text.name, &text.text, number, unknown.map(|held| held.column.saturating_sub(1)));
         let (snippet, caret, width) = window(&line, place.column.saturating_sub(1), place.width);
         Some(Location { file: text.name.clone(), line: place.line, column: place.column, snippet, caret, width })
     }
 
     /// Faults in words, in the order of the text, each once.
-    pub(crate) fn errors(&self, tree: &Node, faults: Vec<Fault>) -> Errors {
+    pub(crate) fn errors(mut self, tree: &Node, faults: Vec<Fault>) -> Errors {
+        self.unknown = faults.iter().filter(|fault| fault.may_be_secret).filter_map(|fault| fault.place).collect();
         let mut placed: Vec<(Place, Fault)> = faults
             .into_iter()
             .map(|fault| (fault.place.unwrap_or_else(|| tree.place_of(&fault.path)), fault))
@@ -206,63 +211,6 @@ impl Texts {
     }
 }
 
-/// Whether the name of a variable or flag says that its value is secret.
-fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let last = name.rsplit(['.', '_', ' ']).next().unwrap_or("");
-    matches!(last, "secret" | "token")
-}
-
-/// Whether a line belongs to a secret that began on an earlier, less indented line.
-fn continues_secret(text: &str, number: usize) -> bool {
-    let indent = |line: &str| line.len().saturating_sub(line.trim_start().len());
-    let lines: Vec<&str> = text.lines().take(number.saturating_add(1)).collect();
-    let Some((line, above)) = lines.split_last() else { return false };
-    let parent = above.iter().rev().find(|held| !held.trim().is_empty() && indent(held) < indent(line));
-    parent.is_some_and(|parent| mask_secrets(&format!("{parent} x")) != format!("{parent} x"))
-}
-
-fn mask_all(line: &str) -> String {
-    line.chars().map(|_| '*').collect()
-}
-
-/// Masks what follows `secret:`, `header_secret:` and `token:` (and `=` in a flag) on a line, whatever the
-/// YAML around it; a line that could not be parsed is masked all the same.
-pub(crate) fn mask_secrets(line: &str) -> String {
-    let mut out: Vec<char> = line.chars().collect();
-    for key in SECRET_KEYS {
-        let name: Vec<char> = key.chars().collect();
-        let mut start = 0;
-        while let Some(found) = find_key(&out, &name, start) {
-            let mut end = found;
-            while let Some(held) = out.get_mut(end) {
-                if !held.is_whitespace() {
-                    *held = '*';
-                }
-                end = end.saturating_add(1);
-            }
-            start = end;
-        }
-    }
-    out.into_iter().collect()
-}
-
-/// The position after `name` and its separator, at or past `from`.
-fn find_key(line: &[char], name: &[char], from: usize) -> Option<usize> {
-    (from..line.len()).find_map(|position| {
-        let rest = line.get(position..)?.strip_prefix(name)?;
-        let before = position.checked_sub(1).and_then(|before| line.get(before));
-        if before.is_some_and(|c| c.is_alphanumeric() || *c == '_') {
-            return None;
-        }
-        let quote = usize::from(rest.first().is_some_and(|c| matches!(c, '"' | '\'')));
-        let rest = rest.get(quote..)?;
-        let spaces = rest.iter().take_while(|c| **c == ' ').count();
-        let separator = rest.get(spaces)?;
-        matches!(separator, ':' | '=').then_some(position + name.len() + quote + spaces + 1)
-    })
-}
-
 /// Cuts a long line around the caret: the text, the caret's position in it, its width.
 fn window(line: &str, column: usize, width: usize) -> (String, usize, usize) {
     let chars: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -278,21 +226,6 @@ fn window(line: &str, column: usize, width: usize) -> (String, usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_masked_however_it_is_written() {
-        for (line, shown) in [
-            ("secret: hunter2", "secret: *******"),
-            ("  - { id: a, secret: \"hunter2\" }", "  - { id: a, secret: ********* *"),
-            ("\"token\": abc", "\"token\": ***"),
-            ("header_secret: abc", "header_secret: ***"),
-            ("admin.token=abc", "admin.token=***"),
-            ("secret_file: /run/secret", "secret_file: /run/secret"),
-            ("forward_token: yes", "forward_token: yes"),
-        ] {
-            assert_eq!(mask_secrets(line), shown);
-        }
-    }
 
     #[test]
     fn a_long_line_is_cut_around_its_caret() {

@@ -73,6 +73,7 @@ pub(crate) fn review(layered: &Layered, tree: &Node, checked: &Checked, secrets:
         review.route(&KeyPath::parse("routes").index(position), route, checked);
     }
     review.route_order(&checked.routes);
+    review.found.sort_by_key(|warning| warning.code);
     review.found
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn parse(id: TextId, text: &str) -> Result<Node, Fault> {
             max_depth: DEPTH_MAX,
             max_nodes: NODES_MAX,
             max_events: NODES_MAX * 2,
-            max_documents: 1,
+            max_documents: 2,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: NODES_MAX },
         duplicate_keys: DuplicateKeyPolicy::Error,

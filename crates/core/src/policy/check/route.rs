@@ -16,8 +16,8 @@ const UPSTREAMS_MAX: usize = 256;
 /// Bytes that may wait for a slow reader.
 const QUEUE_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=64 << 20;
 const QUEUE_BYTES_DEFAULT: u64 = 256 << 10;
-/// Greatest ratio that deflate can reach is 1032 (RFC 1951).
-const RATIO: std::ops::RangeInclusive<u32> = 2..=1032;
+/// Deflate reaches 1032 at most (RFC 1951); a larger number looks at nothing.
+const RATIO: std::ops::RangeInclusive<u32> = 2..=1_000_000;
 /// Longest error template, bytes; each refusal sends one.
 const TEMPLATE_BYTES_MAX: usize = 4096;
 /// What a template may hold.

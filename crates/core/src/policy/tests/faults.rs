@@ -1,0 +1,468 @@
+//! Every fault is told with its place and what to do.
+
+use super::{PRODUCTION, load_furnished};
+
+/// Text → message, `line:column` (empty where nothing was written), key, a part of the help.
+const CASES: &[(&str, &str, &str, &str, &str)] = &[
+    // the text
+    ("a: [", "this is not YAML: unclosed bracket '['", "1:4", "", "indentation"),
+    ("a: 1\na: 2", "the key `a` is written twice in the same map", "2:1", "", "remove one"),
+    ("upstream: ws://x\n---\nupstream: ws://y", "there is more than one YAML document", "3:1", "", "second `---`"),
+    ("- a", "expected a map of keys, found a list", "1:1", "", "`key: value`"),
+    ("", "there is no route, so nothing could pass", "1:1", "routes", "--upstream URL"),
+    // keys and kinds
+    ("upstream: ws://x\nlistn: {}", "unknown key `listn` at the top", "2:1", "listn", "did you mean `listen`?"),
+    (
+        "upstream: ws://x\nlisten: { zzzzzz: 1 }",
+        "unknown key `zzzzzz` in `listen`",
+        "2:11",
+        "listen.zzzzzz",
+        "`address`, `workers`",
+    ),
+    ("upstream: [ws://x]", "expected text, found a list", "1:11", "upstream", "write text"),
+    (
+        "upstream: ws://x\nidentity: { issuers: [5] }",
+        "expected text, found a number",
+        "2:23",
+        "identity.issuers[0]",
+        "quotes",
+    ),
+    (
+        "upstream: ws://x\nidentity: { issuers: a }",
+        "expected a list, found text",
+        "2:22",
+        "identity.issuers",
+        "`[a, b]`",
+    ),
+    ("upstream: ws://x\nlisten: 5", "expected a map, found a number", "2:9", "listen", "indented"),
+    (
+        "upstream: ws://x\nlisten: { headers_max: many }",
+        "expected a whole number, found text",
+        "2:24",
+        "listen.headers_max",
+        "whole number",
+    ),
+    (
+        "upstream: ws://x\nlisten: { ipv6_prefix: 256 }",
+        "the number is too small or too large",
+        "2:24",
+        "listen.ipv6_prefix",
+        "0 to 255",
+    ),
+    (
+        "upstream: ws://x\nidentity: { authenticate: requierd }",
+        "`requierd` is not known here",
+        "2:27",
+        "identity.authenticate",
+        "did you mean `required`?",
+    ),
+    (
+        "upstream: ws://x\nsources: { connections_per_ip_max: few }",
+        "expected a whole number from 0 to 4294967295, found text",
+        "2:36",
+        "sources.connections_per_ip_max",
+        "whole number",
+    ),
+    // values
+    ("upstream: ws://x\naudit: { retention: 90 }", "`90` is not a duration", "2:21", "audit.retention", "`90d`"),
+    ("upstream: ws://x\naudit: { retention: 0s }", "the duration is zero", "2:21", "audit.retention", "longer"),
+    (
+        "upstream: ws://x\nmessages: { inbound: { bytes_max: 1mb } }",
+        "`1mb` is not a size",
+        "2:35",
+        "messages.inbound.bytes_max",
+        "`1MiB`",
+    ),
+    (
+        "upstream: ws://x\nsources: { connection_rate: fast }",
+        "`fast` is not a rate",
+        "2:29",
+        "sources.connection_rate",
+        "`100/s`",
+    ),
+    (
+        "upstream: ws://x\nsources: { deny: [10.0.0.0/40] }",
+        "`10.0.0.0/40` is not a network",
+        "2:19",
+        "sources.deny[0]",
+        "`10.0.0.0/8`",
+    ),
+    ("upstream: ws://x\naudit: { enabled: maybe }", "`maybe` is not `on` or `off`", "2:19", "audit.enabled", "`off`"),
+    (
+        "upstream: ws://x\nlisten: { address: here }",
+        "`here` is not an address and a port",
+        "2:20",
+        "listen.address",
+        "`127.0.0.1:8350`",
+    ),
+    (
+        "upstream: ws://x\nlisten: { headers_max: 7 }",
+        "`7` is out of bounds",
+        "2:24",
+        "listen.headers_max",
+        "from 8 to 1000",
+    ),
+    (
+        "upstream: ws://x\nlisten: { headers_max: 1001 }",
+        "`1001` is out of bounds",
+        "2:24",
+        "listen.headers_max",
+        "from 8 to 1000",
+    ),
+    (
+        "upstream: ftp://x",
+        "`ftp://x` is not a backend's URL: the scheme is not `ws`, `wss`, `http` or `https`",
+        "1:11",
+        "upstream",
+        "ws://",
+    ),
+    (
+        "upstream: ws://u:secret@x",
+        "`ws://…@x` is not a backend's URL: it carries a user or password",
+        "1:11",
+        "upstream",
+        "ws://",
+    ),
+    (
+        "upstream: ws://x\norigins: { allow: [app.example.com] }",
+        "`app.example.com` is not an origin: it has no scheme",
+        "2:20",
+        "origins.allow[0]",
+        "https://",
+    ),
+    (
+        "upstream: ws://x\nerrors: { template: oops }",
+        "the template is not JSON",
+        "2:21",
+        "errors.template",
+        "{message}",
+    ),
+    (
+        "upstream: ws://x\nidentity: { claims: { roles: roles } }",
+        "`roles` is not a JSON Pointer (RFC 6901)",
+        "2:30",
+        "identity.claims.roles",
+        "`/user/id`",
+    ),
+    // keys that verify
+    (
+        "upstream: ws://x\nidentity: { keys: [{ secret_file: jwt.secret }] }",
+        "`algorithm` is missing",
+        "2:20",
+        "identity.keys[0].algorithm",
+        "pin the one algorithm",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: HS256 }] }",
+        "a key has neither a secret nor a public key",
+        "2:20",
+        "identity.keys[0]",
+        "secret_file",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: RS256, secret_file: jwt.secret }] }",
+        "the algorithm verifies with a public key, not with a secret",
+        "2:33",
+        "identity.keys[0].algorithm",
+        "public_key_file",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: HS256, public_key_file: public.pem }] }",
+        "the algorithm verifies with a secret, not with a public key",
+        "2:33",
+        "identity.keys[0].algorithm",
+        "secret_file",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: none, secret_file: jwt.secret }] }",
+        "`none` is not known here",
+        "2:33",
+        "identity.keys[0].algorithm",
+        "`HS256`",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: RS256, public_key_file: private.pem }] }",
+        "this is a private key",
+        "2:57",
+        "identity.keys[0].public_key_file",
+        "-pubout",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: HS256, secret_file: gone }] }",
+        "cannot read `gone`: no such file",
+        "2:53",
+        "identity.keys[0].secret_file",
+        "permissions",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: HS256, secret_file: empty.secret }] }",
+        "the secret is empty",
+        "2:53",
+        "identity.keys[0].secret_file",
+        "openssl rand",
+    ),
+    (
+        "upstream: ws://x\nidentity: { keys: [{ algorithm: HS256, secret_env: GONE }] }",
+        "the environment variable `GONE` is not set",
+        "2:52",
+        "identity.keys[0].secret_env",
+        "set it",
+    ),
+    (
+        "upstream: ws://x\nadmin: { token_env: A, token_file: b }",
+        "`token` is given more than once",
+        "2:1",
+        "admin",
+        "keep one",
+    ),
+    (
+        "upstream: ws://x\nidentity: { jwks: [{ url: 'http://issuer.example/k' }] }",
+        "a key set over plain `http://` is for loopback only",
+        "2:27",
+        "identity.jwks[0].url",
+        "https://",
+    ),
+    (
+        "upstream: ws://x\nidentity: { jwks: [{ file: set.json, algorithms: [HS256] }] }",
+        "a key set verifies with public keys only",
+        "2:38",
+        "identity.jwks[0].algorithms",
+        "published secret",
+    ),
+    (
+        "upstream: ws://x\nidentity: { jwks: [{}] }",
+        "a key set needs one place",
+        "2:20",
+        "identity.jwks[0]",
+        "`url` or `file`",
+    ),
+    (
+        "upstream: ws://x\nlisten: { tls: { certificate: chain.pem } }",
+        "`key` is missing",
+        "2:11",
+        "listen.tls.key",
+        "PEM file",
+    ),
+    (
+        "upstream: ws://x\nlisten: { tls: { certificate: chain.pem, key: chain.pem } }",
+        "`chain.pem` holds no PEM block `PRIVATE KEY`",
+        "2:47",
+        "listen.tls.key",
+        "PEM",
+    ),
+    // routes
+    (
+        "upstream: ws://x\nroutes: [{ path: /, upstream: ws://y }]",
+        "`upstream` at the top and `routes` exclude each other",
+        "1:11",
+        "upstream",
+        "drop `routes`",
+    ),
+    ("routes: [{ upstream: ws://y }]", "`path` is missing", "1:10", "routes[0].path", "path template"),
+    ("routes: [{ path: /a }]", "`upstream` is missing", "1:10", "routes[0].upstream", "ws://"),
+    (
+        "routes: [{ path: a, upstream: ws://y }]",
+        "`a` is not a path template: it does not begin with `/`",
+        "1:18",
+        "routes[0].path",
+        "`/ws/{user_id}`",
+    ),
+    (
+        "routes: [{ path: '/{user_id}', upstream: ws://y, bind: { userid: subject } }]",
+        "the path has no parameter `userid`",
+        "1:66",
+        "routes[0].bind.userid",
+        "did you mean `user_id`?",
+    ),
+    (
+        "routes:\n- { path: '/{a}', upstream: ws://y }\n- { path: '/{b}', name: z, upstream: ws://y }",
+        "`/{b}` matches the same paths as `/{a}`",
+        "3:11",
+        "routes[1].path",
+        "remove one",
+    ),
+    (
+        "routes:\n- { path: /a, name: z, upstream: ws://y }\n- { path: /b, name: z, upstream: ws://y }",
+        "two routes are named `z`",
+        "3:21",
+        "routes[1].name",
+        "its own",
+    ),
+    (
+        "upstream: ws://x\ntimes: { ping_interval: 30s, dead_after: 30s }",
+        "a side would be dead before its first ping",
+        "2:42",
+        "times.dead_after",
+        "three times",
+    ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { limits: [{ per: ip }] } }",
+        "`rate` is missing",
+        "2:33",
+        "messages.inbound.limits[0].rate",
+        "100/s",
+    ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { limits: [{ rate: 1/s }, { rate: 2/s }] } }",
+        "two limits are named `connection`",
+        "2:48",
+        "messages.inbound.limits[1]",
+        "`name`",
+    ),
+    // rules between sections
+    (
+        "upstream: ws://x\nenvironment: staging\norigins: { localhost: on }",
+        "origins on localhost are for the development environment only",
+        "3:23",
+        "origins.localhost",
+        "turn it off",
+    ),
+    (
+        "upstream: ws://x\nenvironment: staging\nidentity: { development_bypass: me }",
+        "the development bypass is set in staging",
+        "3:33",
+        "identity.development_bypass",
+        "remove it",
+    ),
+    (
+        "upstream: ws://x\nenvironment: development\nidentity: { development_bypass: me, authenticate: required }\nlisten: { address: '0.0.0.0:1' }",
+        "the development bypass would let everyone in from other machines",
+        "3:33",
+        "identity.development_bypass",
+        "127.0.0.1",
+    ),
+    (
+        "upstream: ws://x\nadmin: { address: '0.0.0.0:1' }",
+        "the admin listener 0.0.0.0:1 can be reached from other machines without a token",
+        "2:19",
+        "admin.address",
+        "`admin.token_file`",
+    ),
+    (
+        "upstream: ws://x\nenvironment: development\nlisten: { address: '0.0.0.0:1' }",
+        "the route `default` would let anonymous callers in from other machines (0.0.0.0:1)",
+        "3:20",
+        "listen.address",
+        "--set identity.authenticate=optional",
+    ),
+    (
+        "upstream: ws://x\nidentity: { authenticate: off }\nlisten: { address: '0.0.0.0:1' }",
+        "no environment is named, and other machines can reach 0.0.0.0:1",
+        "3:20",
+        "listen.address",
+        "--preset production",
+    ),
+    (
+        "upstream: ws://x\nlisten: { client_address: forwarded }",
+        "the client's address is read from a proxy, but no proxy is trusted",
+        "2:27",
+        "listen.client_address",
+        "trusted_proxies",
+    ),
+    (
+        "upstream: ws://x\nenvironment: high-security\nidentity: { authenticate: off }\nlisten: { tls_terminated_by_proxy: on }",
+        "the route `default` lets anonymous callers in, which high-security never does",
+        "3:27",
+        "identity.authenticate",
+        "`authenticate: required`",
+    ),
+];
+
+#[test]
+fn each_fault_has_its_place_and_a_way_out() {
+    for (text, message, place, key, help) in CASES {
+        let errors = load_furnished(text).map(|_| ()).expect_err(text);
+        let [error] = errors.0.as_slice() else { panic!("one error for {text:?}:\n{errors}") };
+        let at = error.location.as_ref().map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default();
+        assert_eq!((error.message.as_str(), at.as_str(), error.key.as_str()), (*message, *place, *key), "{text}");
+        assert!(error.help.contains(help), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn several_faults_are_told_together_in_the_order_of_the_text() {
+    let text = "\
+listn: { address: 1 }
+routes:
+  - path: /ws/{user_id}
+    upstream: ftp://x
+    inbound: { bytes_max: -1, json: { mode: abc } }
+audit:
+  retention: soon
+  retenton: 5
+";
+    let shown = load_furnished(text).map(|_| ()).expect_err("five faults").to_string();
+    let expected = "\
+error: unknown key `listn` at the top
+ --> portcullis.yaml:1:1
+  |
+1 | listn: { address: 1 }
+  | ^^^^^
+  = key: listn
+  = help: did you mean `listen`?
+
+error: `ftp://x` is not a backend's URL: the scheme is not `ws`, `wss`, `http` or `https`
+ --> portcullis.yaml:4:15
+  |
+4 |     upstream: ftp://x
+  |               ^^^^^^^
+  = key: routes[0].upstream
+  = help: write `ws://127.0.0.1:3000` or `wss://backend.example/prefix`
+
+error: `-1` is not a size
+ --> portcullis.yaml:5:27
+  |
+5 |     inbound: { bytes_max: -1, json: { mode: abc } }
+  |                           ^^
+  = key: routes[0].inbound.bytes_max
+  = help: write a number of bytes, or a number and a unit: `512`, `16KiB`, `1MiB`, `2GiB`
+
+error: `abc` is not known here
+ --> portcullis.yaml:5:45
+  |
+5 |     inbound: { bytes_max: -1, json: { mode: abc } }
+  |                                             ^^^
+  = key: routes[0].inbound.json.mode
+  = help: it may be `required`, `detect`, `off`
+
+error: `soon` is not a duration
+ --> portcullis.yaml:7:14
+  |
+7 |   retention: soon
+  |              ^^^^
+  = key: audit.retention
+  = help: write a whole number and a unit: `250ms`, `30s`, `5m`, `1h`, `90d`
+
+error: unknown key `retenton` in `audit`
+ --> portcullis.yaml:8:3
+  |
+8 |   retenton: 5
+  |   ^^^^^^^^
+  = key: audit.retenton
+  = help: did you mean `retention`?
+";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn production_says_exactly_what_it_lacks() {
+    for name in ["production", "high-security"] {
+        let text = format!("environment: {name}\nupstream: ws://127.0.0.1:3000\n");
+        let errors = load_furnished(&text).map(|_| ()).expect_err("it lacks two things");
+        let shown = errors.to_string();
+        assert_eq!(errors.0.len(), 2, "{shown}");
+        for part in ["identity.keys", "--set listen.tls_terminated_by_proxy=true", "listen.tls.certificate", "jwks"] {
+            assert!(shown.contains(part), "{part}\n{shown}");
+        }
+    }
+    assert!(load_furnished(PRODUCTION).is_ok());
+}
+
+#[test]
+fn errors_are_data_too() {
+    let errors = load_furnished("upstream: ftp://x").map(|_| ()).expect_err("no such scheme");
+    let json = serde_json::to_value(&errors).unwrap();
+    assert_eq!(json[0]["location"]["line"], 1);
+    assert_eq!(json[0]["location"]["file"], "portcullis.yaml");
+    assert_eq!(json[0]["key"], "upstream");
+}
