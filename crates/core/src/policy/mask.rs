@@ -97,9 +97,17 @@ fn continues_secret(text: &str, number: usize) -> bool {
             }
             continue;
         }
-        open = secret_value(line).map(|_| indent(line));
+        open = secret_value(without_comment(line)).map(|_| indent(line));
     }
     false
+}
+
+/// A comment may speak of secrets; none begins in it that goes on below.
+fn without_comment(line: &str) -> &str {
+    if line.trim_start().starts_with('#') {
+        return "";
+    }
+    line.split_once(" #").map_or(line, |(before, _)| before)
 }
 
 /// `key:`, `- key:`, `- { key:`, a comment or a lone dash.
@@ -144,6 +152,8 @@ mod tests {
         assert_eq!(shown(text, 2).trim(), "*******");
         assert_eq!(shown(text, 4), "*******");
         assert_eq!(shown(text, 5), "  issuers: [a]");
+        let text = "# keep the secret in a file\nkeys:   # a secret each\n  - algorithm: HS256\n";
+        assert_eq!(shown(text, 2), "  - algorithm: HS256");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) use route::*;
 
 /// The configuration of Portcullis.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[schemars(title = "Portcullis configuration")]
 #[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
