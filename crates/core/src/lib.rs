@@ -7,7 +7,9 @@
 
 pub mod event;
 pub mod identity;
+pub mod inspection;
 pub mod limits;
+pub mod message;
 pub mod policy;
 pub mod time;
 pub mod verdict;

@@ -1,0 +1,307 @@
+//! The message's checks, in order, cheapest first: decides at once what happens to one message.
+//!
+//! Input: a [`Plan`] (compiled policy of one direction of one route), the connection's [`Memory`], the
+//! thread's [`Workspace`], a [`Context`] and a decoded [`Message`]. Output: a [`Verdict`]. It never blocks,
+//! never asks the network, never changes a message, and allocates nothing for one that passes without
+//! findings. A check is one file here with one type compiled from policy; the list is in [`Plan::compile`]
+//! and `Check`.
+//!
+//! A finding whose outcome is `observe` is noted and the next check runs; any other ends the list.
+//! Tests: beside each check, `tests/attacks.rs`, `tests/inspection.rs`.
+
+mod envelope;
+mod json;
+mod kind;
+mod plan;
+mod rate;
+mod replay;
+mod reply;
+mod threat;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::identity::Principal;
+use crate::limits::{IpKey, Ledger, LimitState};
+use crate::message::{json::Scan, replay::Window, threat::Buffers};
+use crate::policy::checked::OnRefuse;
+use crate::time::Now;
+use crate::verdict::Reason;
+
+pub use plan::{Plan, PlanError};
+pub use reply::error_reply;
+
+/// Longest JSON Pointer in a finding, bytes.
+pub const FIELD_BYTES_MAX: usize = 128;
+
+/// Longest message type in a finding, bytes.
+pub const MESSAGE_TYPE_BYTES_MAX: usize = 64;
+
+/// Bytes a workspace may keep between messages; what one message needed beyond is given back after it.
+pub const WORKSPACE_BYTES_MAX: usize = 1 << 20;
+
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Client to server.
+    Inbound,
+    /// Server to client.
+    Outbound,
+}
+
+impl Direction {
+    /// The name in events.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// What carries a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A text message; its bytes are UTF-8, which the codec has checked.
+    Text,
+    /// A binary message.
+    Binary,
+    /// An event of a protocol above WebSocket, as JSON text.
+    Event,
+}
+
+/// One message: the decoded payload, not tied to a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// What carries it.
+    pub kind: Kind,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What the checks may know beside the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The present.
+    pub now: Now,
+    /// Who sends or receives.
+    pub principal: &'a Principal,
+    /// What the client's address is counted by.
+    pub ip: &'a IpKey,
+    /// Limits counted across connections.
+    pub ledger: &'a Ledger,
+}
+
+/// What happens to the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// It goes on, as the bytes that came.
+    Pass,
+    /// It is dropped in silence.
+    Drop,
+    /// It is dropped and its sender told: [`error_reply`].
+    Reply,
+    /// It is dropped and the connection closed with the reason's code.
+    Close,
+}
+
+impl From<OnRefuse> for Action {
+    fn from(outcome: OnRefuse) -> Self {
+        match outcome {
+            OnRefuse::Observe => Self::Pass,
+            OnRefuse::Drop => Self::Drop,
+            OnRefuse::Reply => Self::Reply,
+            OnRefuse::Close => Self::Close,
+        }
+    }
+}
+
+/// What one check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Why.
+    pub reason: Reason,
+    /// The check: its file's name.
+    pub check: &'static str,
+    /// What the policy says happens.
+    pub outcome: OnRefuse,
+    /// JSON Pointer of the field, at most [`FIELD_BYTES_MAX`] bytes.
+    pub field: Option<String>,
+    /// For operators; at most [`crate::event::DETAIL_BYTES_MAX`] bytes, never a whole payload.
+    pub detail: String,
+    /// The message's type where the envelope has one, at most [`MESSAGE_TYPE_BYTES_MAX`] bytes.
+    pub message_type: Option<String>,
+    /// When the same message would pass, for limits.
+    pub retry_after: Option<Duration>,
+}
+
+impl Finding {
+    fn new(reason: Reason, check: &'static str, outcome: OnRefuse, detail: String) -> Self {
+        let detail = cut(detail, crate::event::DETAIL_BYTES_MAX);
+        Self { reason, check, outcome, field: None, detail, message_type: None, retry_after: None }
+    }
+
+    fn at(mut self, field: &str) -> Self {
+        self.field = Some(cut(field.to_owned(), FIELD_BYTES_MAX));
+        self
+    }
+}
+
+/// Shortens to at most `bytes_max` bytes, at a character's edge.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+    }
+    text
+}
+
+/// What was decided, and why. A pass without findings holds no memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What happens to the message.
+    pub action: Action,
+    /// In the order they were found; the last one decided, unless the action is to pass.
+    pub findings: Vec<Finding>,
+}
+
+/// What one direction of one connection remembers between messages. 24 bytes until something is to be
+/// remembered.
+#[derive(Debug, Default)]
+pub struct Memory {
+    control: LimitState,
+    kept: Option<Box<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    rates: rate::Remembered,
+    ids: Option<Window>,
+}
+
+impl Memory {
+    /// Nothing remembered.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts one ping or pong from the peer.
+    pub fn control_frame(&mut self, plan: &Plan, now: Now) -> Option<Finding> {
+        let limit = plan.control.as_ref()?;
+        let allowance = limit.check(&mut self.control, now.mono_nanos(), 1);
+        if allowance.allowed {
+            return None;
+        }
+        let detail = format!("{} control frames", plan.direction.label());
+        let mut finding = Finding::new(Reason::ControlFlood, "control_rate", OnRefuse::Close, detail);
+        finding.retry_after = Some(allowance.retry_after);
+        Some(finding)
+    }
+
+    fn kept(&mut self) -> &mut Kept {
+        self.kept.get_or_insert_default()
+    }
+}
+
+/// Buffers of one worker thread, reused from message to message.
+#[derive(Debug)]
+pub struct Workspace {
+    scan: Scan,
+    tracer: Scan,
+    buffers: Buffers,
+    name: Vec<u8>,
+    seed: u64,
+    /// How the present message reads.
+    reading: Reading,
+}
+
+/// How a message reads to the checks after `json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Well-formed JSON: the scan holds its strings.
+    Json,
+    /// Text that is not JSON.
+    Text,
+    /// Neither: its bytes say nothing to a check.
+    Opaque,
+}
+
+impl Workspace {
+    /// `seed` is random, drawn once per process and the same for all its workspaces: ids remembered on one
+    /// thread are then known on another, and nobody outside can compute which keys collide.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            scan: Scan::seeded(seed),
+            tracer: Scan::seeded(seed),
+            buffers: Buffers::default(),
+            name: Vec::new(),
+            seed,
+            reading: Reading::Opaque,
+        }
+    }
+
+    /// Bytes held between messages; never more than [`WORKSPACE_BYTES_MAX`] after [`inspect`] returns.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.scan.capacity_bytes() + self.tracer.capacity_bytes() + self.buffers.capacity_bytes() + self.name.capacity()
+    }
+
+    /// Gives back what a large message left behind.
+    fn settle(&mut self) {
+        if self.capacity_bytes() > WORKSPACE_BYTES_MAX {
+            self.scan.shrink_to(1 << 10);
+            self.tracer.shrink_to(1 << 8);
+            self.buffers.shrink_to(1 << 14);
+            self.name = Vec::new();
+        }
+    }
+}
+
+/// Everything a check sees.
+struct Scene<'s> {
+    cx: &'s Context<'s>,
+    message: &'s Message<'s>,
+    memory: &'s mut Memory,
+    work: &'s mut Workspace,
+    findings: Vec<Finding>,
+}
+
+impl Scene<'_> {
+    /// Notes a finding; the list ends there unless it is only observed.
+    fn refuse(&mut self, finding: Finding) -> ControlFlow<()> {
+        let observed = finding.outcome == OnRefuse::Observe;
+        self.findings.push(finding);
+        if observed { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// Runs the plan's checks on one message.
+#[must_use]
+pub fn inspect(
+    plan: &Plan,
+    memory: &mut Memory,
+    cx: &Context<'_>,
+    work: &mut Workspace,
+    message: &Message<'_>,
+) -> Verdict {
+    work.reading = Reading::Opaque;
+    let mut scene = Scene { cx, message, memory, work, findings: Vec::new() };
+    for check in &plan.list {
+        if check.run(&mut scene).is_break() {
+            break;
+        }
+    }
+    let mut findings = scene.findings;
+    if !findings.is_empty()
+        && let Some(message_type) = plan.message_type(work, message)
+    {
+        for finding in &mut findings {
+            finding.message_type = Some(message_type.clone());
+        }
+    }
+    work.settle();
+    let action = findings.iter().map(|finding| Action::from(finding.outcome)).max().unwrap_or(Action::Pass);
+    Verdict { action, findings }
+}

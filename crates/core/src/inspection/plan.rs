@@ -1,0 +1,136 @@
+//! The list of checks, compiled from policy for one direction of one route. Immutable and shared.
+
+use std::ops::ControlFlow;
+
+use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
+use super::{envelope, json, kind, rate, replay, threat};
+use crate::limits::Limit;
+use crate::message::json::pointer::{PointerError, Pointers};
+use crate::message::json::{ValueKind, decode_into};
+use crate::policy::checked::{ErrorReplies, JsonMode, Messages};
+
+/// Why a plan could not be made: the operator's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A field is not named by a JSON Pointer.
+    #[error("in `envelope` or `threats.skip_fields`: {0}")]
+    Pointer(#[from] PointerError),
+    /// An envelope needs JSON.
+    #[error("`envelope` needs JSON: set `json.mode` to `required` or `detect`")]
+    EnvelopeWithoutJson,
+    /// The template of `errors` does not make JSON.
+    #[error("`errors.template` is not JSON once its places are filled: {0}")]
+    Template(String),
+}
+
+/// The checks of one direction of one route.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) direction: Direction,
+    pub(super) control: Option<Limit>,
+    pub(super) list: Vec<Check>,
+    type_pointer: Option<usize>,
+}
+
+/// One check. Adding one is a file, a line here and a line in [`Plan::compile`].
+#[derive(Debug)]
+pub(super) enum Check {
+    Kind(kind::Check),
+    Rate(rate::Check),
+    Json(json::Check),
+    Envelope(envelope::Check),
+    Replay(replay::Check),
+    Threat(threat::Check),
+}
+
+impl Check {
+    pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
+        match self {
+            Self::Kind(check) => check.run(scene),
+            Self::Rate(check) => check.run(scene),
+            Self::Json(check) => check.run(scene),
+            Self::Envelope(check) => check.run(scene),
+            Self::Replay(check) => check.run(scene),
+            Self::Threat(check) => check.run(scene),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Kind(_) => kind::NAME,
+            Self::Rate(_) => rate::NAME,
+            Self::Json(_) => json::NAME,
+            Self::Envelope(_) => envelope::NAME,
+            Self::Replay(_) => replay::NAME,
+            Self::Threat(_) => threat::NAME,
+        }
+    }
+}
+
+impl Plan {
+    /// Compiles the checks. With `checks_on` false the list is empty; control frames are limited all the same.
+    ///
+    /// # Errors
+    /// When the policy asks for what cannot be done; see [`PlanError`].
+    pub fn compile(
+        messages: &Messages,
+        errors: &ErrorReplies,
+        direction: Direction,
+        checks_on: bool,
+    ) -> Result<Self, PlanError> {
+        super::reply::check_template(&errors.template).map_err(PlanError::Template)?;
+        let control = messages.control_rate.map(Limit::compile);
+        let mut plan = Self { direction, control, list: Vec::new(), type_pointer: None };
+        if !checks_on {
+            return Ok(plan);
+        }
+        if messages.envelope.is_some() && messages.json.mode == JsonMode::Off {
+            return Err(PlanError::EnvelopeWithoutJson);
+        }
+        let mut pointers = Pointers::default();
+        let envelope = envelope::Check::compile(messages, &mut pointers)?;
+        let replay = replay::Check::compile(messages, &mut pointers)?;
+        let threat = threat::Check::compile(messages, &mut pointers)?;
+        if let Some(envelope) = &messages.envelope {
+            plan.type_pointer = Some(pointers.add(&envelope.type_at)?);
+        }
+        // Cheapest first.
+        plan.list.extend(kind::Check::compile(messages).map(Check::Kind));
+        plan.list.extend(rate::Check::compile(messages, direction).map(Check::Rate));
+        plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));
+        plan.list.extend(envelope.map(Check::Envelope));
+        plan.list.extend(replay.map(Check::Replay));
+        plan.list.extend(threat.map(Check::Threat));
+        Ok(plan)
+    }
+
+    /// Whether every message passes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The names of the checks, in order.
+    #[must_use]
+    pub fn checks(&self) -> Vec<&'static str> {
+        self.list.iter().map(Check::name).collect()
+    }
+
+    /// The present message's type, for a finding.
+    pub(super) fn message_type(&self, work: &Workspace, message: &Message<'_>) -> Option<String> {
+        if work.reading != Reading::Json {
+            return None;
+        }
+        let value = work.scan.value(self.type_pointer?);
+        if value.kind != ValueKind::String {
+            return None;
+        }
+        // Six raw bytes at most become one decoded byte.
+        let raw = value.raw(message.bytes);
+        let mut decoded = Vec::new();
+        decode_into(raw.get(..raw.len().min(MESSAGE_TYPE_BYTES_MAX * 6)).unwrap_or_default(), &mut decoded);
+        let text: String =
+            String::from_utf8_lossy(&decoded).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Some(cut(text, MESSAGE_TYPE_BYTES_MAX))
+    }
+}

@@ -1,0 +1,67 @@
+//! LDAP filters (RFC 4515): would a string close the filter it is put into and open another (CWE-90).
+//!
+//! What convicts is the filter's own grammar: `)` then `(`, with an attribute and a comparison, or a bare
+//! composition `(&(a=b)…)`. Closures such as `(|(k, v)|` have neither.
+
+use super::View;
+use super::text::{all, byte, has, is_word, rest, skip_space};
+
+pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
+    let low = view.low;
+    if !has(low, "=") && !has(low, "*)") {
+        return None;
+    }
+    for opening in ["(&", "(|", "(!"] {
+        for at in all(low, opening) {
+            let inner = skip_space(low, at + 2);
+            if byte(low, inner) == b'(' && is_item(low, inner + 1) {
+                return Some("a composed directory filter");
+            }
+        }
+    }
+    for at in memchr::memchr_iter(b')', low) {
+        let mut next = skip_space(low, at + 1);
+        while byte(low, next) == b')' {
+            next += 1;
+        }
+        if byte(low, next) != b'(' {
+            continue;
+        }
+        let after_star = at > 0 && byte(low, at - 1) == b'*';
+        let mut inner = next + 1;
+        let mut composed = false;
+        while matches!(byte(low, inner), b'(' | b'&' | b'|' | b'!') {
+            composed |= byte(low, inner) != b'(';
+            inner += 1;
+        }
+        if is_item(low, inner) && (after_star || composed || is_short_value(low, at)) {
+            return Some("a directory filter closed and another opened");
+        }
+        if composed && (after_star || is_short_value(low, at)) && matches!(byte(low, inner), b')' | 0) {
+            return Some("a directory filter closed and another opened");
+        }
+    }
+    None
+}
+
+/// `attribute = value`, `attribute >= value`, `attribute =*`.
+fn is_item(low: &[u8], at: usize) -> bool {
+    let tail = rest(low, at);
+    let name = tail.iter().take(64).take_while(|&&b| is_word(b) || matches!(b, b'-' | b';' | b'.' | b':')).count();
+    let mut op = at + name;
+    if matches!(byte(low, op), b'~' | b'>' | b'<') {
+        op += 1;
+    }
+    let value = byte(low, op + 1);
+    name > 0
+        && byte(low, op) == b'='
+        && value != b'='
+        && value != b' '
+        && value != b'>'
+        && !matches!(value, b'"' | b'\'')
+}
+
+/// The text up to the closing parenthesis is one value without white space, as a form's field is.
+fn is_short_value(low: &[u8], at: usize) -> bool {
+    at <= 64 && low.get(..at).is_some_and(|head| !head.iter().any(|b| b.is_ascii_whitespace() || *b == b'('))
+}

@@ -1,0 +1,233 @@
+//! Attacks inside strings (SPEC 8.5): whether a database, browser, shell, file system, template engine,
+//! directory, XML parser or logger would act on a string instead of keeping it.
+//!
+//! Three steps, each dearer than the one before and run on fewer strings. [`prefilter`] looks at bytes and a
+//! few words and says which classes are possible; honest chat ends there. [`decode`] peels encodings, only
+//! where there are any, at most `decode_layers_max` times. Then one judge a class asks the question of its
+//! grammar: does the string *continue* as SQL, does a tag *execute*. Words alone convict nobody.
+//!
+//! Linear in the string's length, no recursion, no backtracking; buffers are reused. Input: one string, in
+//! any case and encoding. Output: the first [`Detection`], if any. Cases: `tests/attacks/*.jsonl`;
+//! rates over a corpus: `examples/score.rs`.
+
+mod decode;
+mod ldap;
+mod lookup;
+mod nosql;
+mod prefilter;
+mod text;
+mod traversal;
+mod xxe;
+
+use crate::message::json::decode_into;
+use crate::policy::checked::ThreatClass;
+
+/// Longest excerpt in a detection, bytes of the string.
+pub const EXCERPT_BYTES_MAX: usize = 48;
+
+/// Layers of encoding that are ever peeled, whatever the policy says.
+pub const LAYERS_MAX: u8 = 8;
+
+/// A set of classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClassSet(u16);
+
+impl ClassSet {
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether a class is in it.
+    #[must_use]
+    pub const fn contains(self, class: ThreatClass) -> bool {
+        self.0 & 1 << class as u16 != 0
+    }
+
+    /// Takes a class out.
+    pub const fn remove(&mut self, class: ThreatClass) {
+        self.0 &= !(1 << class as u16);
+    }
+
+    /// Puts a class in.
+    pub const fn insert(&mut self, class: ThreatClass) {
+        self.0 |= 1 << class as u16;
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl FromIterator<ThreatClass> for ClassSet {
+    fn from_iter<I: IntoIterator<Item = ThreatClass>>(classes: I) -> Self {
+        let mut set = Self::default();
+        classes.into_iter().for_each(|class| set.insert(class));
+        set
+    }
+}
+
+/// What was found in a string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detection {
+    /// The class.
+    pub class: ThreatClass,
+    /// What convicted it, in a few words.
+    pub rule: &'static str,
+    /// Layers of encoding that were peeled before it showed.
+    pub layers: u8,
+    /// The string's beginning, escaped; at most [`EXCERPT_BYTES_MAX`] bytes of it.
+    pub excerpt: String,
+}
+
+impl Detection {
+    /// In words, for operators.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let decoded = match self.layers {
+            0 => String::new(),
+            1 => ", after decoding".to_owned(),
+            n => format!(", after decoding {n} times"),
+        };
+        format!("{}{decoded}: `{}`", self.rule, self.excerpt)
+    }
+}
+
+/// Buffers, reused from string to string.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    plain: Vec<u8>,
+    next: Vec<u8>,
+    low: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Buffers {
+    /// Bytes held.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.plain.capacity() + self.next.capacity() + self.low.capacity() + self.scratch.capacity()
+    }
+
+    /// Gives back what is beyond `bytes` in each buffer.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        for buffer in [&mut self.plain, &mut self.next, &mut self.low, &mut self.scratch] {
+            buffer.clear();
+            buffer.shrink_to(bytes);
+        }
+    }
+}
+
+/// One string in one state of decoding, as the judges see it.
+#[derive(Debug, Clone, Copy)]
+struct View<'v> {
+    /// ASCII letters in lower case; same length and offsets as the text.
+    low: &'v [u8],
+    /// It is the key of a JSON object.
+    key: bool,
+    /// Layers of encoding peeled so far.
+    layers: u8,
+}
+
+/// Judges strings for a set of classes. Small; shared by all connections.
+#[derive(Debug)]
+pub struct Detector {
+    classes: ClassSet,
+    layers_max: u8,
+    prefilter: prefilter::Prefilter,
+}
+
+impl Detector {
+    /// Looks for `classes`, peeling at most `layers_max` encodings (and never more than [`LAYERS_MAX`]).
+    #[must_use]
+    pub fn new(classes: ClassSet, layers_max: u8) -> Self {
+        Self { classes, layers_max: layers_max.min(LAYERS_MAX), prefilter: prefilter::Prefilter::new() }
+    }
+
+    /// The classes it looks for.
+    #[must_use]
+    pub fn classes(&self) -> ClassSet {
+        self.classes
+    }
+
+    /// Judges one string of a JSON text (`escapes`: it has some) or plain text, for the classes in `wanted`.
+    pub fn string(
+        &self,
+        raw: &[u8],
+        escapes: bool,
+        key: bool,
+        wanted: ClassSet,
+        buffers: &mut Buffers,
+    ) -> Option<Detection> {
+        if prefilter::is_bland(raw) || wanted.is_empty() {
+            return None;
+        }
+        if !escapes {
+            return self.layers(raw, key, wanted, buffers);
+        }
+        let mut plain = std::mem::take(&mut buffers.plain);
+        plain.clear();
+        decode_into(raw, &mut plain);
+        let found = self.layers(&plain, key, wanted, buffers);
+        buffers.plain = plain;
+        found
+    }
+
+    fn layers(&self, text: &[u8], key: bool, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
+        let found = self.view(text, key, 0, wanted, buffers);
+        if found.is_some() || self.layers_max == 0 || !decode::may_be_encoded(text) {
+            return found;
+        }
+        let (mut from, mut to) = (std::mem::take(&mut buffers.next), std::mem::take(&mut buffers.scratch));
+        let mut found = None;
+        from.clear();
+        from.extend_from_slice(text);
+        for layer in 1..=self.layers_max {
+            to.clear();
+            if !decode::peel(&from, &mut to) {
+                break;
+            }
+            found = self.view(&to, key, layer, wanted, buffers);
+            if found.is_some() {
+                break;
+            }
+            std::mem::swap(&mut from, &mut to);
+        }
+        (buffers.next, buffers.scratch) = (from, to);
+        found
+    }
+
+    fn view(&self, text: &[u8], key: bool, layers: u8, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
+        buffers.low.clear();
+        buffers.low.extend_from_slice(text);
+        buffers.low.make_ascii_lowercase();
+        let view = View { low: &buffers.low, key, layers };
+        let suspects = self.prefilter.suspects(&view).and(wanted);
+        if suspects.is_empty() {
+            return None;
+        }
+        let (class, rule) = judge(&view, suspects)?;
+        let excerpt = text.get(..text.len().min(EXCERPT_BYTES_MAX)).unwrap_or_default().escape_ascii().to_string();
+        Some(Detection { class, rule, layers, excerpt })
+    }
+}
+
+/// A judge: the rule that convicts, if one does.
+type Judge = fn(&View<'_>) -> Option<&'static str>;
+
+/// In order of harm, then of cost.
+const JUDGES: &[(ThreatClass, Judge)] = &[
+    (ThreatClass::Lookup, lookup::judge),
+    (ThreatClass::Xxe, xxe::judge),
+    (ThreatClass::Nosql, nosql::judge),
+    (ThreatClass::Ldap, ldap::judge),
+    (ThreatClass::Traversal, traversal::judge),
+];
+
+fn judge(view: &View<'_>, suspects: ClassSet) -> Option<(ThreatClass, &'static str)> {
+    JUDGES
+        .iter()
+        .filter(|(class, _)| suspects.contains(*class))
+        .find_map(|(class, judge)| judge(view).map(|rule| (*class, rule)))
+}
