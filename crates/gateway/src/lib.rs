@@ -1,4 +1,34 @@
-//! The shell of Portcullis: it knows sockets and no rules.
+//! The shell of Portcullis: it knows sockets and no rules. A byte comes in here, the core decides, and what the
+//! core decides is done here.
+//!
+//! | room | what |
+//! |---|---|
+//! | `listen` | bind, accept, PROXY header, TLS, HTTP |
+//! | `handshake` | a request: admission asked and answered |
+//! | `upstream` | backends: which, the dial, the handshake as a client |
+//! | `relay` | an admitted connection's life |
+//! | `http_pass` | plain HTTP on routes that pass it |
+//! | `fetch` | key sets |
+//! | [`admin`] | metrics, health, API, live page |
+//! | `worker`, `registry`, `shared` | threads and what they share |
 
 pub mod admin;
+mod client_leg;
+mod fetch;
+mod gateway;
+mod handshake;
+mod http_pass;
+mod listen;
+mod live;
 pub mod metrics;
+mod policy_view;
+mod problem;
+mod record;
+mod registry;
+mod relay;
+mod shared;
+mod tls;
+mod upstream;
+mod worker;
+
+pub use gateway::{Gateway, Reloader, Running, StartError};

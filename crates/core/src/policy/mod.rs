@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod checked;
+mod compiled;
 
 mod check;
 mod human;
@@ -27,7 +28,9 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use checked::{Checked, Environment};
+pub use checked::Checked;
+use checked::Environment;
+pub use compiled::{CompileError, Policy, Route};
 pub use manual::reference_markdown;
 pub use report::{ConfigError, ERRORS_MAX, Errors, Location, Warning};
 pub use schema::schema;

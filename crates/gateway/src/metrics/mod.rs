@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use portcullis_core::event::Decision;
+use portcullis_core::inspection::Direction;
 use portcullis_core::verdict::Reason;
 
 /// Routes counted apart, over all reloads; further ones share the last place, named `other`.
@@ -22,15 +23,6 @@ const HANDSHAKE_BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 /// Upper bounds of the histogram of connections' ages, seconds.
 const AGE_BOUNDS: [f64; 12] =
     [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0, 86_400.0];
-
-/// Which way a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Client to server.
-    Inbound,
-    /// Server to client.
-    Outbound,
-}
 
 /// All shards, and the names of the routes they count.
 #[derive(Debug)]

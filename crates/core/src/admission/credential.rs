@@ -1,0 +1,224 @@
+//! Where a credential stands in a request (SPEC 3.1), and what is left of the request without it.
+//!
+//! Takes the first place of the route's list that holds one. Two different tokens in places that the route
+//! reads are refused: what is verified must be what everyone else would read.
+
+use http::{HeaderMap, header};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use crate::policy::checked::{ClaimPointers, CredentialPlace};
+
+/// Subprotocols read from a request.
+pub const PROTOCOLS_MAX: usize = 32;
+/// The subprotocol that announces a token as the next one.
+pub const BEARER_PROTOCOL: &str = "bearer";
+
+/// The credential of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// None.
+    Nothing,
+    /// One.
+    Token(String),
+    /// Several that differ, or one that is not written as it should be.
+    Unclear,
+}
+
+/// Looks at the places in their order.
+#[must_use]
+pub fn find(places: &[CredentialPlace], names: &ClaimPointers, headers: &HeaderMap, query: Option<&str>) -> Found {
+    let mut found: Option<String> = None;
+    for place in places {
+        let tokens = match place {
+            CredentialPlace::Header => from_header(headers),
+            CredentialPlace::Cookie => Some(from_cookies(headers, &names.cookie_name)),
+            CredentialPlace::Query => Some(from_query(query, &names.query_name)),
+            CredentialPlace::Subprotocol => Some(from_protocols(headers)),
+            CredentialPlace::FirstMessage => Some(Vec::new()),
+        };
+        let Some(tokens) = tokens else { return Found::Unclear };
+        for token in tokens {
+            match &found {
+                Some(before) if *before != token => return Found::Unclear,
+                Some(_) => {}
+                None => found = Some(token),
+            }
+        }
+    }
+    found.map_or(Found::Nothing, Found::Token)
+}
+
+/// `Authorization: Bearer` (RFC 6750 2.1). `None` where the header is there and says something else.
+fn from_header(headers: &HeaderMap) -> Option<Vec<String>> {
+    headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .map(|value| {
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+        })
+        .collect()
+}
+
+fn from_cookies(headers: &HeaderMap, name: &str) -> Vec<String> {
+    cookies(headers)
+        .filter(|(cookie, _)| *cookie == name)
+        .map(|(_, value)| value.trim_matches('"').to_owned())
+        .collect()
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
+}
+
+fn from_query(query: Option<&str>, name: &str) -> Vec<String> {
+    let pairs = query.unwrap_or_default().split('&');
+    let values = pairs.filter_map(|pair| pair.split_once('=')).filter(|(key, _)| names(key, name));
+    values.map(|(_, value)| percent_decode_str(value).decode_utf8_lossy().into_owned()).collect()
+}
+
+fn names(key: &str, name: &str) -> bool {
+    percent_decode_str(key).decode_utf8_lossy() == name
+}
+
+/// `bearer, <token>`: the token is the one after the announcement.
+fn from_protocols(headers: &HeaderMap) -> Vec<String> {
+    let all = protocols(headers);
+    let mut next = all.iter().skip_while(|protocol| !protocol.eq_ignore_ascii_case(BEARER_PROTOCOL));
+    next.nth(1).map(|token| vec![(*token).to_owned()]).unwrap_or_default()
+}
+
+fn protocols(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|p| !p.is_empty()).take(PROTOCOLS_MAX).collect()
+}
+
+/// The subprotocols offered, without a credential among them. `bearer` itself stays where it is all the client
+/// offers beside the token, for a browser needs one of its list in the answer.
+#[must_use]
+pub fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
+    let all = protocols(headers);
+    let announced = all.iter().position(|protocol| protocol.eq_ignore_ascii_case(BEARER_PROTOCOL));
+    let kept =
+        all.iter().enumerate().filter(|(at, _)| announced.is_none_or(|bearer| *at != bearer && *at != bearer + 1));
+    kept.map(|(_, protocol)| (*protocol).to_owned()).collect()
+}
+
+/// Whether the client offered nothing but `bearer` and a token: the answer must then name `bearer`.
+#[must_use]
+pub fn only_bearer(headers: &HeaderMap) -> bool {
+    let all = protocols(headers);
+    all.len() == 2 && all.first().is_some_and(|protocol| protocol.eq_ignore_ascii_case(BEARER_PROTOCOL))
+}
+
+/// The query without the credential's parameter.
+#[must_use]
+pub fn strip_query(query: &str, name: &str) -> Option<String> {
+    let kept: Vec<&str> =
+        query.split('&').filter(|pair| !names(pair.split('=').next().unwrap_or_default(), name)).collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+/// The Cookie headers without the credential's cookie, as one.
+#[must_use]
+pub fn strip_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let kept: Vec<String> = cookies(headers)
+        .filter(|(cookie, _)| *cookie != name)
+        .map(|(cookie, value)| format!("{cookie}={value}"))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join("; "))
+}
+
+/// The token of a first message: `{"type":"auth","token":"…"}`, nothing else read.
+#[must_use]
+pub fn from_first_message(message: &[u8]) -> Option<String> {
+    let message: Value = serde_json::from_slice(message).ok()?;
+    let is_auth = message.get("type").and_then(Value::as_str) == Some("auth");
+    message.get("token").and_then(Value::as_str).filter(|_| is_auth).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [CredentialPlace; 5] = [
+        CredentialPlace::Header,
+        CredentialPlace::Cookie,
+        CredentialPlace::Query,
+        CredentialPlace::Subprotocol,
+        CredentialPlace::FirstMessage,
+    ];
+
+    fn names() -> ClaimPointers {
+        let text = String::new;
+        ClaimPointers {
+            subject: text(),
+            roles: text(),
+            permissions: text(),
+            tenant: text(),
+            session: text(),
+            cookie_name: "access_token".into(),
+            query_name: "token".into(),
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_is_found_in_each_place() {
+        let token = || Found::Token("t.o.k".into());
+        let all = |pairs: &[(&'static str, &str)], query| find(&ALL, &names(), &headers(pairs), query);
+        assert_eq!(all(&[("authorization", "Bearer t.o.k")], None), token());
+        assert_eq!(all(&[("authorization", "bearer  t.o.k")], None), token());
+        assert_eq!(all(&[("cookie", "a=b; access_token=t.o.k; c=d")], None), token());
+        assert_eq!(all(&[], Some("a=b&token=t.o.k")), token());
+        assert_eq!(all(&[], Some("%74oken=t%2Eo.k")), token());
+        assert_eq!(all(&[("sec-websocket-protocol", "chat, bearer, t.o.k")], None), token());
+        assert_eq!(all(&[("sec-websocket-protocol", "chat")], Some("tokens=x")), Found::Nothing);
+    }
+
+    #[test]
+    fn two_different_tokens_are_refused_and_the_same_twice_is_one() {
+        let find = |pairs: &[(&'static str, &str)], query| find(&ALL, &names(), &headers(pairs), query);
+        assert_eq!(find(&[("authorization", "Bearer a")], Some("token=b")), Found::Unclear);
+        assert_eq!(find(&[], Some("token=a&token=b")), Found::Unclear);
+        assert_eq!(find(&[("authorization", "Bearer a"), ("authorization", "Bearer b")], None), Found::Unclear);
+        assert_eq!(find(&[("authorization", "Basic eDp5")], None), Found::Unclear);
+        assert_eq!(find(&[("authorization", "Bearer a")], Some("token=a")), Found::Token("a".into()));
+    }
+
+    #[test]
+    fn a_place_the_route_does_not_name_is_not_read() {
+        let only = [CredentialPlace::Header];
+        assert_eq!(find(&only, &names(), &headers(&[]), Some("token=a")), Found::Nothing);
+    }
+
+    #[test]
+    fn nothing_of_the_token_is_left_behind() {
+        assert_eq!(strip_query("token=a&room=1&%74oken=b", "token"), Some("room=1".into()));
+        assert_eq!(strip_query("token=a", "token"), None);
+        assert_eq!(strip_query("token", "token"), None);
+        let with = headers(&[("cookie", "access_token=a; s=1"), ("cookie", "access_token=b")]);
+        assert_eq!(strip_cookie(&with, "access_token"), Some("s=1".into()));
+        assert_eq!(offered_protocols(&headers(&[("sec-websocket-protocol", "bearer, a.b.c, chat")])), ["chat"]);
+        assert!(only_bearer(&headers(&[("sec-websocket-protocol", "bearer, a.b.c")])));
+    }
+
+    #[test]
+    fn a_first_message_is_an_auth_message() {
+        assert_eq!(from_first_message(br#"{"type":"auth","token":"a"}"#), Some("a".into()));
+        for bad in
+            ["", "{}", r#"{"type":"chat","token":"a"}"#, r#"{"token":"a"}"#, r#"{"type":"auth","token":1}"#, "\u{0}"]
+        {
+            assert_eq!(from_first_message(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What the upstream is sent of the client's head (SPEC 1.4): rebuilt, never concatenated.
+//!
+//! Out go hop-by-hop headers, credentials, and everything that only the gateway may say; in come the client's
+//! address and who it is. A value that cannot stand in a header is percent-encoded, so a claim injects nothing.
+
+use aws_lc_rs::hmac;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::{Arrival, credential};
+use crate::identity::Principal;
+use crate::policy::checked::{CredentialPlace, Identity};
+use crate::time::Now;
+
+/// Prefix of the headers that only the gateway may send.
+const OURS: &str = "x-portcullis-";
+const UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b',');
+
+const DROPPED: [HeaderName; 19] = [
+    header::HOST,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    header::EXPECT,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_ACCEPT,
+    header::FORWARDED,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// The upstream's headers, without those of the handshake itself.
+#[must_use]
+pub(super) fn headers(
+    client: &HeaderMap,
+    arrival: &Arrival,
+    principal: &Principal,
+    identity: &Identity,
+    places: &[CredentialPlace],
+    now: Now,
+) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(client.len() + 8);
+    let named = connection_names(client);
+    for (name, value) in client {
+        if !DROPPED.contains(name) && !named.contains(name) && !is_ours(name.as_str()) {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    if !identity.forward_token {
+        drop_credentials(&mut out, client, identity, places);
+    }
+    forwarded(&mut out, client, arrival);
+    describe(&mut out, arrival, principal);
+    sign(&mut out, identity, now);
+    out
+}
+
+/// Path and query for the upstream.
+#[must_use]
+pub(super) fn path(uri: &http::Uri, identity: &Identity, places: &[CredentialPlace]) -> String {
+    let strip = places.contains(&CredentialPlace::Query) && !identity.forward_token;
+    let query = match uri.query() {
+        Some(query) if strip => credential::strip_query(query, &identity.claims.query_name),
+        query => query.map(str::to_owned),
+    };
+    match query {
+        Some(query) => format!("{}?{query}", uri.path()),
+        None => uri.path().to_owned(),
+    }
+}
+
+/// Headers that `Connection` names belong to the hop (RFC 9110 7.6.1).
+fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
+/// `X-Portcullis-…` and its look-alikes: many servers read `_` as `-`.
+fn is_ours(name: &str) -> bool {
+    let dashed = name.replace('_', "-");
+    dashed.starts_with(OURS) || dashed.starts_with("x-forwarded-")
+}
+
+fn drop_credentials(out: &mut HeaderMap, client: &HeaderMap, identity: &Identity, places: &[CredentialPlace]) {
+    if places.contains(&CredentialPlace::Header) {
+        out.remove(header::AUTHORIZATION);
+    }
+    if places.contains(&CredentialPlace::Cookie) && out.remove(header::COOKIE).is_some() {
+        let rest = credential::strip_cookie(client, &identity.claims.cookie_name);
+        if let Some(rest) = rest.and_then(|rest| HeaderValue::from_str(&rest).ok()) {
+            out.insert(header::COOKIE, rest);
+        }
+    }
+}
+
+fn forwarded(out: &mut HeaderMap, client: &HeaderMap, arrival: &Arrival) {
+    set(out, "x-forwarded-for", &arrival.client.to_string());
+    set(out, "x-forwarded-proto", if arrival.tls { "https" } else { "http" });
+    if let Some(host) = client.get(header::HOST) {
+        out.insert("x-forwarded-host", host.clone());
+    }
+}
+
+fn describe(out: &mut HeaderMap, arrival: &Arrival, principal: &Principal) {
+    set(out, "x-portcullis-connection-id", &arrival.connection_id);
+    if let Some(subject) = &principal.subject {
+        set(out, "x-portcullis-subject", subject);
+    }
+    if let Some(tenant) = &principal.tenant {
+        set(out, "x-portcullis-tenant", tenant);
+    }
+    let roles: Vec<String> = principal.roles.iter().map(|role| safe(role)).collect();
+    if let Ok(roles) = HeaderValue::from_str(&roles.join(",")) {
+        out.insert("x-portcullis-roles", roles);
+    }
+}
+
+/// `X-Portcullis-Signature: t=<unix seconds>;v1=<hex HMAC-SHA-256>` over the time and the four identity headers,
+/// one a line, so that a backend knows they are ours.
+fn sign(out: &mut HeaderMap, identity: &Identity, now: Now) {
+    let Some(secret) = &identity.header_secret else { return };
+    let time = now.unix_seconds();
+    let mut text = time.to_string();
+    for name in ["connection-id", "subject", "tenant", "roles"] {
+        let value = out.get(format!("{OURS}{name}")).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        text.push('\n');
+        text.push_str(value);
+    }
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
+    let mut signature = String::with_capacity(80);
+    for byte in hmac::sign(&key, text.as_bytes()).as_ref() {
+        signature.push_str(&format!("{byte:02x}"));
+    }
+    set(out, "x-portcullis-signature", &format!("t={time};v1={signature}"));
+}
+
+fn set(out: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(&safe(value)) {
+        out.insert(name, value);
+    }
+}
+
+fn safe(value: &str) -> String {
+    utf8_percent_encode(value, UNSAFE).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Method;
+    use crate::policy::checked::{ClaimPointers, Secret};
+    use std::time::Duration;
+
+    fn identity() -> Identity {
+        let text = String::new;
+        Identity {
+            keys: vec![],
+            jwks: vec![],
+            issuers: vec![],
+            audiences: vec![],
+            authorized_parties: vec![],
+            leeway: Duration::ZERO,
+            require_expiry: true,
+            token_bytes_max: 8192,
+            credentials: vec![],
+            claims: ClaimPointers {
+                subject: text(),
+                roles: text(),
+                permissions: text(),
+                tenant: text(),
+                session: text(),
+                cookie_name: "access_token".into(),
+                query_name: "token".into(),
+            },
+            cache_ttl: Duration::ZERO,
+            cache_entries_max: 0,
+            first_message_timeout: Duration::from_secs(1),
+            development_bypass: None,
+            forward_token: false,
+            header_secret: Some(Secret::new(b"a secret of more than sixteen bytes".to_vec())),
+        }
+    }
+
+    fn built(pairs: &[(&'static str, &str)], principal: &Principal) -> HeaderMap {
+        let mut client = HeaderMap::new();
+        for (name, value) in pairs {
+            client.append(*name, value.parse().unwrap());
+        }
+        let arrival = Arrival { client: "192.0.2.7".parse().unwrap(), tls: true, connection_id: "c-1".into() };
+        let now = Now { mono: Duration::ZERO, wall: Duration::from_secs(1_700_000_000) };
+        let places = [CredentialPlace::Header, CredentialPlace::Cookie, CredentialPlace::Query];
+        headers(&client, &arrival, principal, &identity(), &places, now)
+    }
+
+    fn text(headers: &HeaderMap, name: &str) -> String {
+        headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_clients_copies_of_our_headers_never_pass() {
+        let out = built(
+            &[
+                ("x-portcullis-subject", "root"),
+                ("x-portcullis_roles", "admin"),
+                ("x_portcullis_tenant", "other"),
+                ("x-forwarded-for", "203.0.113.9"),
+                ("x_forwarded_for", "203.0.113.9"),
+                ("forwarded", "for=203.0.113.9"),
+                ("x-real-ip", "203.0.113.9"),
+            ],
+            &Principal::anonymous(),
+        );
+        assert_eq!(text(&out, "x-forwarded-for"), "192.0.2.7");
+        assert_eq!(text(&out, "x-portcullis-roles"), "guest");
+        for name in [
+            "x-portcullis-subject",
+            "x-portcullis_roles",
+            "x_portcullis_tenant",
+            "x_forwarded_for",
+            "forwarded",
+            "x-real-ip",
+        ] {
+            assert!(!out.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn credentials_and_hop_by_hop_headers_stay_here() {
+        let out = built(
+            &[
+                ("authorization", "Bearer t"),
+                ("cookie", "access_token=t; theme=dark"),
+                ("connection", "upgrade, x-secret-hop"),
+                ("x-secret-hop", "1"),
+                ("sec-websocket-key", "k"),
+                ("user-agent", "test"),
+            ],
+            &Principal::anonymous(),
+        );
+        assert_eq!(text(&out, "cookie"), "theme=dark");
+        assert_eq!(text(&out, "user-agent"), "test");
+        for name in ["authorization", "connection", "x-secret-hop", "sec-websocket-key"] {
+            assert!(!out.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_claim_cannot_inject_a_header() {
+        let principal = Principal {
+            subject: Some("u1\r\nX-Admin: 1".into()),
+            method: Method::Jwt,
+            roles: Box::new(["a,admin".into(), "ü".into()]),
+            ..Principal::anonymous()
+        };
+        let out = built(&[], &principal);
+        assert_eq!(text(&out, "x-portcullis-subject"), "u1%0D%0AX-Admin: 1");
+        assert_eq!(text(&out, "x-portcullis-roles"), "a%2Cadmin,%C3%BC");
+        assert!(text(&out, "x-portcullis-signature").starts_with("t=1700000000;v1="));
+    }
+
+    #[test]
+    fn the_token_leaves_the_path() {
+        let places = [CredentialPlace::Query];
+        let at = |uri: &str| path(&uri.parse().unwrap(), &identity(), &places);
+        assert_eq!(at("/ws/1?token=a.b.c&room=2"), "/ws/1?room=2");
+        assert_eq!(at("/ws/1?token=a.b.c"), "/ws/1");
+        assert_eq!(at("/ws/1"), "/ws/1");
+    }
+}

@@ -1,0 +1,459 @@
+//! May this connection be? The list of checks of a connection, cheapest first (SPEC 2), as a machine that asks
+//! and is answered.
+//!
+//! Order: capacity → allow, deny, ban → rate and concurrency of the address → origin → handshake → route →
+//! credential → path binding, roles → connections of the user. Nothing runs after a refusal, and whatever was
+//! counted is given back when an [`Admission`] or its [`Seat`] is dropped.
+//!
+//! Never touches a socket: the shell feeds it a head and answers its [`Question`]s. Never tells a client which
+//! part of a credential was wrong.
+
+pub mod client_address;
+pub mod credential;
+mod forward;
+mod gate;
+mod handshake;
+mod origin;
+pub mod proxy_protocol;
+pub mod route;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+pub use crate::limits::IpKey;
+pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
+pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
+
+use crate::identity::cache::TokenDigest;
+use crate::identity::{Failure, KeyRing, Method, Principal, TokenCache};
+use crate::policy::checked::{Authenticate, BoundClaim, CredentialPlace, PlainHttp, RefuseWith};
+use crate::policy::{Policy, Route};
+use crate::time::Now;
+use crate::verdict::Reason;
+use credential::Found;
+
+/// A request's head.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// Its method.
+    pub method: &'a http::Method,
+    /// Path and query.
+    pub uri: &'a http::Uri,
+    /// Its version.
+    pub version: http::Version,
+    /// Its headers; names and values as RFC 9110 allows them, count and bytes already bounded.
+    pub headers: &'a HeaderMap,
+}
+
+/// What is known of a client besides its head.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its address, after trusted proxies.
+    pub client: IpAddr,
+    /// It speaks TLS to us.
+    pub tls: bool,
+    /// The id of the connection.
+    pub connection_id: String,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Step {
+    /// Something from outside is needed.
+    Ask(Question),
+    /// Decided.
+    Done(Box<Decision>),
+}
+
+/// What admission cannot know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// A token names a key that no set holds: read this source (its place in `identity.jwks`) again, put the set
+    /// into the ring, and answer [`Answer::Keys`].
+    RefreshKeys {
+        /// Place in `identity.jwks`.
+        source: usize,
+        /// The key's id, as the unverified token says.
+        kid: Option<String>,
+    },
+    /// Accept the handshake and answer with the client's first message.
+    FirstMessage {
+        /// How long to wait for it.
+        timeout: Duration,
+    },
+}
+
+/// What the shell answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// Whether new keys came.
+    Keys(Result<(), ()>),
+    /// The first message; `None` where none came in time.
+    FirstMessage(Option<Vec<u8>>),
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub enum Decision {
+    /// The WebSocket may be.
+    Admit(Admitted),
+    /// The plain request may pass to the upstream.
+    PassHttp(Admitted),
+    /// No.
+    Refuse(Refusal),
+}
+
+/// An admitted client, and what its upstream is told.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its route.
+    pub route: Arc<Route>,
+    /// Who it is.
+    pub principal: Arc<Principal>,
+    /// Its counted place.
+    pub seat: Seat,
+    /// The key its limits are counted under.
+    pub ip_key: IpKey,
+    /// Path and query for the upstream, without the token.
+    pub upstream_uri_path: String,
+    /// Headers for the upstream, rebuilt.
+    pub upstream_headers: HeaderMap,
+    /// Subprotocols to offer, without a credential.
+    pub offered_protocols: Vec<String>,
+    /// Headers for the client.
+    pub response_headers: HeaderMap,
+}
+
+/// A refused client.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// The check that said so.
+    pub check: &'static str,
+    /// How it is told.
+    pub refuse_with: RefuseWith,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// Headers of the answer.
+    pub headers: HeaderMap,
+    /// For operators.
+    pub detail: String,
+    /// The route, once known.
+    pub route: Option<String>,
+    /// The subject, once known.
+    pub subject: Option<String>,
+}
+
+/// Counts a socket as soon as it is accepted: capacity, deny-list, bans, handshakes of one address.
+///
+/// # Errors
+/// Why it is turned away.
+pub fn on_accept(gate: &Arc<Gate>, peer: IpAddr, now: Now) -> Result<Pending, Reason> {
+    gate.socket(peer, now)
+}
+
+/// One client at the gate.
+pub struct Admission {
+    policy: Arc<Policy>,
+    gate: Arc<Gate>,
+    keys: Arc<KeyRing>,
+    cache: Arc<TokenCache>,
+    arrival: Arrival,
+    visit: Option<Visit>,
+}
+
+/// What is known once the route is.
+struct Visit {
+    route: Arc<Route>,
+    params: route::Params,
+    seat: Seat,
+    websocket: bool,
+    token: Option<String>,
+    sources_asked: Vec<usize>,
+    headers: HeaderMap,
+    uri: http::Uri,
+}
+
+impl Admission {
+    /// A client that has not said anything.
+    #[must_use]
+    pub fn new(
+        policy: Arc<Policy>,
+        gate: Arc<Gate>,
+        keys: Arc<KeyRing>,
+        cache: Arc<TokenCache>,
+        arrival: Arrival,
+    ) -> Self {
+        Self { policy, gate, keys, cache, arrival, visit: None }
+    }
+
+    /// Its head is here.
+    pub fn arrive(&mut self, head: &Head<'_>, now: Now) -> Step {
+        match self.settle(head, now) {
+            Ok(visit) => {
+                self.visit = Some(visit);
+                self.identify(now)
+            }
+            Err(refusal) => refuse(refusal),
+        }
+    }
+
+    /// A question is answered.
+    pub fn answer(&mut self, answer: Answer, now: Now) -> Step {
+        let Some(visit) = &mut self.visit else {
+            return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "an answer to no question"));
+        };
+        match answer {
+            Answer::Keys(_) => self.identify(now),
+            Answer::FirstMessage(message) => match message.as_deref().map(credential::from_first_message) {
+                Some(Some(token)) => {
+                    visit.token = Some(token);
+                    self.identify(now)
+                }
+                Some(None) => self.reject(Reason::CredentialInvalid, now, "the first message is no credential"),
+                None => self.reject(Reason::AuthenticationTimeout, now, "no first message came in time"),
+            },
+        }
+    }
+
+    /// Everything before the credential.
+    fn settle(&self, head: &Head<'_>, now: Now) -> Result<Visit, Refusal> {
+        let seat = self.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| Refusal {
+            retry_after,
+            ..Refusal::early(reason, "source", reason.row().internal)
+        })?;
+        let websocket = handshake::is_upgrade(head.headers);
+        let found = self.policy.find(head.uri.path());
+        let known = found.as_ref().map(|(route, _)| Arc::clone(route));
+        // The route is looked up early for its own origins alone; that there is none is said in its turn.
+        let origins = known.as_ref().map_or(self.policy.origins(), |route| route.origins(&self.policy));
+        let early = |reason, check, detail: &str| Refusal::at(reason, check, detail, known.as_deref());
+        let needs_origin = websocket || !matches!(*head.method, http::Method::GET | http::Method::HEAD);
+        origins.check(head.headers, needs_origin).map_err(|reason| early(reason, "origin", reason.row().internal))?;
+        if websocket {
+            handshake::check(head).map_err(|(reason, what)| early(reason, "handshake", what))?;
+        }
+        let (route, params) = found.ok_or_else(|| early(Reason::RouteUnknown, "route", "no route matches the path"))?;
+        if !websocket && route.spec.http == PlainHttp::Block {
+            return Err(early(Reason::HttpBlocked, "route", Reason::HttpBlocked.row().internal));
+        }
+        Ok(Visit {
+            token: None,
+            sources_asked: Vec::new(),
+            headers: head.headers.clone(),
+            uri: head.uri.clone(),
+            route,
+            params,
+            seat,
+            websocket,
+        })
+    }
+
+    /// Who is it?
+    fn identify(&mut self, now: Now) -> Step {
+        let identity = &self.policy.checked.identity;
+        let Some(visit) = &mut self.visit else {
+            return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
+        };
+        if visit.route.spec.authenticate == Authenticate::Off {
+            return self.permit(Arc::new(Principal::anonymous()), now);
+        }
+        if let Some(subject) = &identity.development_bypass {
+            let principal = Principal {
+                subject: Some(subject.as_str().into()),
+                method: Method::DevelopmentBypass,
+                ..Principal::anonymous()
+            };
+            return self.permit(Arc::new(principal), now);
+        }
+        if visit.token.is_none() {
+            let places = places(&visit.route, &self.policy);
+            match credential::find(places, &identity.claims, &visit.headers, visit.uri.query()) {
+                Found::Token(token) => visit.token = Some(token),
+                Found::Unclear => {
+                    return self.reject(
+                        Reason::CredentialInvalid,
+                        now,
+                        "more than one credential, or none that can be read",
+                    );
+                }
+                Found::Nothing if visit.route.spec.authenticate == Authenticate::Optional => {
+                    return self.permit(Arc::new(Principal::anonymous()), now);
+                }
+                Found::Nothing if visit.websocket && places.contains(&CredentialPlace::FirstMessage) => {
+                    return Step::Ask(Question::FirstMessage { timeout: identity.first_message_timeout });
+                }
+                // Nothing was tried, so nothing counts against the address.
+                Found::Nothing => {
+                    return self.refuse_here(
+                        Reason::CredentialMissing,
+                        "credential",
+                        Reason::CredentialMissing.row().internal,
+                    );
+                }
+            }
+        }
+        self.verify(now)
+    }
+
+    fn verify(&mut self, now: Now) -> Step {
+        let Some(token) = self.visit.as_ref().and_then(|visit| visit.token.clone()) else {
+            return self.refuse_here(Reason::CredentialMissing, "credential", Reason::CredentialMissing.row().internal);
+        };
+        let digest = TokenDigest::of(&token);
+        let generation = self.keys.generation();
+        if let Some(principal) = self.cache.find(digest, generation, now) {
+            return self.permit(principal, now);
+        }
+        match self.policy.verifier().verify(&token, &self.keys, now) {
+            Ok(principal) => {
+                let principal = Arc::new(principal);
+                self.cache.remember(digest, &principal, generation, now);
+                self.permit(principal, now)
+            }
+            Err(failure) => self.look_for_key(failure, now),
+        }
+    }
+
+    /// A key that is not known may be in a set that has changed since it was read.
+    fn look_for_key(&mut self, failure: Failure, now: Now) -> Step {
+        let missing = failure.missing_key.as_ref();
+        let sources = missing.map(|key| self.keys.sources_for(key.algorithm).collect::<Vec<_>>()).unwrap_or_default();
+        let Some(visit) = &mut self.visit else { return self.reject(failure.reason, now, "no head was seen") };
+        let next = sources.iter().copied().find(|source| !visit.sources_asked.contains(source));
+        if let Some(source) = next {
+            visit.sources_asked.push(source);
+            return Step::Ask(Question::RefreshKeys { source, kid: missing.and_then(|key| key.id.clone()) });
+        }
+        if !sources.is_empty() && sources.iter().all(|source| !self.keys.is_loaded(*source)) {
+            return self.refuse_here(Reason::KeysUnavailable, "token", Reason::KeysUnavailable.row().internal);
+        }
+        self.reject(failure.reason, now, failure.reason.row().internal)
+    }
+
+    /// A failed authentication: it counts against the address.
+    fn reject(&mut self, reason: Reason, now: Now, detail: &'static str) -> Step {
+        let banned = self.gate.failed(self.arrival.client, now);
+        let step = self.refuse_here(reason, "token", detail);
+        match step {
+            Step::Done(decision) => match *decision {
+                Decision::Refuse(mut refusal) if banned => {
+                    refusal.detail = format!("{detail}; the address is banned for a while");
+                    refuse(refusal)
+                }
+                decision => Step::Done(Box::new(decision)),
+            },
+            step @ Step::Ask(_) => step,
+        }
+    }
+
+    /// May the principal be here?
+    fn permit(&mut self, principal: Arc<Principal>, now: Now) -> Step {
+        let Some(visit) = &self.visit else {
+            return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
+        };
+        let spec = &visit.route.spec;
+        let subject = principal.subject.as_deref().map(str::to_owned);
+        let denied = bound(&visit.params, spec, &principal).or_else(|| {
+            let has = spec.roles.iter().any(|role| principal.roles.iter().any(|held| **held == **role));
+            (!spec.roles.is_empty() && !has).then_some((Reason::RoleMissing, "role"))
+        });
+        if let Some((reason, check)) = denied {
+            return refuse(Refusal {
+                subject,
+                ..Refusal::at(reason, check, reason.row().internal, Some(&visit.route))
+            });
+        }
+        let Some(visit) = self.visit.take() else {
+            return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
+        };
+        self.welcome(visit, principal, now)
+    }
+
+    /// Counts the user and writes what the upstream is told.
+    fn welcome(&self, mut visit: Visit, principal: Arc<Principal>, now: Now) -> Step {
+        let identity = &self.policy.checked.identity;
+        let spec = &visit.route.spec;
+        let mut response_headers = HeaderMap::new();
+        if let (Some(max), Some(subject), true) = (spec.connections_per_user_max, &principal.subject, visit.websocket) {
+            if let Err((reason, retry_after)) = visit.seat.take_user(&spec.name, subject, max) {
+                let at = Refusal::at(reason, "user", reason.row().internal, Some(&visit.route));
+                return refuse(Refusal { retry_after, subject: Some(subject.to_string()), ..at });
+            }
+            if let Ok(value) = HeaderValue::from_str(&format!("\"connections\";q={max}")) {
+                response_headers.insert("ratelimit-policy", value);
+            }
+        }
+        let places = places(&visit.route, &self.policy);
+        let mut offered_protocols = credential::offered_protocols(&visit.headers);
+        if let Some(allowed) = &spec.subprotocols {
+            offered_protocols.retain(|protocol| allowed.contains(protocol));
+        }
+        let websocket = visit.websocket;
+        let admitted = Admitted {
+            upstream_uri_path: forward::path(&visit.uri, identity, places),
+            upstream_headers: forward::headers(&visit.headers, &self.arrival, &principal, identity, places, now),
+            ip_key: visit.seat.ip_key(),
+            offered_protocols,
+            response_headers,
+            principal,
+            seat: visit.seat,
+            route: visit.route,
+        };
+        Step::Done(Box::new(if websocket { Decision::Admit(admitted) } else { Decision::PassHttp(admitted) }))
+    }
+
+    fn refuse_here(&mut self, reason: Reason, check: &'static str, detail: &str) -> Step {
+        let visit = self.visit.take();
+        refuse(Refusal::at(reason, check, detail, visit.as_ref().map(|visit| &*visit.route)))
+    }
+}
+
+fn places<'a>(route: &'a Route, policy: &'a Policy) -> &'a [CredentialPlace] {
+    route.spec.credentials.as_deref().unwrap_or(&policy.checked.identity.credentials)
+}
+
+/// A path parameter that does not equal its claim (SPEC 4.3).
+fn bound(
+    params: &route::Params,
+    spec: &crate::policy::checked::Route,
+    principal: &Principal,
+) -> Option<(Reason, &'static str)> {
+    let differs = spec.bind.iter().any(|(name, claim)| {
+        let value = params.iter().find(|(param, _)| param == name).map(|(_, value)| value.as_str());
+        let claim = match claim {
+            BoundClaim::Subject => principal.subject.as_deref(),
+            BoundClaim::Tenant => principal.tenant.as_deref(),
+            BoundClaim::Session => principal.session.as_deref(),
+        };
+        claim.is_none() || value != claim
+    });
+    differs.then_some((Reason::PathBinding, "binding"))
+}
+
+impl Refusal {
+    fn early(reason: Reason, check: &'static str, detail: &str) -> Self {
+        Self::at(reason, check, detail, None)
+    }
+
+    fn at(reason: Reason, check: &'static str, detail: &str, route: Option<&Route>) -> Self {
+        Self {
+            reason,
+            check,
+            refuse_with: route.map_or(RefuseWith::Status, |route| route.spec.refuse_with),
+            retry_after: None,
+            headers: HeaderMap::new(),
+            detail: detail.to_owned(),
+            route: route.map(|route| route.spec.name.clone()),
+            subject: None,
+        }
+    }
+}
+
+fn refuse(refusal: Refusal) -> Step {
+    Step::Done(Box::new(Decision::Refuse(refusal)))
+}

@@ -1,0 +1,431 @@
+//! One HTTP request of a client: admission asked and answered, then a 101 with a relay behind it, a proxied
+//! answer, or a refusal.
+//!
+//! Decides nothing: the core's admission does. Nothing reaches an upstream before it has said yes (SPEC 2.1).
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use portcullis_codec::deflate::{DeflatePolicy, Params};
+use portcullis_codec::handshake::accept_key;
+use portcullis_codec::{Offer, Proposal};
+use portcullis_core::admission::{Admission, Admitted, Answer, Arrival, Decision, Head, Question, Refusal, Step};
+use portcullis_core::event::Decision as Recorded;
+use portcullis_core::policy::checked::RefuseWith;
+use portcullis_core::verdict::Reason;
+
+use crate::record::Draft;
+use crate::relay::leg::Leg;
+use crate::relay::{Caller, Parts, Relay};
+use crate::upstream::{self, Ask, Opened};
+use crate::worker::Worker;
+use crate::{client_leg, http_pass, problem};
+
+/// Bodies the gateway answers with: its own words, or an upstream's.
+pub(crate) type Body = Either<Full<Bytes>, Incoming>;
+
+/// What is known of a socket before its first request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Socket {
+    /// The TCP peer, or what a PROXY header said of it.
+    pub peer: IpAddr,
+    /// It speaks TLS to us.
+    pub tls: bool,
+}
+
+/// Answers one request.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    socket: Socket,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let began = worker.shared.clock.now();
+    let response = if worker.shared.is_draining() {
+        let refusal = Plain::new(Reason::Draining, "handshake", socket.peer);
+        refusal.tell(&worker)
+    } else {
+        decide(&worker, socket, request).await
+    };
+    let took = worker.shared.clock.now().mono.saturating_sub(began.mono);
+    worker.shard().handshake(took);
+    Ok(response)
+}
+
+async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>) -> Response<Body> {
+    let policy = worker.policy();
+    let client = match portcullis_core::admission::client_address::resolve(
+        socket.peer,
+        request.headers(),
+        &policy.checked.listen,
+    ) {
+        Ok(client) => client,
+        Err(reason) => return Plain::new(reason, "client_address", socket.peer).tell(worker),
+    };
+    let connection_id = uuid::Uuid::now_v7().to_string();
+    let mut admission = Admission::new(
+        policy,
+        std::sync::Arc::clone(&worker.shared.gate),
+        worker.shared.keys.load_full(),
+        worker.shared.cache.load_full(),
+        Arrival { client, tls: socket.tls, connection_id: connection_id.clone() },
+    );
+    let step = {
+        let head = Head {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+        };
+        admission.arrive(&head, worker.shared.clock.now())
+    };
+    let visit = Visit { worker: Rc::clone(worker), client, connection_id };
+    match visit.settle(&mut admission, step).await {
+        Settled::Done(decision) => visit.enact(*decision, request).await,
+        Settled::FirstMessage(timeout) => visit.upgrade_for_credential(admission, timeout, request),
+    }
+}
+
+/// Where admission stands after the questions that need no socket.
+enum Settled {
+    Done(Box<Decision>),
+    FirstMessage(Duration),
+}
+
+/// One client at the gate.
+struct Visit {
+    worker: Rc<Worker>,
+    client: IpAddr,
+    connection_id: String,
+}
+
+impl Visit {
+    /// Answers what admission asks until it decides, or needs a message from the client.
+    async fn settle(&self, admission: &mut Admission, mut step: Step) -> Settled {
+        loop {
+            match step {
+                Step::Done(decision) => return Settled::Done(decision),
+                Step::Ask(Question::FirstMessage { timeout }) => return Settled::FirstMessage(timeout),
+                Step::Ask(Question::RefreshKeys { source, .. }) => {
+                    let answer = crate::fetch::refresh(&self.worker.shared, source).await;
+                    step = admission.answer(Answer::Keys(answer), self.worker.shared.clock.now());
+                }
+            }
+        }
+    }
+
+    async fn enact(&self, decision: Decision, request: Request<Incoming>) -> Response<Body> {
+        match decision {
+            Decision::Refuse(refusal) => self.refuse(&refusal, request),
+            Decision::PassHttp(admitted) => self.pass_http(admitted, request).await,
+            Decision::Admit(admitted) => self.open(admitted, request).await,
+        }
+    }
+
+    /// Opens the upstream, then answers 101; the relay starts when the socket is free.
+    async fn open(&self, admitted: Admitted, mut request: Request<Incoming>) -> Response<Body> {
+        let deflate = match offered_deflate(&admitted, request.headers()) {
+            Ok(deflate) => deflate,
+            Err(detail) => return self.failed(&admitted, Reason::HandshakeMalformed, detail),
+        };
+        let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
+            return self.failed(&admitted, Reason::HandshakeMalformed, String::from("no `Sec-WebSocket-Key`"));
+        };
+        let ask = ask(&admitted, deflate);
+        match upstream::open(&self.worker, &admitted.route, ask).await {
+            Err(failure) => self.failed(&admitted, failure.reason, failure.detail),
+            Ok(upstream::Answer::Refused(response, lease)) => self.refused_by_upstream(&admitted, response, &lease),
+            Ok(upstream::Answer::Opened(opened)) => {
+                let on_upgrade = hyper::upgrade::on(&mut request);
+                let response = switching(&key, &admitted, &opened);
+                self.relay_after(on_upgrade, admitted, *opened);
+                response
+            }
+        }
+    }
+
+    fn relay_after(&self, on_upgrade: OnUpgrade, admitted: Admitted, opened: Opened) {
+        let worker = Rc::clone(&self.worker);
+        let caller = self.caller(&admitted);
+        if worker.records_allowed() {
+            let draft = caller.draft(Reason::ConnectionAccepted, Recorded::Allowed, "admission", String::new());
+            worker.record(draft, worker.shared.clock.now());
+        }
+        tokio::task::spawn_local(async move {
+            let Ok(upgraded) = on_upgrade.await else { return };
+            let Some((client, client_early)) = upstream::take_socket(upgraded) else { return };
+            let parts = Parts {
+                caller,
+                seat: admitted.seat,
+                lease: opened.lease,
+                client,
+                client_early,
+                upstream: opened.leg,
+                upstream_early: opened.early,
+                deflate: opened.deflate,
+            };
+            // A task of its own: this one is as large as the largest of its awaits.
+            tokio::task::spawn_local(Relay::new(worker, parts));
+        });
+    }
+
+    fn caller(&self, admitted: &Admitted) -> Caller {
+        Caller {
+            connection_id: self.connection_id.clone(),
+            client: self.client,
+            ip_key: admitted.ip_key,
+            principal: std::sync::Arc::clone(&admitted.principal),
+            route: std::sync::Arc::clone(&admitted.route),
+        }
+    }
+
+    async fn pass_http(&self, admitted: Admitted, request: Request<Incoming>) -> Response<Body> {
+        match http_pass::forward(&self.worker, &admitted, request).await {
+            Ok(response) => response.map(Either::Right),
+            Err(failure) => self.failed(&admitted, failure.reason, failure.detail),
+        }
+    }
+
+    /// Says 101 first, for the credential comes as a message (SPEC 3.1); the upstream is dialled after it.
+    fn upgrade_for_credential(
+        &self,
+        admission: Admission,
+        timeout: Duration,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        let headers = request.headers();
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
+        let protocol = first_protocol(headers);
+        let on_upgrade = hyper::upgrade::on(&mut request);
+        let visit =
+            Self { worker: Rc::clone(&self.worker), client: self.client, connection_id: self.connection_id.clone() };
+        let answered = protocol.clone();
+        tokio::task::spawn_local(Box::pin(async move {
+            let Ok(upgraded) = on_upgrade.await else { return };
+            let Some((leg, early)) = upstream::take_socket(upgraded) else { return };
+            visit.credential_by_message(admission, timeout, leg, early, answered).await;
+        }));
+        let mut response = accepted(&key);
+        if let Some(protocol) = protocol.and_then(|protocol| HeaderValue::from_str(&protocol).ok()) {
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        response
+    }
+
+    async fn credential_by_message(
+        &self,
+        mut admission: Admission,
+        timeout: Duration,
+        leg: Leg,
+        early: Bytes,
+        protocol: Option<String>,
+    ) {
+        let mut waiting = client_leg::Waiting::new(leg, early);
+        let message = tokio::time::timeout(timeout, waiting.first_message()).await.unwrap_or_default();
+        let step = admission.answer(Answer::FirstMessage(message), self.worker.shared.clock.now());
+        let decision = match self.settle(&mut admission, step).await {
+            Settled::Done(decision) => *decision,
+            // It cannot be asked for twice.
+            Settled::FirstMessage(_) => return,
+        };
+        let admitted = match decision {
+            Decision::Admit(admitted) => admitted,
+            Decision::PassHttp(_) => return,
+            Decision::Refuse(refusal) => {
+                self.note(&refusal);
+                let words = refusal.reason.words(self.worker.policy().checked.detailed_errors());
+                return waiting.close(refusal.reason.row().close_code, words).await;
+            }
+        };
+        let mut ask = ask(&admitted, None);
+        ask.protocols = protocol.into_iter().collect();
+        let chosen = ask.protocols.first().cloned();
+        let failure = match upstream::open(&self.worker, &admitted.route, ask).await {
+            Ok(upstream::Answer::Opened(opened)) if opened.protocol == chosen => {
+                let (client, client_early) = waiting.into_socket();
+                let parts = Parts {
+                    caller: self.caller(&admitted),
+                    seat: admitted.seat,
+                    lease: opened.lease,
+                    client,
+                    client_early,
+                    upstream: opened.leg,
+                    upstream_early: opened.early,
+                    deflate: None,
+                };
+                tokio::task::spawn_local(Relay::new(Rc::clone(&self.worker), parts));
+                return;
+            }
+            Ok(upstream::Answer::Opened(_)) => upstream::Failure {
+                reason: Reason::UpstreamProtocol,
+                detail: String::from("it chose another subprotocol than the client was told"),
+            },
+            Ok(upstream::Answer::Refused(response, _)) => upstream::Failure {
+                reason: Reason::UpstreamRefused,
+                detail: format!("it answered {}", response.status()),
+            },
+            Err(failure) => failure,
+        };
+        self.note_failure(&admitted, failure.reason, failure.detail);
+        let detailed = admitted.route.spec.errors.detailed;
+        waiting.close(failure.reason.row().close_code, failure.reason.words(detailed)).await;
+    }
+
+    fn refuse(&self, refusal: &Refusal, mut request: Request<Incoming>) -> Response<Body> {
+        let reference = self.note(refusal);
+        let policy = self.worker.policy();
+        let key = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned();
+        if let (RefuseWith::Close, Some(key)) = (refusal.refuse_with, key) {
+            let words = refusal.reason.words(policy.checked.detailed_errors()).to_owned();
+            let code = refusal.reason.row().close_code;
+            let protocol = first_protocol(request.headers());
+            let on_upgrade = hyper::upgrade::on(&mut request);
+            tokio::task::spawn_local(Box::pin(async move {
+                let Ok(upgraded) = on_upgrade.await else { return };
+                let Some((leg, early)) = upstream::take_socket(upgraded) else { return };
+                client_leg::Waiting::new(leg, early).close(code, &words).await;
+            }));
+            let mut response = accepted(&key);
+            if let Some(protocol) = protocol.and_then(|protocol| HeaderValue::from_str(&protocol).ok()) {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+            }
+            return response;
+        }
+        let mut response =
+            problem::response(refusal.reason, policy.checked.detailed_errors(), &reference, refusal.retry_after);
+        response.headers_mut().extend(refusal.headers.clone());
+        response.map(Either::Left)
+    }
+
+    /// Records a refusal; returns its reference.
+    fn note(&self, refusal: &Refusal) -> String {
+        self.worker.shard().refused(refusal.reason, Recorded::Refused);
+        let draft = Draft {
+            source_ip: Some(self.client),
+            connection: Some(self.connection_id.clone()),
+            user: refusal.subject.clone(),
+            route: refusal.route.clone(),
+            ..Draft::new(refusal.reason, Recorded::Refused, refusal.check, refusal.detail.clone())
+        };
+        self.worker.record(draft, self.worker.shared.clock.now())
+    }
+
+    fn note_failure(&self, admitted: &Admitted, reason: Reason, detail: String) -> String {
+        self.worker.shard().refused(reason, Recorded::Refused);
+        let draft = self.caller(admitted).draft(reason, Recorded::Refused, "upstream", detail);
+        self.worker.record(draft, self.worker.shared.clock.now())
+    }
+
+    fn failed(&self, admitted: &Admitted, reason: Reason, detail: String) -> Response<Body> {
+        let reference = self.note_failure(admitted, reason, detail);
+        let detailed = admitted.route.spec.errors.detailed;
+        problem::response(reason, detailed, &reference, None).map(Either::Left)
+    }
+
+    /// An upstream's refusal reaches the client as it was said, except what belongs to the connection.
+    fn refused_by_upstream(
+        &self,
+        admitted: &Admitted,
+        response: Response<Incoming>,
+        lease: &upstream::Lease,
+    ) -> Response<Body> {
+        let status = response.status();
+        let detail = format!("`{}` answered {status}", lease.authority());
+        self.note_failure(admitted, Reason::UpstreamRefused, detail);
+        let mut response = response.map(Either::Right);
+        upstream::keep_end_to_end(response.headers_mut());
+        // A 1xx would promise another answer.
+        if status.is_informational() {
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+        }
+        // No byte of this socket is read as a second request: a client may have been fooled to speak frames.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+/// A refusal before a route is known.
+struct Plain {
+    reason: Reason,
+    check: &'static str,
+    client: IpAddr,
+}
+
+impl Plain {
+    fn new(reason: Reason, check: &'static str, client: IpAddr) -> Self {
+        Self { reason, check, client }
+    }
+
+    fn tell(&self, worker: &Worker) -> Response<Body> {
+        worker.shard().refused(self.reason, Recorded::Refused);
+        let draft = Draft {
+            source_ip: Some(self.client),
+            ..Draft::new(self.reason, Recorded::Refused, self.check, self.reason.row().internal.to_owned())
+        };
+        let reference = worker.record(draft, worker.shared.clock.now());
+        let detailed = worker.policy().checked.detailed_errors();
+        problem::response(self.reason, detailed, &reference, None).map(Either::Left)
+    }
+}
+
+/// The first subprotocol that is no credential: what a socket that is closed at once is told, for a browser
+/// fails a handshake that ignores its list.
+fn first_protocol(headers: &HeaderMap) -> Option<String> {
+    let offered = portcullis_core::admission::credential::offered_protocols(headers);
+    offered.into_iter().next()
+}
+
+fn offered_deflate(admitted: &Admitted, headers: &HeaderMap) -> Result<Option<Proposal>, String> {
+    let compression = &admitted.route.spec.compression;
+    let policy = DeflatePolicy { enabled: compression.enabled, context_takeover: compression.context_takeover };
+    let values = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes);
+    let offers = Offer::parse_all(values).map_err(|error| error.to_string())?;
+    Ok(policy.propose(&offers))
+}
+
+fn ask(admitted: &Admitted, deflate: Option<Proposal>) -> Ask {
+    Ask {
+        path: admitted.upstream_uri_path.clone(),
+        headers: admitted.upstream_headers.clone(),
+        protocols: admitted.offered_protocols.clone(),
+        deflate,
+    }
+}
+
+/// 101, as RFC 6455 4.2.2 writes it.
+fn accepted(key: &HeaderValue) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::default()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_bytes(accept_key(key.as_bytes()).as_bytes()) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+fn switching(key: &HeaderValue, admitted: &Admitted, opened: &Opened) -> Response<Body> {
+    let mut response = accepted(key);
+    let headers = response.headers_mut();
+    for (name, value) in &opened.headers {
+        if !headers.contains_key(name) || name == header::SET_COOKIE {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.extend(admitted.response_headers.clone());
+    let mut say = |name, text: Option<String>| {
+        if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            headers.insert(name, value);
+        }
+    };
+    say(header::SEC_WEBSOCKET_PROTOCOL, opened.protocol.clone());
+    say(header::SEC_WEBSOCKET_EXTENSIONS, opened.deflate.as_ref().map(Params::header_value));
+    response
+}

@@ -1,0 +1,76 @@
+//! What the admin listener sees of the gateway and may order: the other end of [`crate::admin::Live`].
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use portcullis_core::event::Event;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::admin::{ConnectionInfo, Live};
+use crate::metrics::Gauges;
+use crate::shared::Shared;
+use crate::worker::Command;
+
+/// A worker answers within this, or is left out of the answer.
+const WORKER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Re-reads the configuration and puts it in force.
+pub(crate) type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// See the module.
+pub(crate) struct View {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) workers: Vec<UnboundedSender<Command>>,
+    pub(crate) reload: Reload,
+}
+
+impl Live for View {
+    fn connections(&self, limit: usize) -> Vec<ConnectionInfo> {
+        let mut found = Vec::new();
+        for worker in &self.workers {
+            let (reply, answer) = sync_channel(1);
+            if worker.send(Command::List(limit - found.len(), reply)).is_ok() {
+                found.extend(answer.recv_timeout(WORKER_TIMEOUT).unwrap_or_default());
+            }
+        }
+        found
+    }
+
+    fn disconnect(&self, id: &str) -> bool {
+        self.workers.iter().any(|worker| {
+            let (reply, answer) = sync_channel(1);
+            worker.send(Command::Disconnect(id.to_owned(), reply)).is_ok()
+                && answer.recv_timeout(WORKER_TIMEOUT).unwrap_or(false)
+        })
+    }
+
+    fn gauges(&self) -> Gauges {
+        let shared = &self.shared;
+        Gauges {
+            open_connections: shared.gate.open_connections(),
+            tracked_addresses: shared.gate.tracked(),
+            audit_lost: shared.audit.as_ref().map_or(0, portcullis_store::AuditLog::lost),
+            config_version: shared.generation.load(std::sync::atomic::Ordering::Acquire),
+            upstreams: shared.upstreams.load().loads(),
+            uptime: shared.clock.now().mono,
+            ..Gauges::default()
+        }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        (self.reload)()
+    }
+
+    fn policy_json(&self) -> serde_json::Value {
+        crate::policy_view::json(&self.shared.policy.load())
+    }
+
+    fn ready(&self) -> bool {
+        !self.shared.is_draining() && !self.shared.policy.load().routes().is_empty()
+    }
+
+    fn record(&self, event: Event) {
+        self.shared.record(event);
+    }
+}

@@ -1,0 +1,42 @@
+//! The policy in force as JSON for operators: no secret, no key material.
+
+use portcullis_core::policy::Policy;
+use portcullis_core::policy::checked::Route;
+use serde_json::{Value, json};
+
+/// See the module.
+pub(crate) fn json(policy: &Policy) -> Value {
+    let spec = &policy.checked;
+    json!({
+        "environment": spec.environment,
+        "listen": {
+            "address": spec.listen.address,
+            "tls": spec.listen.tls.is_some(),
+            "tls_terminated_by_proxy": spec.listen.tls_terminated_by_proxy,
+            "trusted_proxies": spec.listen.trusted_proxies,
+            "connections_max": spec.listen.connections_max,
+        },
+        "identity": {
+            "keys": spec.identity.keys.iter().map(|key| json!({ "id": key.id, "algorithm": key.algorithm })).collect::<Vec<_>>(),
+            "jwks": spec.identity.jwks.len(),
+            "issuers": spec.identity.issuers,
+            "audiences": spec.identity.audiences,
+        },
+        "audit": { "enabled": spec.audit.enabled, "retention_s": spec.audit.retention.as_secs() },
+        "routes": spec.routes.iter().map(route).collect::<Vec<_>>(),
+    })
+}
+
+fn route(route: &Route) -> Value {
+    json!({
+        "name": route.name,
+        "path": route.path,
+        "upstreams": route.upstreams.iter().map(|upstream| format!("{}:{}", upstream.host, upstream.port)).collect::<Vec<_>>(),
+        "authenticate": route.authenticate,
+        "refuse_with": route.refuse_with,
+        "http": route.http,
+        "checks": route.checks,
+        "inbound": { "bytes_max": route.inbound.bytes_max, "on_refuse": route.inbound.on_refuse },
+        "outbound": { "bytes_max": route.outbound.bytes_max, "on_refuse": route.outbound.on_refuse },
+    })
+}

@@ -1,0 +1,162 @@
+//! The open connections of one worker: what an operator sees of them and can order.
+//!
+//! Lives on the worker's own thread, without locks; other threads ask by message ([`crate::worker::Command`]).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use portcullis_core::inspection::Direction;
+use portcullis_core::time::Now;
+
+use crate::admin::ConnectionInfo;
+use crate::relay::Caller;
+
+/// What a connection is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Close: an operator said so.
+    Disconnect,
+    /// Close: the gateway stops.
+    Drain {
+        /// When the client had better come back.
+        reconnect_after: Duration,
+    },
+}
+
+/// One open connection, as others on its thread see it.
+pub(crate) struct Handle {
+    key: u64,
+    id: Box<str>,
+    client: std::net::IpAddr,
+    user: Option<Box<str>>,
+    route: Box<str>,
+    opened: Now,
+    /// Messages from the client.
+    pub inbound: Cell<u64>,
+    /// Messages to the client.
+    pub outbound: Cell<u64>,
+    order: Cell<Option<Order>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Handle {
+    /// Counts messages.
+    pub(crate) fn count(&self, direction: Direction, messages: u64) {
+        let counter = match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        };
+        counter.set(counter.get() + messages);
+    }
+
+    /// The order given, once.
+    pub(crate) fn take_order(&self) -> Option<Order> {
+        self.order.take()
+    }
+
+    /// Remembers whom to wake; costs nothing when it is the same task.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn give(&self, order: Order) {
+        self.order.set(Some(order));
+        self.wake();
+    }
+
+    fn info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.id.to_string(),
+            client: self.client,
+            user: self.user.as_deref().map(str::to_owned),
+            route: self.route.to_string(),
+            opened_unix_ms: self.opened.unix_millis(),
+            messages_in: self.inbound.get(),
+            messages_out: self.outbound.get(),
+        }
+    }
+}
+
+/// All open connections of a worker.
+#[derive(Default)]
+pub(crate) struct Registry {
+    open: RefCell<HashMap<u64, Rc<Handle>>>,
+    next: Cell<u64>,
+}
+
+impl Registry {
+    /// Adds a connection.
+    pub(crate) fn add(&self, caller: &Caller, now: Now) -> Rc<Handle> {
+        let key = self.next.get();
+        self.next.set(key + 1);
+        let handle = Rc::new(Handle {
+            key,
+            id: caller.connection_id.as_str().into(),
+            client: caller.client,
+            user: caller.principal.subject.clone(),
+            route: caller.route.spec.name.as_str().into(),
+            opened: now,
+            inbound: Cell::new(0),
+            outbound: Cell::new(0),
+            order: Cell::new(None),
+            waker: RefCell::new(None),
+        });
+        self.open.borrow_mut().insert(key, Rc::clone(&handle));
+        handle
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn remove(&self, handle: &Handle) {
+        let mut open = self.open.borrow_mut();
+        open.remove(&handle.key);
+        if open.capacity() > 1024 && open.len() < open.capacity() / 4 {
+            open.shrink_to_fit();
+        }
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// At most `most` of them, described.
+    pub(crate) fn list(&self, most: usize) -> Vec<ConnectionInfo> {
+        self.open.borrow().values().take(most).map(|handle| handle.info()).collect()
+    }
+
+    /// Tells one to close. False when it is not here.
+    pub(crate) fn disconnect(&self, id: &str) -> bool {
+        let open = self.open.borrow();
+        let found = open.values().find(|handle| &*handle.id == id);
+        if let Some(handle) = found {
+            handle.give(Order::Disconnect);
+        }
+        found.is_some()
+    }
+
+    /// Tells all to close, each with its own time to come back.
+    pub(crate) fn drain(&self, mut reconnect_after: impl FnMut() -> Duration) {
+        for handle in self.open.borrow().values() {
+            handle.give(Order::Drain { reconnect_after: reconnect_after() });
+        }
+    }
+
+    /// Has all look at the policy anew.
+    pub(crate) fn wake_all(&self) {
+        for handle in self.open.borrow().values() {
+            handle.wake();
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The life of an admitted connection: two legs, every message decided, bytes passed on.
+//!
+//! Decides nothing about messages itself: the core's inspection does. What it keeps: order, back-pressure
+//! (a side is not read while the other cannot take), bounded memory, heartbeats and timeouts (SPEC 1.7), and
+//! the closing handshake of RFC 6455 7.1 on both legs. One task a connection; no buffer while idle, reads go
+//! to a scratch of the worker thread. Messages that pass are written as the bytes that came.
+
+mod closing;
+pub(crate) mod leg;
+mod pump;
+mod side;
+mod timing;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use portcullis_codec::{Decoder, Inflate, Limits, Params, Sender};
+use portcullis_core::admission::{IpKey, Seat};
+use portcullis_core::event::Decision;
+use portcullis_core::identity::Principal;
+use portcullis_core::inspection::{Direction, Memory};
+use portcullis_core::policy::checked::Messages;
+use portcullis_core::policy::{Policy, Route};
+use portcullis_core::verdict::Reason;
+
+use crate::registry::{Handle, Order};
+use crate::upstream::Lease;
+use crate::worker::Worker;
+use leg::Leg;
+use side::Side;
+
+/// Who speaks on a connection and under which rules: what events are written from.
+pub(crate) struct Caller {
+    /// The connection's id.
+    pub connection_id: String,
+    /// The client's address, after trusted proxies.
+    pub client: std::net::IpAddr,
+    /// The key its limits are counted under.
+    pub ip_key: IpKey,
+    /// Who is calling.
+    pub principal: Arc<Principal>,
+    /// The rules.
+    pub route: Arc<Route>,
+}
+
+/// Everything a relay starts from.
+pub(crate) struct Parts {
+    /// Who.
+    pub caller: Caller,
+    /// The counted place.
+    pub seat: Seat,
+    /// The upstream's counted place.
+    pub lease: Lease,
+    /// The client's socket, after our 101.
+    pub client: Leg,
+    /// Bytes read past the client's handshake.
+    pub client_early: Bytes,
+    /// The upstream's socket, after its 101.
+    pub upstream: Leg,
+    /// Bytes read past the upstream's handshake.
+    pub upstream_early: Bytes,
+    /// permessage-deflate, where both agreed.
+    pub deflate: Option<Params>,
+}
+
+/// How far the end has come.
+enum Phase {
+    /// Messages pass.
+    Open,
+    /// A Close went one way; the other side may still speak until its own.
+    Handshaking { until: Duration },
+    /// The gateway ended it: what still comes is thrown away.
+    Failed { until: Duration },
+}
+
+/// A connection being relayed.
+pub(crate) struct Relay {
+    worker: Rc<Worker>,
+    caller: Caller,
+    live: Rc<Handle>,
+    _seat: Seat,
+    _lease: Lease,
+    client: Side,
+    upstream: Side,
+    early: Option<Box<(Bytes, Bytes)>>,
+    deflate: Option<Params>,
+    phase: Phase,
+    end: Option<Reason>,
+    started: Duration,
+    message_at: Duration,
+    timer: Pin<Box<tokio::time::Sleep>>,
+    timer_at: Duration,
+    generation: u64,
+    /// The route's place in the metrics.
+    counter: usize,
+    events: pump::EventBudget,
+}
+
+impl Relay {
+    /// A relay, to be spawned on its worker's thread.
+    pub(crate) fn new(worker: Rc<Worker>, parts: Parts) -> Self {
+        let now = worker.shared.clock.now();
+        let spec = &parts.caller.route.spec;
+        let inflate = |sender| parts.deflate.map(|params| Inflate::new(&params, sender));
+        let inbound = limits(&spec.inbound, spec.compression.ratio_max);
+        let outbound = limits(&spec.outbound, spec.compression.ratio_max);
+        let client = Side::new(
+            parts.client,
+            Sender::Client,
+            Decoder::new(Sender::Client, inbound, inflate(Sender::Client)),
+            now.mono,
+        );
+        let upstream = Side::new(
+            parts.upstream,
+            Sender::Server,
+            Decoder::new(Sender::Server, outbound, inflate(Sender::Server)),
+            now.mono,
+        );
+        let early = !(parts.client_early.is_empty() && parts.upstream_early.is_empty());
+        let live = worker.register(&parts.caller, now);
+        let counter = worker.shared.metrics.route_index(&spec.name);
+        worker.shard().connection_opened(counter);
+        let mut relay = Self {
+            generation: worker.generation(),
+            counter,
+            worker,
+            live,
+            _seat: parts.seat,
+            _lease: parts.lease,
+            client,
+            upstream,
+            early: early.then(|| Box::new((parts.client_early, parts.upstream_early))),
+            deflate: parts.deflate,
+            phase: Phase::Open,
+            end: None,
+            started: now.mono,
+            message_at: now.mono,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            timer_at: Duration::ZERO,
+            events: pump::EventBudget::default(),
+            caller: parts.caller,
+        };
+        relay.set_timer(now.mono);
+        relay
+    }
+
+    /// Takes over what a new policy says of this route; a route that is gone keeps its old rules.
+    fn adopt(&mut self, policy: &Policy) {
+        let Some(route) = policy.route_named(&self.caller.route.spec.name) else { return };
+        let ratio = route.spec.compression.ratio_max;
+        self.client.decoder.set_limits(limits(&route.spec.inbound, ratio));
+        self.upstream.decoder.set_limits(limits(&route.spec.outbound, ratio));
+        self.client.memory = Memory::default();
+        self.upstream.memory = Memory::default();
+        self.caller.route = route;
+    }
+
+    fn obey(&mut self, now: Duration) {
+        if self.generation != self.worker.generation() {
+            self.generation = self.worker.generation();
+            let policy = self.worker.policy();
+            self.adopt(&policy);
+            self.set_timer(now);
+        }
+        if let Some(order) = self.live.take_order() {
+            let (reason, words) = match order {
+                Order::Disconnect => (Reason::AdminAction, String::from("disconnected by an operator")),
+                Order::Drain { reconnect_after } => {
+                    (Reason::Draining, format!("restarting; reconnect after {} ms", reconnect_after.as_millis()))
+                }
+            };
+            let code = if matches!(order, Order::Disconnect) { 1008 } else { reason.row().close_code };
+            self.fail_with(reason, code, &words, now);
+        }
+    }
+
+    /// Moves bytes both ways until nothing moves. True when the connection is over.
+    fn turn(&mut self, cx: &mut Context<'_>, now: portcullis_core::time::Now) -> bool {
+        if let Some(early) = self.early.take() {
+            self.take_in(Direction::Inbound, &early.0, cx, now);
+            self.take_in(Direction::Outbound, &early.1, cx, now);
+        }
+        loop {
+            let moved = self.pump(Direction::Inbound, cx, now);
+            let moved = self.pump(Direction::Outbound, cx, now) || moved;
+            if !moved {
+                break;
+            }
+        }
+        self.flush(cx, now.mono);
+        self.close_finished(cx)
+    }
+}
+
+impl Future for Relay {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let now = this.worker.shared.clock.now();
+        this.live.watch(cx.waker());
+        this.obey(now.mono);
+        if this.turn(cx, now) {
+            return Poll::Ready(());
+        }
+        this.timely(cx, now.mono);
+        if this.turn(cx, now) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let now = self.worker.shared.clock.now();
+        let age = now.mono.saturating_sub(self.started);
+        self.worker.shard().connection_closed(self.counter, age);
+        self.worker.unregister(&self.live);
+        if self.worker.records_allowed() {
+            let words = self.end.map_or("closed by its peers", |reason| reason.row().internal);
+            let detail = format!("{words}; {} messages in, {} out", self.live.inbound.get(), self.live.outbound.get());
+            self.worker.record(self.caller.draft(Reason::ConnectionClosed, Decision::Allowed, "relay", detail), now);
+        }
+    }
+}
+
+/// What the decoder allows, from what the route says.
+fn limits(messages: &Messages, inflate_ratio_max: u32) -> Limits {
+    Limits {
+        message_bytes_max: messages.bytes_max,
+        frame_bytes_max: messages.bytes_max,
+        fragments_max: messages.fragments_max,
+        inflate_ratio_max,
+        ..Limits::default()
+    }
+}

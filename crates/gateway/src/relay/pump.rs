@@ -1,0 +1,440 @@
+//! One direction: read, decode, have each message decided, write what passes.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use portcullis_codec::{Control, Item, Message, MessageKind, Opcode, ProtocolError, Wire, encode_message};
+use portcullis_core::event::Decision;
+use portcullis_core::inspection::{self, Action, Direction, Finding, Verdict};
+use portcullis_core::policy::checked::OnRefuse;
+use portcullis_core::time::Now;
+use portcullis_core::verdict::Reason;
+
+use super::side::Side;
+use super::{Caller, Phase, Relay};
+use crate::worker::{Scratch, Worker};
+
+/// Reads of one direction before the other has its turn.
+const READS_MAX: usize = 4;
+/// Events a connection may write in one second; the rest are counted in metrics and named in the next.
+const EVENTS_PER_SECOND: u32 = 20;
+
+/// Keeps one noisy connection from filling the audit.
+#[derive(Debug, Default)]
+pub(super) struct EventBudget {
+    window: Duration,
+    spent: u32,
+    suppressed: u64,
+    last_reference: String,
+}
+
+impl EventBudget {
+    /// How many events were withheld before this one; `None` withholds this one too.
+    fn spend(&mut self, now: Duration) -> Option<u64> {
+        if now.saturating_sub(self.window) >= Duration::from_secs(1) {
+            self.window = now;
+            self.spent = 0;
+        }
+        if self.spent >= EVENTS_PER_SECOND {
+            self.suppressed += 1;
+            return None;
+        }
+        self.spent += 1;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+/// What a direction is made of, borrowed apart from the rest of the relay.
+struct Lane<'a> {
+    worker: &'a Worker,
+    caller: &'a Caller,
+    from: &'a mut Side,
+    to: &'a mut Side,
+    events: &'a mut EventBudget,
+    direction: Direction,
+    now: Now,
+    messages: u64,
+    /// `from` said Close; `to` was sent it.
+    closed: bool,
+}
+
+/// Why a lane stopped for good.
+enum Stop {
+    /// The bytes of `from` break the protocol.
+    Protocol(ProtocolError),
+    /// A check closes the connection.
+    Refused(Reason),
+    /// `to` cannot be written.
+    Broken,
+}
+
+impl Relay {
+    /// Moves one direction. True when it should be called again at once.
+    pub(super) fn pump(&mut self, direction: Direction, cx: &mut Context<'_>, now: Now) -> bool {
+        let worker = std::rc::Rc::clone(&self.worker);
+        let mut scratch = worker.scratch.borrow_mut();
+        let Scratch { read, .. } = &mut *scratch;
+        let mut buffer = std::mem::take(read);
+        let mut again = false;
+        for round in 0..READS_MAX {
+            if !self.may_read(direction, cx, now.mono) {
+                break;
+            }
+            let from = match direction {
+                Direction::Inbound => &mut self.client,
+                Direction::Outbound => &mut self.upstream,
+            };
+            match from.poll_read(cx, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                    from.ended = true;
+                    self.side_ended(direction, now.mono);
+                    break;
+                }
+                Poll::Ready(Ok(count)) => {
+                    from.heard_at = now.mono;
+                    let input = buffer.get(..count).unwrap_or_default();
+                    self.decide(direction, input, &mut scratch, cx, now);
+                    again = round + 1 == READS_MAX;
+                }
+            }
+        }
+        scratch.read = buffer;
+        again
+    }
+
+    /// Takes bytes that were read with the handshake.
+    pub(super) fn take_in(&mut self, direction: Direction, input: &[u8], cx: &mut Context<'_>, now: Now) {
+        let worker = std::rc::Rc::clone(&self.worker);
+        let mut scratch = worker.scratch.borrow_mut();
+        self.decide(direction, input, &mut scratch, cx, now);
+    }
+
+    /// Whether this side may be read: it speaks, and the other takes what it says.
+    fn may_read(&mut self, direction: Direction, cx: &mut Context<'_>, now: Duration) -> bool {
+        let queue_max = self.caller.route.spec.queue_bytes_max;
+        let (from, to) = match direction {
+            Direction::Inbound => (&mut self.client, &mut self.upstream),
+            Direction::Outbound => (&mut self.upstream, &mut self.client),
+        };
+        if from.ended {
+            return false;
+        }
+        if to.poll_flush(cx, now).is_err() {
+            to.ended = true;
+            self.side_ended(opposite(direction), now);
+            return false;
+        }
+        // Replies wait on `from` itself: a client that does not read its refusals is not read either.
+        to.backlog() < queue_max && from.backlog() < queue_max
+    }
+
+    fn decide(&mut self, direction: Direction, input: &[u8], scratch: &mut Scratch, cx: &mut Context<'_>, now: Now) {
+        if matches!(self.phase, Phase::Failed { .. }) {
+            return;
+        }
+        let (from, to) = match direction {
+            Direction::Inbound => (&mut self.client, &mut self.upstream),
+            Direction::Outbound => (&mut self.upstream, &mut self.client),
+        };
+        if from.close_received {
+            return;
+        }
+        let mut lane = Lane {
+            worker: &self.worker,
+            caller: &self.caller,
+            from,
+            to,
+            events: &mut self.events,
+            direction,
+            now,
+            messages: 0,
+            closed: false,
+        };
+        let outcome = lane.run(input, scratch, self.deflate.is_some(), cx);
+        let (messages, closed) = (lane.messages, lane.closed);
+        if messages > 0 {
+            self.message_at = now.mono;
+            self.live.count(direction, messages);
+            self.worker.shard().messages(self.counter, direction, messages, input.len() as u64);
+        }
+        if closed {
+            self.handshake_close(now.mono);
+        }
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Protocol(error)) => self.protocol_error(direction, &error, now),
+            Err(Stop::Refused(reason)) => self.fail(reason, now.mono),
+            Err(Stop::Broken) => {
+                match direction {
+                    Direction::Inbound => self.upstream.ended = true,
+                    Direction::Outbound => self.client.ended = true,
+                }
+                self.side_ended(opposite(direction), now.mono);
+            }
+        }
+    }
+
+    fn protocol_error(&mut self, direction: Direction, error: &ProtocolError, now: Now) {
+        let reason = match (direction, error.close_code()) {
+            (Direction::Outbound, _) => Reason::UpstreamProtocol,
+            (_, 1007) => Reason::InvalidUtf8,
+            (_, 1009) => match error {
+                ProtocolError::TooManyFragments { .. } => Reason::TooManyFragments,
+                ProtocolError::InflatedTooLarge { .. } | ProtocolError::InflateRatio { .. } => Reason::CompressionBomb,
+                _ => Reason::MessageTooLarge,
+            },
+            _ => Reason::ProtocolError,
+        };
+        self.worker.shard().refused(reason, Decision::Closed);
+        if self.events.spend(now.mono).is_some() {
+            let mut draft = self.caller.draft(reason, Decision::Closed, "codec", error.to_string());
+            draft.metadata.push((String::from("rule"), error.label().to_owned()));
+            self.worker.record(draft, now);
+        }
+        let code = match direction {
+            Direction::Inbound => error.close_code(),
+            Direction::Outbound => reason.row().close_code,
+        };
+        if direction == Direction::Outbound {
+            let mask = self.worker.mask_key();
+            self.upstream.queue_close(error.close_code(), "", mask);
+        }
+        let detailed = self.caller.route.spec.errors.detailed;
+        let words = if detailed && direction == Direction::Inbound {
+            error.to_string()
+        } else {
+            reason.words(detailed).to_owned()
+        };
+        self.fail_with(reason, code, &words, now.mono);
+    }
+}
+
+impl Lane<'_> {
+    fn run(&mut self, input: &[u8], scratch: &mut Scratch, deflate: bool, cx: &mut Context<'_>) -> Result<(), Stop> {
+        // Neighbouring messages that pass leave in one write.
+        let mut run = 0..0;
+        let mut at = 0;
+        let outcome = loop {
+            let rest = input.get(at..).unwrap_or_default();
+            // The decoder is taken apart from its side, for a held message borrows it while the side writes.
+            let step = match self.from.decoder.decode(rest, &mut scratch.codec) {
+                Ok(step) => step,
+                Err(error) => break Err(Stop::Protocol(error)),
+            };
+            let consumed = step.consumed;
+            match step.item {
+                None => break Ok(()),
+                Some(Item::Control(control)) => {
+                    let control = OwnedControl::from(&control);
+                    self.write(input.get(run.clone()), cx)?;
+                    run = 0..0;
+                    if let Err(stop) = self.control(&control) {
+                        break Err(stop);
+                    }
+                    if self.closed {
+                        break Ok(());
+                    }
+                }
+                Some(Item::Message(message)) => {
+                    self.messages += 1;
+                    let lossy = self.from.reencode && message.compressed;
+                    let verdict = judge(
+                        self.worker,
+                        self.caller,
+                        &mut self.from.memory,
+                        self.direction,
+                        self.now,
+                        &mut scratch.work,
+                        &message,
+                    );
+                    let plain_pass = verdict.findings.is_empty() && !lossy;
+                    match &message.wire {
+                        Wire::Input(range) if plain_pass => {
+                            let range = range.start + at..range.end + at;
+                            if run.end == range.start && !run.is_empty() {
+                                run.end = range.end;
+                            } else {
+                                let done = std::mem::replace(&mut run, range);
+                                write_to(self.to, input.get(done), cx)?;
+                            }
+                        }
+                        Wire::Held(bytes) if plain_pass => {
+                            write_to(self.to, input.get(std::mem::replace(&mut run, 0..0)), cx)?;
+                            write_to(self.to, Some(bytes), cx)?;
+                        }
+                        _ => {
+                            write_to(self.to, input.get(std::mem::replace(&mut run, 0..0)), cx)?;
+                            let passes = matches!(verdict.action, Action::Pass);
+                            if passes && !lossy {
+                                write_to(self.to, Some(message.wire.bytes(rest)), cx)?;
+                            } else if passes {
+                                let mask = self.to.mask(self.worker.mask_key());
+                                let frame = reencoded(message.kind, message.payload, mask);
+                                write_to(self.to, Some(&frame), cx)?;
+                            } else if deflate && message.compressed {
+                                self.from.reencode = true;
+                            }
+                            if let Err(stop) = self.tell(&verdict) {
+                                break Err(stop);
+                            }
+                        }
+                    }
+                }
+            }
+            at += consumed;
+        };
+        let written = write_to(self.to, input.get(run), cx);
+        self.from.decoder.release();
+        outcome.and(written)
+    }
+
+    fn write(&mut self, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result<(), Stop> {
+        write_to(self.to, bytes, cx)
+    }
+
+    /// Records what was found, answers the sender, ends the connection where the verdict says so.
+    fn tell(&mut self, verdict: &Verdict) -> Result<(), Stop> {
+        let mut stop = None;
+        for finding in &verdict.findings {
+            let decision = decision(finding.outcome);
+            self.worker.shard().refused(finding.reason, decision);
+            if let Some(suppressed) = self.events.spend(self.now.mono) {
+                self.events.last_reference = self.record(finding, decision, suppressed);
+            }
+            match finding.outcome {
+                OnRefuse::Reply => {
+                    let reply =
+                        inspection::error_reply(&self.caller.route.spec.errors, finding, &self.events.last_reference);
+                    let mask = self.from.mask(self.worker.mask_key());
+                    let mut frame = Vec::with_capacity(reply.len() + 14);
+                    encode_message(&mut frame, MessageKind::Text, reply.as_bytes(), mask);
+                    self.from.queue(&frame);
+                }
+                OnRefuse::Close => stop = Some(Stop::Refused(finding.reason)),
+                OnRefuse::Observe | OnRefuse::Drop => {}
+            }
+        }
+        stop.map_or(Ok(()), Err)
+    }
+
+    fn record(&self, finding: &Finding, decision: Decision, suppressed: u64) -> String {
+        let mut draft = self.caller.draft(finding.reason, decision, finding.check, finding.detail.clone());
+        draft.message_type.clone_from(&finding.message_type);
+        if let Some(field) = &finding.field {
+            draft.metadata.push((String::from("field"), field.clone()));
+        }
+        if self.direction == Direction::Outbound {
+            draft.metadata.push((String::from("direction"), String::from("outbound")));
+        }
+        if suppressed > 0 {
+            draft.metadata.push((String::from("withheld"), suppressed.to_string()));
+        }
+        self.worker.record(draft, self.now)
+    }
+
+    fn control(&mut self, control: &OwnedControl) -> Result<(), Stop> {
+        let plan = plan(self.caller, self.direction);
+        if control.opcode == Opcode::Close {
+            self.from.close_received = true;
+            self.closed = true;
+            let mask = self.worker.mask_key();
+            self.to.queue_close_payload(control.payload(), mask);
+            return Ok(());
+        }
+        self.worker.shard().control_frames(self.direction, 1);
+        if control.opcode == Opcode::Pong && Side::is_heartbeat(control.payload()) {
+            return Ok(());
+        }
+        if let Some(finding) = self.from.memory.control_frame(plan, self.now) {
+            let verdict = Verdict { action: Action::Close, findings: vec![finding] };
+            return self.tell(&verdict);
+        }
+        let mask = self.worker.mask_key();
+        self.to.queue_control(control.opcode, control.payload(), mask);
+        Ok(())
+    }
+}
+
+/// A control frame, copied out of the decoder's buffers: at most 125 bytes.
+struct OwnedControl {
+    opcode: Opcode,
+    payload: [u8; 125],
+    len: usize,
+}
+
+impl OwnedControl {
+    fn from(control: &Control<'_>) -> Self {
+        let mut payload = [0; 125];
+        let mut len = 0;
+        for (to, from) in payload.iter_mut().zip(control.payload) {
+            *to = *from;
+            len += 1;
+        }
+        Self { opcode: control.opcode, payload, len }
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.payload.get(..self.len).unwrap_or_default()
+    }
+}
+
+fn judge(
+    worker: &Worker,
+    caller: &Caller,
+    memory: &mut inspection::Memory,
+    direction: Direction,
+    now: Now,
+    work: &mut inspection::Workspace,
+    message: &Message<'_>,
+) -> Verdict {
+    let plan = plan(caller, direction);
+    if plan.is_empty() {
+        return Verdict { action: Action::Pass, findings: Vec::new() };
+    }
+    let kind = match message.kind {
+        MessageKind::Text => inspection::Kind::Text,
+        MessageKind::Binary => inspection::Kind::Binary,
+    };
+    let context =
+        inspection::Context { now, principal: &caller.principal, ip: &caller.ip_key, ledger: &worker.shared.ledger };
+    inspection::inspect(plan, memory, &context, work, &inspection::Message { kind, bytes: message.payload })
+}
+
+fn plan(caller: &Caller, direction: Direction) -> &inspection::Plan {
+    match direction {
+        Direction::Inbound => &caller.route.inbound,
+        Direction::Outbound => &caller.route.outbound,
+    }
+}
+
+fn write_to(to: &mut Side, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result<(), Stop> {
+    match bytes {
+        Some(bytes) if !bytes.is_empty() => to.send(cx, bytes).map_err(|_| Stop::Broken),
+        _ => Ok(()),
+    }
+}
+
+/// A message that was compressed against a context its receiver lacks, as an uncompressed frame: allowed at
+/// any time (RFC 7692 6), and it costs the connection no compressor.
+fn reencoded(kind: MessageKind, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(payload.len() + 14);
+    encode_message(&mut frame, kind, payload, mask);
+    frame
+}
+
+fn decision(outcome: OnRefuse) -> Decision {
+    match outcome {
+        OnRefuse::Observe => Decision::Observed,
+        OnRefuse::Drop => Decision::Dropped,
+        OnRefuse::Reply => Decision::Replied,
+        OnRefuse::Close => Decision::Closed,
+    }
+}
+
+fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Inbound => Direction::Outbound,
+        Direction::Outbound => Direction::Inbound,
+    }
+}

@@ -1,0 +1,187 @@
+//! One leg with what waits to be written to it and how far its close has come.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use portcullis_codec::{Decoder, Opcode, Sender, encode_close, encode_control};
+use portcullis_core::inspection::Memory;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+use super::leg::Leg;
+
+/// A leg of a connection.
+pub(super) struct Side {
+    leg: Leg,
+    /// Who is at the other end.
+    pub sender: Sender,
+    /// Reads what this side sends.
+    pub decoder: Decoder,
+    /// What the checks remember of this side's messages.
+    pub memory: Memory,
+    /// A compressed message of this side was not forwarded as it came, and later ones may refer to it.
+    pub reencode: bool,
+    /// Bytes that wait for the peer to read; empty, and without heap, while it keeps up.
+    waiting: Vec<u8>,
+    written: usize,
+    /// Monotonic time since when the peer takes nothing while bytes wait.
+    pub stalled_since: Option<Duration>,
+    /// Monotonic time of the last byte from this side.
+    pub heard_at: Duration,
+    /// Monotonic time of the last ping of ours.
+    pub pinged_at: Duration,
+    /// Our Close frame is sent or waits.
+    pub close_sent: bool,
+    /// Its Close frame came.
+    pub close_received: bool,
+    /// It sends no more: end of stream, or an error.
+    pub ended: bool,
+    /// Our half is shut.
+    shut: bool,
+}
+
+/// What our own pings carry, so that their pongs are told from those meant for the other side.
+const PING_MARK: [u8; 8] = *b"\x00pcl.hb\x00";
+
+impl Side {
+    pub(super) fn new(leg: Leg, sender: Sender, decoder: Decoder, now: Duration) -> Self {
+        Self {
+            leg,
+            sender,
+            decoder,
+            memory: Memory::default(),
+            reencode: false,
+            waiting: Vec::new(),
+            written: 0,
+            stalled_since: None,
+            heard_at: now,
+            pinged_at: now,
+            close_sent: false,
+            close_received: false,
+            ended: false,
+            shut: false,
+        }
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn backlog(&self) -> usize {
+        self.waiting.len() - self.written
+    }
+
+    /// Reads what is there. `Ok(0)` is the end of the stream.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(buffer);
+        match Pin::new(&mut self.leg).poll_read(cx, &mut read) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(read.filled().len())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes as much as the peer takes at once and keeps the rest.
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
+        if self.backlog() == 0 {
+            while !bytes.is_empty() {
+                match Pin::new(&mut self.leg).poll_write(cx, bytes) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(taken)) => bytes = bytes.get(taken..).unwrap_or_default(),
+                    Poll::Ready(Err(error)) => return Err(error),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.waiting.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes what waits. `now` starts and ends the count of a stall.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, now: Duration) -> io::Result<()> {
+        while self.backlog() > 0 {
+            let rest = self.waiting.get(self.written..).unwrap_or_default();
+            match Pin::new(&mut self.leg).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(taken)) => {
+                    self.written += taken;
+                    self.stalled_since = None;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert(now);
+                    self.compact();
+                    return Ok(());
+                }
+            }
+        }
+        self.stalled_since = None;
+        if self.waiting.capacity() > 0 {
+            self.waiting = Vec::new();
+            self.written = 0;
+        }
+        match Pin::new(&mut self.leg).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Moves what waits to the front once the written part is the larger one, so the memory held stays
+    /// within twice the backlog.
+    fn compact(&mut self) {
+        if self.written > self.waiting.len() / 2 {
+            self.waiting.drain(..self.written);
+            self.written = 0;
+            self.waiting.shrink_to(self.waiting.len() * 2);
+        }
+    }
+
+    /// Shuts our half once everything is written.
+    pub(super) fn poll_shut(&mut self, cx: &mut Context<'_>) {
+        if !self.shut && self.backlog() == 0 && Pin::new(&mut self.leg).poll_shutdown(cx).is_ready() {
+            self.shut = true;
+        }
+    }
+
+    /// Appends to what waits: frames of the gateway's own.
+    pub(super) fn queue(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    /// Queues a Close frame, once.
+    pub(super) fn queue_close(&mut self, code: u16, reason: &str, mask: [u8; 4]) {
+        if !self.close_sent {
+            self.close_sent = true;
+            let mask = self.mask(mask);
+            encode_close(&mut self.waiting, code, reason, mask);
+        }
+    }
+
+    /// Queues the Close frame of the other side, once.
+    pub(super) fn queue_close_payload(&mut self, payload: &[u8], mask: [u8; 4]) {
+        if !self.close_sent {
+            self.close_sent = true;
+            let mask = self.mask(mask);
+            encode_control(&mut self.waiting, Opcode::Close, payload, mask);
+        }
+    }
+
+    /// Queues a ping or a pong.
+    pub(super) fn queue_control(&mut self, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
+        let mask = self.mask(mask);
+        encode_control(&mut self.waiting, opcode, payload, mask);
+    }
+
+    /// Queues a heartbeat.
+    pub(super) fn queue_heartbeat(&mut self, mask: [u8; 4]) {
+        self.queue_control(Opcode::Ping, &PING_MARK, mask);
+    }
+
+    /// Whether a pong answers a heartbeat of ours.
+    pub(super) fn is_heartbeat(payload: &[u8]) -> bool {
+        payload == PING_MARK
+    }
+
+    /// The mask for a frame to this side: we are a client to a server only.
+    pub(super) fn mask(&self, key: [u8; 4]) -> Option<[u8; 4]> {
+        matches!(self.sender, Sender::Server).then_some(key)
+    }
+}

@@ -1,0 +1,146 @@
+//! Time on a connection (SPEC 1.7): heartbeats, dead peers, idle and slow ones, age, the credential's end.
+//!
+//! One timer a connection, never touched by a message: it sleeps until the earliest time anything could be due,
+//! looks at what has been heard since, and sleeps again.
+
+use std::future::Future as _;
+use std::task::Context;
+use std::time::Duration;
+
+use portcullis_core::event::Decision;
+use portcullis_core::verdict::Reason;
+
+use super::side::Side;
+use super::{Phase, Relay};
+
+/// The longest sleep: a bound on how late a jump of the wall clock is seen.
+const NAP_MAX: Duration = Duration::from_secs(60);
+/// Deadlines are met to within this.
+const GRAIN: Duration = Duration::from_millis(5);
+
+impl Relay {
+    /// Does what is due, if anything is.
+    pub(super) fn timely(&mut self, cx: &mut Context<'_>, now: Duration) {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            self.due(now);
+            self.set_timer(now);
+        }
+    }
+
+    /// Sleeps until the next time anything could be due.
+    pub(super) fn set_timer(&mut self, now: Duration) {
+        let next = self.next_due(now).max(now + GRAIN);
+        self.reset(next, now);
+    }
+
+    /// Wakes at `at` if the timer would sleep longer.
+    pub(super) fn wake_by(&mut self, at: Duration) {
+        if at < self.timer_at {
+            let now = self.worker.shared.clock.now().mono;
+            self.reset(at.max(now + GRAIN), now);
+        }
+    }
+
+    fn reset(&mut self, at: Duration, now: Duration) {
+        self.timer_at = at;
+        let instant = tokio::time::Instant::now() + at.saturating_sub(now);
+        self.timer.as_mut().reset(instant);
+    }
+
+    fn next_due(&self, now: Duration) -> Duration {
+        let times = &self.caller.route.spec.times;
+        let mut next = now + NAP_MAX;
+        let mut consider = |at: Option<Duration>| next = at.map_or(next, |at| at.min(next));
+        match self.phase {
+            Phase::Handshaking { until } | Phase::Failed { until } => consider(Some(until)),
+            Phase::Open => {}
+        }
+        consider(times.lifetime.map(|age| self.started + age));
+        consider(times.idle.map(|idle| self.message_at + idle));
+        for side in [&self.client, &self.upstream] {
+            consider(times.dead_after.map(|after| side.heard_at + after));
+            consider(times.ping_interval.map(|every| side.heard_at.max(side.pinged_at) + every));
+            consider(side.stalled_since.map(|since| since + times.write));
+        }
+        consider(self.credential_ends_in().map(|left| now + left));
+        next
+    }
+
+    fn credential_ends_in(&self) -> Option<Duration> {
+        let end = Duration::from_secs(self.caller.principal.expires_at_unix_s?);
+        Some(end.saturating_sub(self.worker.shared.clock.now().wall))
+    }
+
+    fn due(&mut self, now: Duration) {
+        let times = self.caller.route.spec.times;
+        match self.phase {
+            Phase::Failed { until } | Phase::Handshaking { until } if now >= until => {
+                // Whoever has not answered by now will not.
+                if matches!(self.phase, Phase::Handshaking { .. })
+                    && !(self.client.close_sent && self.upstream.close_sent)
+                {
+                    self.fail(Reason::HeartbeatLost, now);
+                } else {
+                    self.client.ended = true;
+                    self.upstream.ended = true;
+                }
+                return;
+            }
+            Phase::Failed { .. } => return,
+            Phase::Open | Phase::Handshaking { .. } => {}
+        }
+        let past =
+            |since: Duration, limit: Option<Duration>| limit.is_some_and(|limit| now.saturating_sub(since) >= limit);
+        let slow = |side: &Side| side.stalled_since.is_some_and(|since| past(since, Some(times.write)));
+        let verdict = if slow(&self.client) || slow(&self.upstream) {
+            Some(Reason::SlowReader)
+        } else if past(self.client.heard_at, times.dead_after) {
+            Some(Reason::HeartbeatLost)
+        } else if past(self.upstream.heard_at, times.dead_after) {
+            Some(Reason::UpstreamGone)
+        } else if past(self.started, times.lifetime) {
+            Some(Reason::LifetimeReached)
+        } else if past(self.message_at, times.idle) {
+            Some(Reason::IdleTimeout)
+        } else if self.credential_ends_in() == Some(Duration::ZERO) {
+            Some(Reason::TokenExpired)
+        } else {
+            None
+        };
+        if let Some(reason) = verdict {
+            self.time_out(reason, now);
+            return;
+        }
+        if let Some(every) = times.ping_interval {
+            self.heartbeat(every, now);
+        }
+    }
+
+    fn time_out(&mut self, reason: Reason, now: Duration) {
+        self.worker.shard().refused(reason, Decision::Closed);
+        let draft = self.caller.draft(reason, Decision::Closed, "timing", reason.row().internal.to_owned());
+        let wall = self.worker.shared.clock.now();
+        self.worker.record(draft, wall);
+        self.fail(reason, now);
+        if matches!(reason, Reason::SlowReader | Reason::HeartbeatLost) {
+            // It takes nothing, so it will not take a Close frame either.
+            if self.client.stalled_since.is_some() {
+                self.client.ended = true;
+            }
+            if self.upstream.stalled_since.is_some() {
+                self.upstream.ended = true;
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, every: Duration, now: Duration) {
+        let mask = self.worker.mask_key();
+        for side in [&mut self.client, &mut self.upstream] {
+            let quiet_since = side.heard_at.max(side.pinged_at);
+            if now.saturating_sub(quiet_since) >= every && !side.close_sent {
+                side.pinged_at = now;
+                side.queue_heartbeat(mask);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One worker thread: its own runtime, its share of the listener, its connections.
+//!
+//! Connections never leave the thread that accepted them, so their state needs no locks and their buffers are
+//! the thread's. Other threads speak to a worker through [`Command`].
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use portcullis_core::inspection::Workspace;
+use portcullis_core::policy::Policy;
+use portcullis_core::time::Now;
+use tokio::sync::mpsc;
+
+use crate::admin::ConnectionInfo;
+use crate::metrics::Shard;
+use crate::record::Draft;
+use crate::registry::{Handle, Registry};
+use crate::relay::Caller;
+use crate::shared::Shared;
+
+/// Bytes read at once. Holds a window of sixteen 1 KiB messages or three of 16 KiB.
+const READ_BYTES: usize = 64 << 10;
+/// The latest a client is asked to come back after a restart.
+const RECONNECT_WITHIN_MS: u32 = 5_000;
+
+/// What others ask of a worker.
+pub(crate) enum Command {
+    /// A new policy is in force.
+    PolicyChanged,
+    /// Describe open connections.
+    List(usize, std::sync::mpsc::SyncSender<Vec<ConnectionInfo>>),
+    /// Close one.
+    Disconnect(String, std::sync::mpsc::SyncSender<bool>),
+    /// Stop accepting, close all.
+    Drain,
+}
+
+/// Buffers every connection of the thread uses in turn.
+pub(crate) struct Scratch {
+    /// What a read fills.
+    pub read: Vec<u8>,
+    /// The codec's.
+    pub codec: portcullis_codec::Scratch,
+    /// The inspection's.
+    pub work: Workspace,
+}
+
+/// See the module.
+pub(crate) struct Worker {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Buffers; borrowed for the length of one poll, never across an await.
+    pub scratch: RefCell<Scratch>,
+    /// Open connections.
+    pub registry: Registry,
+    index: usize,
+    random: Cell<u64>,
+    generation: Cell<u64>,
+    policy: RefCell<Arc<Policy>>,
+}
+
+impl Worker {
+    /// A worker; `seed` is fresh from the system's generator.
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, seed: u64) -> Rc<Self> {
+        let policy = shared.policy.load_full();
+        Rc::new(Self {
+            scratch: RefCell::new(Scratch {
+                read: vec![0; READ_BYTES],
+                codec: portcullis_codec::Scratch::new(),
+                work: Workspace::new(shared.hash_seed),
+            }),
+            registry: Registry::default(),
+            index,
+            random: Cell::new(seed | 1),
+            generation: Cell::new(shared.generation.load(Ordering::Acquire)),
+            policy: RefCell::new(policy),
+            shared,
+        })
+    }
+
+    /// The policy in force on this thread.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    /// Counts policies seen by this thread.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// This thread's counters.
+    pub(crate) fn shard(&self) -> &Shard {
+        self.shared.metrics.shard(self.index)
+    }
+
+    /// A mask for a frame of our own (RFC 6455 5.3): from xorshift, seeded by the system. What it hides from is
+    /// a proxy that misreads frames of a script's choosing, and these frames are not of a script's choosing.
+    pub(crate) fn mask_key(&self) -> [u8; 4] {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        let [a, b, c, d, ..] = x.wrapping_mul(0x2545_F491_4F6C_DD1D).to_be_bytes();
+        [a, b, c, d]
+    }
+
+    /// Records an event and returns its reference.
+    pub(crate) fn record(&self, draft: Draft, now: Now) -> String {
+        let event = draft.into_event(now);
+        let reference = event.id.clone();
+        self.shared.record(event);
+        reference
+    }
+
+    /// Whether what is allowed is recorded too.
+    pub(crate) fn records_allowed(&self) -> bool {
+        self.policy.borrow().checked.audit.record_allowed
+    }
+
+    /// A connection opens.
+    pub(crate) fn register(&self, caller: &Caller, now: Now) -> Rc<Handle> {
+        self.registry.add(caller, now)
+    }
+
+    /// A connection ends.
+    pub(crate) fn unregister(&self, handle: &Handle) {
+        self.registry.remove(handle);
+    }
+
+    fn take_policy(&self) {
+        *self.policy.borrow_mut() = self.shared.policy.load_full();
+        self.generation.set(self.shared.generation.load(Ordering::Acquire));
+        self.registry.wake_all();
+    }
+
+    fn drain(&self) {
+        let jitter = || {
+            let [a, b, ..] = self.mask_key();
+            let share = u32::from(u16::from_be_bytes([a, b]));
+            Duration::from_millis(u64::from(share * RECONNECT_WITHIN_MS / 0xFFFF))
+        };
+        self.registry.drain(jitter);
+    }
+
+    /// Obeys commands until they end or the worker is drained.
+    pub(crate) async fn obey(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::PolicyChanged => self.take_policy(),
+                // Whoever asked may have stopped waiting.
+                Command::List(most, reply) => drop(reply.try_send(self.registry.list(most))),
+                Command::Disconnect(id, reply) => drop(reply.try_send(self.registry.disconnect(&id))),
+                Command::Drain => self.drain(),
+            }
+        }
+    }
+}
