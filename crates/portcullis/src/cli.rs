@@ -12,20 +12,24 @@ use portcullis_core::verdict::{Reason, Severity};
 
 const EXAMPLES: &str = "\
 Examples:
+  portcullis                                          a guided demo: gateway, chat, live page
+  portcullis serve --upstream ws://127.0.0.1:3000     guard a backend with safe defaults
   portcullis init && portcullis check portcullis.yaml write a first configuration and review it
+  portcullis serve --config portcullis.yaml           run it; edit the file and it takes effect
   portcullis audit search --since 24h --severity high what was refused since yesterday
   portcullis explain 018f3c5e-…                       why one message was refused";
 
 /// A security gateway for WebSockets.
 ///
 /// Portcullis stands in front of any WebSocket backend and decides about every connection and every
-/// message: who is calling, how often, what they say, and what is kept as evidence.
+/// message: who is calling, how often, what they say, and what is kept as evidence. Run without a
+/// command it starts a demo.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, after_help = EXAMPLES, after_long_help = long_after_help(), disable_help_subcommand = true)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// What to do; without one, the demo.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 fn long_after_help() -> String {
@@ -35,6 +39,10 @@ fn long_after_help() -> String {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the gateway
+    Serve(Box<Serve>),
+    /// Run the demo: gateway, a small chat behind it, and the live page
+    Demo(Demo),
     /// Validate a configuration and review it as a colleague would
     Check(Check),
     /// Write a first configuration by asking
@@ -53,6 +61,72 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Print a shell's completion script
     Completions(Completions),
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One line a record, for people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// Least severe record that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Flags of the log, on standard error.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Log {
+    /// Form of the log on standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "PORTCULLIS_LOG_FORMAT", help_heading = "Log")]
+    pub(crate) log_format: LogFormat,
+    /// Least severe record that is logged
+    #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "PORTCULLIS_LOG_LEVEL", help_heading = "Log")]
+    pub(crate) log_level: LogLevel,
+}
+
+/// `portcullis serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis serve --upstream ws://127.0.0.1:3000
+  portcullis serve --upstream ws://127.0.0.1:3000 --listen 127.0.0.1:0 --admin 127.0.0.1:0
+  portcullis serve --config portcullis.yaml --set listen.connections_max=20000
+  portcullis serve --config portcullis.yaml --preset production --log-format json
+
+Two lines beginning with `listening` on standard output give the real addresses; it is ready when they
+appear. SIGHUP, or a change of the file, reloads without dropping a connection. SIGTERM and Ctrl-C drain:
+no new connection, every open one is closed in good manners, a hard stop at `listen.drain_timeout`.")]
+pub(crate) struct Serve {
+    /// The backend, as ws://HOST:PORT or wss://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+    /// The configuration
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) over: Over,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
+
+impl Serve {
+    /// Whether nobody says where the backend is, on the command line or in the environment: the demo then.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.upstream.is_none() && self.config.is_none() && self.over.says_nothing() && !environment_says_something()
+    }
+}
+
+fn environment_says_something() -> bool {
+    std::env::vars_os().any(|(name, _)| name.to_str().is_some_and(|name| name.starts_with("PORTCULLIS__")))
 }
 
 /// Flags that override the configuration.
@@ -76,6 +150,11 @@ pub(crate) struct Over {
 }
 
 impl Over {
+    fn says_nothing(&self) -> bool {
+        let Self { preset, listen, admin, state, set } = self;
+        preset.is_none() && listen.is_none() && admin.is_none() && state.is_none() && set.is_empty()
+    }
+
     /// As the policy takes them.
     pub(crate) fn overrides(&self, upstream: Option<&String>) -> Overrides {
         Overrides {
@@ -87,6 +166,22 @@ impl Over {
             set: self.set.clone(),
         }
     }
+}
+
+/// `portcullis demo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Demo {
+    /// Address for clients; port 0 picks one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8350")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the live page; port 0 picks one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8351")]
+    pub(crate) admin: SocketAddr,
+    /// Folder for the demo's audit [default: one of your own under the temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: Log,
 }
 
 /// `portcullis check`.

@@ -67,6 +67,11 @@ impl Origin {
         let source = text.as_deref().map(|text| Source { name: &name, text });
         policy::load(source, &self.overrides, &Machine).map_err(|errors| refused(&errors))
     }
+
+    /// Every file that says something: the configuration and what it names.
+    pub(crate) fn files(&self, loaded: &Loaded) -> Vec<PathBuf> {
+        self.file.iter().chain(&loaded.files).cloned().collect()
+    }
 }
 
 /// The configuration's text.

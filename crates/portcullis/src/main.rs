@@ -5,8 +5,11 @@
 mod cli;
 mod commands;
 mod configuration;
+mod demo;
 mod exit;
 mod output;
+mod running;
+mod watch;
 mod when;
 
 use std::io::Write as _;
@@ -36,7 +39,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Outcome {
-    match cli.command {
+    let demo = || Cli::parse_from(["portcullis", "demo"]);
+    let Some(command) = cli.command else { return run(demo()) };
+    match command {
+        Command::Serve(told) if told.says_nothing() => run(demo()),
+        Command::Serve(told) => commands::serve::run(&told),
+        Command::Demo(told) => demo::run(&told),
         Command::Check(told) => commands::check::run(&told),
         Command::Init(told) => commands::init::run(&told),
         Command::Schema => commands::schema::run(),

@@ -37,7 +37,7 @@ fn event(number: u32, age: Duration, reason: Reason, user: &str) -> Event {
 /// Three events: a day old, an hour old, a minute old.
 fn written() -> Folder {
     let folder = Folder::new();
-    let log = AuditLog::open(&folder.0.join("audit.db"), &Settings::default()).unwrap();
+    let log = AuditLog::open(&folder.0.join(portcullis_gateway::AUDIT_FILE), &Settings::default()).unwrap();
     let (day, hour, minute) = (Duration::from_secs(90_000), Duration::from_secs(3_600), Duration::from_secs(60));
     for event in [
         event(1, day, Reason::ConnectionAccepted, "ada"),

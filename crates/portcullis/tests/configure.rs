@@ -59,7 +59,7 @@ fn a_secret_in_the_file_is_never_shown() {
         "{GOOD}identity:\n  keys: [{{ algorithm: HS255, secret: {HUNTER} }}]\nadmin:\n  token: {HUNTER}\n  tokn: x\n"
     );
     let file = folder.file("gate.yaml", &text);
-    for flags in [vec!["check", &file], vec!["check", &file, "--json"]] {
+    for flags in [vec!["check", &file], vec!["check", &file, "--json"], vec!["serve", "--config", &file]] {
         let said = run(&folder, &flags).ends(3);
         assert!(!said.out.contains("hunter2") && !said.err.contains("hunter2"), "{}{}", said.out, said.err);
     }
@@ -68,11 +68,7 @@ fn a_secret_in_the_file_is_never_shown() {
 #[test]
 fn production_needs_decisions_and_says_which() {
     let folder = Folder::new();
-    let said = run(
-        &folder,
-        &["check", &folder.file("gate.yaml", "upstream: ws://127.0.0.1:3000\n"), "--preset", "production"],
-    )
-    .ends(3);
+    let said = run(&folder, &["serve", "--upstream", "ws://127.0.0.1:3000", "--preset", "production"]).ends(3);
     assert!(said.err.contains("identity") && said.err.contains("tls"), "{}", said.err);
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use portcullis_core::verdict::Reason;
 use support::{Folder, run};
 
-const COMMANDS: [&str; 7] = ["check", "init", "token", "audit", "explain", "verdicts", "completions"];
+const COMMANDS: [&str; 9] = ["serve", "demo", "check", "init", "token", "audit", "explain", "verdicts", "completions"];
 
 #[test]
 fn help_teaches_with_examples_and_exit_codes() {
@@ -20,6 +20,7 @@ fn help_teaches_with_examples_and_exit_codes() {
         run(&folder, &[command, "--help"]).ends(0);
     }
     for command in [
+        vec!["serve"],
         vec!["check"],
         vec!["init"],
         vec!["token", "issue"],
@@ -37,8 +38,8 @@ fn a_wrong_command_line_gives_two() {
     let folder = Folder::new();
     for wrong in [
         vec!["servee"],
-        vec!["check", "x", "--listen", "nowhere"],
-        vec!["check", "x", "--preset", "prod1"],
+        vec!["serve", "--listen", "nowhere"],
+        vec!["serve", "--preset", "prod1"],
         vec!["audit", "search", "--severity", "awful"],
         vec!["audit", "search", "--type", "nothing"],
         vec!["token", "issue", "--subject", "u", "--ttl", "soon"],

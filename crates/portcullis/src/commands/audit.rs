@@ -12,12 +12,10 @@ use portcullis_store::{AuditReader, LIMIT_MAX, Query, StoredEvent};
 use crate::cli::{Audit, AuditSearch, AuditTail, Filter, StateFrom};
 use crate::configuration::{Origin, USUAL_FILE};
 use crate::exit::{Failure, Outcome};
-use crate::{output, when};
+use crate::{demo, output, when};
 
 /// How often a following `tail` looks for new events.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
-/// The file of the audit inside the state folder.
-const AUDIT_FILE: &str = "audit.db";
 /// Where the state is unless someone says otherwise, as the presets have it.
 const USUAL_STATE: &str = "portcullis-state";
 /// Sets the state folder for the gateway, and so for whoever looks into it.
@@ -37,9 +35,14 @@ pub(crate) fn run(told: &Audit) -> Outcome {
 /// There is none, or it cannot be read.
 pub(crate) fn open(from: &StateFrom) -> Result<AuditReader, Failure> {
     let folder = folder(from)?;
-    let path = folder.join(AUDIT_FILE);
+    let path = folder.join(portcullis_gateway::AUDIT_FILE);
     AuditReader::open_read_only(&path).map_err(|error| {
-        let hint = "; name the gateway's state folder with `--state` or its configuration with `--config`";
+        let demo = demo::usual_state();
+        let hint = if folder != demo && demo.join(portcullis_gateway::AUDIT_FILE).exists() {
+            format!("; the demo's audit is read with `--state {}`", demo.display())
+        } else {
+            "; name the gateway's state folder with `--state` or its configuration with `--config`".to_owned()
+        };
         Failure::Outside(format!("{error}{hint}"))
     })
 }

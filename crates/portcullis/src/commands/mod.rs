@@ -6,5 +6,6 @@ pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod schema;
+pub(crate) mod serve;
 pub(crate) mod token;
 pub(crate) mod verdicts;

@@ -1,6 +1,8 @@
 //! Runs the program as a user does, and gives each test a folder of its own.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod live;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

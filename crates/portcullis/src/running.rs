@@ -1,0 +1,142 @@
+//! A gateway's life in this program: started, reloaded on SIGHUP and file change, drained on SIGTERM and
+//! Ctrl-C.
+//!
+//! Decides when to reload and when to stop. How is the gateway's business; it has threads of its own, and
+//! this one waits.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_core::policy::{Loaded, Warning};
+use portcullis_gateway::{Gateway, Reloader, Running};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{Log, LogFormat, LogLevel};
+use crate::exit::{Failure, Outcome};
+use crate::output;
+use crate::watch::Watch;
+
+/// Reads the configuration again.
+pub(crate) type Load = Box<dyn Fn() -> Result<(Loaded, Vec<PathBuf>), Failure> + Send + Sync>;
+
+/// A gateway that serves, and the files it was configured from.
+pub(crate) struct Started {
+    /// The gateway.
+    pub(crate) running: Running,
+    files: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+/// Loads and starts; says on standard output where it listens.
+///
+/// # Errors
+/// The configuration is refused, or an address, folder or key set is not there.
+pub(crate) fn start(load: Load) -> Result<Started, Failure> {
+    let (loaded, files) = load()?;
+    warn(&loaded.warnings);
+    let files = Arc::new(Mutex::new(files));
+    let known = Arc::clone(&files);
+    let reloader: Reloader = Box::new(move || {
+        let (loaded, files) = load().map_err(|failure| failure.to_string())?;
+        warn(&loaded.warnings);
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        Ok(loaded.checked)
+    });
+    let tls = loaded.checked.listen.tls.is_some();
+    let running = Gateway::start(loaded.checked, reloader).map_err(|error| Failure::Outside(error.to_string()))?;
+    let (http, ws) = if tls { ("https", "wss") } else { ("http", "ws") };
+    let address = running.gateway_address;
+    output::line(&format!("listening gateway={http}://{address} websocket={ws}://{address}"))?;
+    output::line(&format!("listening admin=http://{}", running.admin_address))?;
+    Ok(Started { running, files })
+}
+
+/// The reviewer's warnings, in the log.
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        let Warning { code, name, message, key, advice, .. } = warning;
+        tracing::warn!(code, name, key, "{message}; {advice}");
+    }
+}
+
+impl Started {
+    /// Serves until told to stop, then drains. A second order to stop ends at once.
+    ///
+    /// # Errors
+    /// Signals cannot be received.
+    pub(crate) fn until_told_to_stop(self) -> Outcome {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let outside = |error: std::io::Error| Failure::Outside(format!("cannot receive signals: {error}"));
+        runtime.map_err(outside)?.block_on(self.attend()).map_err(outside)
+    }
+
+    async fn attend(self) -> std::io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut watch = Watch::new().inspect_err(cannot_watch).ok();
+        self.renew(&mut watch);
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload("SIGHUP", &mut watch),
+                () = changed(&mut watch) => self.reload("a changed file", &mut watch),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tracing::info!("draining: no new connections, open ones are told to come back");
+        let running = self.running;
+        let drained = tokio::task::spawn_blocking(move || running.drain());
+        tokio::select! {
+            _ = drained => tracing::info!("drained"),
+            _ = terminate.recv() => std::process::exit(0),
+            _ = interrupt.recv() => std::process::exit(0),
+        }
+        Ok(())
+    }
+
+    /// What went wrong is logged and recorded by the gateway; the policy in force stays.
+    fn reload(&self, why: &str, watch: &mut Option<Watch>) {
+        tracing::info!("reloading the configuration after {why}");
+        let _ = self.running.reload();
+        self.renew(watch);
+    }
+
+    fn renew(&self, watch: &mut Option<Watch>) {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(watch) = watch {
+            watch.set(&files).unwrap_or_else(|error| cannot_watch(&error));
+        }
+    }
+}
+
+fn cannot_watch(error: &notify::Error) {
+    tracing::warn!("cannot watch the configuration for changes: {error}; send SIGHUP after a change");
+}
+
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The log, on standard error.
+pub(crate) fn log(told: &Log) {
+    let level = match told.log_level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // It fails when a log is set up already, and then there is one.
+    let _ = match told.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
