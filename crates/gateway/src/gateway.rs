@@ -34,7 +34,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How often key sets are looked at for their age.
 const KEYS_LOOK: Duration = Duration::from_secs(1);
 /// The file of the audit inside the state folder.
-pub(crate) const AUDIT_FILE: &str = "audit.db";
+pub const AUDIT_FILE: &str = "audit.db";
 
 /// Reads and checks the configuration again.
 pub type Reloader = Box<dyn Fn() -> Result<Checked, String> + Send + Sync>;

@@ -31,4 +31,4 @@ mod tls;
 mod upstream;
 mod worker;
 
-pub use gateway::{Gateway, Reloader, Running, StartError};
+pub use gateway::{AUDIT_FILE, Gateway, Reloader, Running, StartError};
