@@ -16,7 +16,9 @@ use hyper::upgrade::OnUpgrade;
 use portcullis_codec::deflate::{DeflatePolicy, Params};
 use portcullis_codec::handshake::accept_key;
 use portcullis_codec::{Offer, Proposal};
-use portcullis_core::admission::{Admission, Admitted, Answer, Arrival, Decision, Head, Question, Refusal, Step};
+use portcullis_core::admission::{
+    Admission, Admitted, Answer, Arrival, Decision, Head, Question, Refusal, Step, credential,
+};
 use portcullis_core::event::Decision as Recorded;
 use portcullis_core::policy::checked::RefuseWith;
 use portcullis_core::verdict::Reason;
@@ -143,7 +145,7 @@ impl Visit {
             Ok(upstream::Answer::Refused(response, lease)) => self.refused_by_upstream(&admitted, response, &lease),
             Ok(upstream::Answer::Opened(opened)) => {
                 let on_upgrade = hyper::upgrade::on(&mut request);
-                let response = switching(&key, &admitted, &opened);
+                let response = switching(&key, request.headers(), &admitted, &opened);
                 self.relay_after(on_upgrade, admitted, *opened);
                 response
             }
@@ -211,7 +213,7 @@ impl Visit {
             let Some((leg, early)) = upstream::take_socket(upgraded) else { return };
             visit.credential_by_message(admission, timeout, leg, early, answered).await;
         }));
-        let mut response = accepted(&key);
+        let mut response = accepted(&key, request.headers());
         if let Some(protocol) = protocol.and_then(|protocol| HeaderValue::from_str(&protocol).ok()) {
             response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
@@ -291,7 +293,7 @@ impl Visit {
                 let Some((leg, early)) = upstream::take_socket(upgraded) else { return };
                 client_leg::Waiting::new(leg, early).close(code, &words).await;
             }));
-            let mut response = accepted(&key);
+            let mut response = accepted(&key, request.headers());
             if let Some(protocol) = protocol.and_then(|protocol| HeaderValue::from_str(&protocol).ok()) {
                 response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
             }
@@ -377,7 +379,7 @@ impl Plain {
 /// The first subprotocol that is no credential: what a socket that is closed at once is told, for a browser
 /// fails a handshake that ignores its list.
 fn first_protocol(headers: &HeaderMap) -> Option<String> {
-    let offered = portcullis_core::admission::credential::offered_protocols(headers);
+    let offered = credential::offered_protocols(headers);
     offered.into_iter().next()
 }
 
@@ -398,8 +400,8 @@ fn ask(admitted: &Admitted, deflate: Option<Proposal>) -> Ask {
     }
 }
 
-/// 101, as RFC 6455 4.2.2 writes it.
-fn accepted(key: &HeaderValue) -> Response<Body> {
+/// 101, as RFC 6455 4.2.2 writes it; a chosen subprotocol takes the place of `bearer`.
+fn accepted(key: &HeaderValue, request: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -408,11 +410,14 @@ fn accepted(key: &HeaderValue) -> Response<Body> {
     if let Ok(accept) = HeaderValue::from_bytes(accept_key(key.as_bytes()).as_bytes()) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
+    if let Some(bearer) = credential::announced_bearer(request).and_then(|bearer| HeaderValue::from_str(bearer).ok()) {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, bearer);
+    }
     response
 }
 
-fn switching(key: &HeaderValue, admitted: &Admitted, opened: &Opened) -> Response<Body> {
-    let mut response = accepted(key);
+fn switching(key: &HeaderValue, request: &HeaderMap, admitted: &Admitted, opened: &Opened) -> Response<Body> {
+    let mut response = accepted(key, request);
     let headers = response.headers_mut();
     for (name, value) in &opened.headers {
         if !headers.contains_key(name) || name == header::SET_COOKIE {

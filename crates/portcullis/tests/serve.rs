@@ -40,16 +40,16 @@ fn the_demo_shows_its_page_lets_honest_words_pass_and_explains_what_it_refuses()
     assert_eq!(socket.hear_json()["you"], "visitor");
     socket.say(&chat("1", "Shall we select a table from the menu; drop by at 8?"));
     assert_eq!(socket.hear_json()["from"], "visitor");
-    socket.say(&chat("2", "x' UNION SELECT name, password FROM users -- "));
+    socket.say(&chat("2", "../../../../etc/passwd"));
     let refusal = socket.hear_json();
-    assert_eq!((refusal["type"].clone(), refusal["code"].clone()), ("error".into(), "threat_sqli".into()));
+    assert_eq!((refusal["type"].clone(), refusal["code"].clone()), ("error".into(), "threat_traversal".into()));
     socket.say(&chat("3", "still here"));
     assert_eq!(socket.hear_json()["text"], "still here");
 
     let reference = refusal["reference"].as_str().unwrap();
     eventually("the event is written", || run(&folder, &["explain", reference, "--state", "demo-state"]).code == 0);
     let said = run(&folder, &["explain", reference, "--state", "demo-state"]).ends(0).out;
-    assert!(said.contains("threat_sqli") && said.contains("visitor"), "{said}");
+    assert!(said.contains("threat_traversal") && said.contains("visitor"), "{said}");
 }
 
 #[test]

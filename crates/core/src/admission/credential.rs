@@ -95,8 +95,7 @@ fn protocols(headers: &HeaderMap) -> Vec<&str> {
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|p| !p.is_empty()).take(PROTOCOLS_MAX).collect()
 }
 
-/// The subprotocols offered, without a credential among them. `bearer` itself stays where it is all the client
-/// offers beside the token, for a browser needs one of its list in the answer.
+/// The subprotocols offered, without a credential among them.
 #[must_use]
 pub fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
     let all = protocols(headers);
@@ -106,11 +105,11 @@ pub fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
     kept.map(|(_, protocol)| (*protocol).to_owned()).collect()
 }
 
-/// Whether the client offered nothing but `bearer` and a token: the answer must then name `bearer`.
+/// `bearer` as the client spelt it, where it announces a token. Where no other subprotocol is chosen the answer
+/// names it: a browser fails a handshake that chooses none of its list.
 #[must_use]
-pub fn only_bearer(headers: &HeaderMap) -> bool {
-    let all = protocols(headers);
-    all.len() == 2 && all.first().is_some_and(|protocol| protocol.eq_ignore_ascii_case(BEARER_PROTOCOL))
+pub fn announced_bearer(headers: &HeaderMap) -> Option<&str> {
+    protocols(headers).into_iter().find(|protocol| protocol.eq_ignore_ascii_case(BEARER_PROTOCOL))
 }
 
 /// The query without the credential's parameter.
@@ -209,7 +208,8 @@ mod tests {
         let with = headers(&[("cookie", "access_token=a; s=1"), ("cookie", "access_token=b")]);
         assert_eq!(strip_cookie(&with, "access_token"), Some("s=1".into()));
         assert_eq!(offered_protocols(&headers(&[("sec-websocket-protocol", "bearer, a.b.c, chat")])), ["chat"]);
-        assert!(only_bearer(&headers(&[("sec-websocket-protocol", "bearer, a.b.c")])));
+        assert_eq!(announced_bearer(&headers(&[("sec-websocket-protocol", "chat, Bearer, a.b.c")])), Some("Bearer"));
+        assert_eq!(announced_bearer(&headers(&[("sec-websocket-protocol", "chat")])), None);
     }
 
     #[test]

@@ -139,6 +139,9 @@ impl Socket {
         if status != 101 {
             return Err(status);
         }
+        // A browser fails a handshake that chooses none of the subprotocols it offered.
+        let chosen = String::from_utf8_lossy(&head).to_lowercase().contains("sec-websocket-protocol: ");
+        assert_eq!(chosen, headers.to_lowercase().contains("sec-websocket-protocol: "), "a subprotocol is chosen");
         let decoder = Decoder::new(Sender::Server, Limits::default(), None);
         Ok(Self { stream, decoder, scratch: Scratch::new(), pending: Vec::new() })
     }
