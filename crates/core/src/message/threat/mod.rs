@@ -10,13 +10,18 @@
 //! any case and encoding. Output: the first [`Detection`], if any. Cases: `tests/attacks/*.jsonl`;
 //! rates over a corpus: `examples/score.rs`.
 
+mod command;
 mod decode;
 mod ldap;
 mod lookup;
 mod nosql;
 mod prefilter;
+mod sql;
+mod sqli;
+mod template;
 mod text;
 mod traversal;
+mod xss;
 mod xxe;
 
 use crate::message::json::decode_into;
@@ -221,8 +226,12 @@ const JUDGES: &[(ThreatClass, Judge)] = &[
     (ThreatClass::Lookup, lookup::judge),
     (ThreatClass::Xxe, xxe::judge),
     (ThreatClass::Nosql, nosql::judge),
+    (ThreatClass::Template, template::judge),
     (ThreatClass::Ldap, ldap::judge),
     (ThreatClass::Traversal, traversal::judge),
+    (ThreatClass::Xss, xss::judge),
+    (ThreatClass::Sqli, sqli::judge),
+    (ThreatClass::Command, command::judge),
 ];
 
 fn judge(view: &View<'_>, suspects: ClassSet) -> Option<(ThreatClass, &'static str)> {

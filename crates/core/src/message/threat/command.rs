@@ -1,0 +1,571 @@
+//! Command injection: would a shell, or an interpreter that a string reaches, run a part of it (CWE-78, CWE-94).
+//!
+//! A shell line in a chat begins with a command (`lspci | grep VGA`); an injected one begins with a value, or
+//! with nothing, and then a separator and a command. Obfuscation that only a filter's author needs (`$IFS`,
+//! `c\at`, `{cat,/etc/passwd}`), substitution glued to a value, and calls that run programs convict anywhere.
+
+use super::View;
+use super::text::{
+    all, before, byte, has, has_any, is_space, is_word, one_of, rest, skip_space, trimmed, window, words_up_to,
+};
+
+/// Programs an intruder runs; also words of English, where `;` or `|` in front and their arguments decide.
+const PROGRAMS: &[&str] = &[
+    "ls",
+    "cat",
+    "id",
+    "whoami",
+    "uname",
+    "pwd",
+    "ifconfig",
+    "ipconfig",
+    "netstat",
+    "wget",
+    "curl",
+    "nc",
+    "ncat",
+    "netcat",
+    "bash",
+    "sh",
+    "zsh",
+    "ksh",
+    "csh",
+    "dash",
+    "python",
+    "python2",
+    "python3",
+    "perl",
+    "php",
+    "ruby",
+    "node",
+    "lua",
+    "ping",
+    "ping6",
+    "nslookup",
+    "dig",
+    "host",
+    "chmod",
+    "chown",
+    "rm",
+    "cp",
+    "mv",
+    "dir",
+    "type",
+    "net",
+    "powershell",
+    "cmd",
+    "tasklist",
+    "systeminfo",
+    "reg",
+    "base64",
+    "tftp",
+    "ftp",
+    "ps",
+    "env",
+    "printenv",
+    "kill",
+    "sudo",
+    "su",
+    "echo",
+    "sleep",
+    "head",
+    "tail",
+    "more",
+    "less",
+    "tac",
+    "nl",
+    "od",
+    "xxd",
+    "strings",
+    "sort",
+    "find",
+    "grep",
+    "awk",
+    "sed",
+    "telnet",
+    "ssh",
+    "scp",
+    "w",
+    "who",
+    "last",
+    "hostname",
+    "touch",
+    "mkdir",
+    "exec",
+    "eval",
+    "set",
+    "export",
+    "timeout",
+    "ver",
+    "vol",
+    "gcc",
+    "make",
+    "tar",
+    "crontab",
+    "mail",
+    "sendmail",
+    "xterm",
+    "phpinfo",
+    "route",
+    "arp",
+    "lsof",
+    "mount",
+    "df",
+    "du",
+    "free",
+    "top",
+    "uptime",
+    "date",
+    "reboot",
+    "shutdown",
+    "halt",
+    "busybox",
+    "socat",
+    "openssl",
+    "printf",
+    "rev",
+    "dd",
+    "tee",
+    "xargs",
+    "cut",
+    "wc",
+    "time",
+    "nohup",
+    "source",
+    "passwd",
+    "adduser",
+    "useradd",
+    "getent",
+    "groups",
+    "traceroute",
+    "net1",
+    "certutil",
+    "bitsadmin",
+    "wmic",
+    "rundll32",
+    "mshta",
+    "cscript",
+    "regsvr32",
+    "lwp-download",
+    "fetch",
+    "apt",
+    "apt-get",
+    "yum",
+    "help",
+    "copy",
+    "del",
+    "ipconfig.exe",
+    "aux",
+    "cd",
+    "nmap",
+    "lynx",
+    "test",
+    "/bin/",
+];
+
+/// Of those, the ones that prose puts after `;`, `&` or a line break too.
+const ORDINARY: &[&str] = &[
+    "more", "less", "find", "sort", "who", "last", "host", "type", "time", "date", "test", "make", "set", "free",
+    "top", "head", "tail", "mail", "env", "cut", "kill", "touch", "net", "source", "export", "help", "copy", "w",
+    "fetch", "route", "cat", "node", "echo", "sleep", "strings", "mount", "exec", "eval", "groups", "less", "shutdown",
+    "reboot", "del", "cd", "python", "ruby", "perl", "php", "timeout", "printf", "ping", "id", "rev", "split", "dash",
+    "bash", "apt-get", "apt", "sudo", "su", "rm", "cp", "mv", "ls", "grep", "sh", "passwd", "ps", "dir", "lua", "sed",
+    "awk", "ssh", "ftp", "df", "du", "tar", "wget", "yum",
+];
+
+pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
+    let low = trimmed(view.low);
+    obfuscated(low)
+        .or_else(|| interpreter(low))
+        .or_else(|| separated(low))
+        .or_else(|| substituted(low))
+        .or_else(|| bare(low))
+}
+
+/// A separator, then a program.
+fn separated(low: &[u8]) -> Option<&'static str> {
+    for at in low
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| matches!(b, b';' | b'|' | b'&' | b'\n' | b'\r'))
+        .map(|(at, _)| at)
+        .take(256)
+    {
+        let mut start = at + 1;
+        while matches!(
+            byte(low, start),
+            b';' | b'|' | b'&' | b'\n' | b'\r' | b' ' | b'\t' | b'(' | b'{' | b'!' | b'\'' | b'"' | b'`' | b'$'
+        ) {
+            start += 1;
+        }
+        let Some(program) = Program::read(low, start) else { continue };
+        let head = low.get(..at).unwrap_or_default();
+        let line = byte(low, at) == b'\n' || byte(low, at) == b'\r';
+        if line && !(value(head) && head.len() < 24 && program.argued(low) && words_up_to(low, 8) < 8) {
+            continue;
+        }
+        if program.harmful(low)
+            && (words_up_to(head, 4) < 4
+                || !line
+                    && has_any(
+                        program.tail(low),
+                        &["/etc/passwd", "/etc/shadow", "/dev/tcp", "| sh", "|sh", "| bash", "|bash"],
+                    )
+                    && !begins_as_command(head))
+        {
+            return Some("a command after a separator");
+        }
+        if value(head)
+            && (!program.ordinary() || program.argued(low) || head.is_empty() || glued(low, at, start))
+            && program.ends(low)
+            && !(byte(low, at) == b'&' && is_query(low))
+        {
+            return Some("a command after a separator");
+        }
+        if closes_quote(head) && program.ends(low) && (program.argued(low) || !program.ordinary()) {
+            return Some("a quote closes and a command follows");
+        }
+    }
+    None
+}
+
+/// A program's name at an offset.
+struct Program<'t> {
+    name: &'t [u8],
+    path: bool,
+    end: usize,
+}
+
+impl<'t> Program<'t> {
+    fn read(low: &'t [u8], at: usize) -> Option<Self> {
+        let tail = window(low, at, 96);
+        let len = tail.iter().take_while(|&&b| is_word(b) || matches!(b, b'/' | b'-' | b'.' | b'\\' | b':')).count();
+        let word = tail.get(..len)?;
+        let path = word.iter().any(|b| matches!(b, b'/' | b'\\'));
+        let name = word.rsplit(|b| matches!(b, b'/' | b'\\')).next()?;
+        let name = name.strip_suffix(b".exe").unwrap_or(name);
+        let in_bin = path && has_any(word, &["bin/", "system32\\", "windows\\"]);
+        (one_of(name, PROGRAMS) || in_bin && !name.is_empty()).then_some(Self { name, path: in_bin, end: at + len })
+    }
+
+    fn ordinary(&self) -> bool {
+        !self.path && one_of(self.name, ORDINARY)
+    }
+
+    fn tail<'l>(&self, low: &'l [u8]) -> &'l [u8] {
+        window(low, self.end, 160)
+    }
+
+    /// What follows the name can follow a program's name.
+    fn ends(&self, low: &[u8]) -> bool {
+        let b = byte(low, self.end);
+        b == 0
+            || is_space(b)
+            || matches!(
+                b,
+                b';' | b'|' | b'&' | b'>' | b'<' | b'`' | b')' | b'\'' | b'"' | b'#' | b'$' | b'}' | b'%' | b',' | b'+'
+            )
+    }
+
+    /// An option, a path, an address or a redirection follows.
+    fn argued(&self, low: &[u8]) -> bool {
+        let at = skip_space(low, self.end);
+        let tail = window(low, at, 64);
+        self.path
+            || matches!(
+                byte(tail, 0),
+                b'-' | b'/' | b'>' | b'<' | b'|' | b';' | b'&' | b'%' | b'$' | b'.' | b'*' | b'`' | b'\\' | b'#'
+            )
+            || byte(tail, 0).is_ascii_digit()
+            || has_any(tail, &["/etc", "http", "\\", "127.0", "/bin", "c:", ".txt", ".php"])
+    }
+
+    /// What it is asked to do is no administrator's chat.
+    fn harmful(&self, low: &[u8]) -> bool {
+        let tail = self.tail(low);
+        let leaks = one_of(
+            self.name,
+            &[
+                "cat", "more", "less", "head", "tail", "tac", "nl", "grep", "type", "od", "strings", "sort", "base64",
+                "cp", "xxd", "rev",
+            ],
+        ) && has_any(
+            tail,
+            &["/etc/passwd", "/etc/shadow", "/etc/hosts", "boot.ini", "win.ini", "/proc/self", ".ssh"],
+        );
+        let shell = one_of(self.name, &["nc", "ncat", "netcat", "bash", "sh", "socat", "telnet"])
+            && has_any(tail, &[" -e ", " -i ", "/dev/tcp", "exec:", " -c ", "-lvp", " -l "]);
+        let fetch = one_of(self.name, &["wget", "curl", "lwp-download", "certutil", "bitsadmin"])
+            && has_any(
+                tail,
+                &["| sh", "|sh", "|bash", "| bash", "-o /tmp", "`", "$(", "attacker", "evil", "burpcollaborator"],
+            );
+        let wipe = self.name == b"rm" && has(tail, "-rf /");
+        leaks || shell || fetch || wipe
+    }
+}
+
+/// The text before the separator is one value, as a form's field is: no sentence, no command.
+fn value(head: &[u8]) -> bool {
+    let head = trimmed(head);
+    !begins_as_command(head)
+        && words_up_to(head, 2) < 2
+        && head.len() < 96
+        && !has_any(head, &["```", "://", "()", "{"])
+}
+
+fn begins_as_command(head: &[u8]) -> bool {
+    let head = trimmed(head);
+    Program::read(head, 0).is_some_and(|program| {
+        program.ends(head) && !program.path && !matches!(program.name, b"test" | b"ping" | b"echo" | b"id" | b"host")
+    }) || has_any(head, &["sudo ", "$ ", "# "])
+}
+
+/// No white space on either side of the separator: `a;id`, `x|ls`.
+fn glued(low: &[u8], at: usize, start: usize) -> bool {
+    !is_space(before(low, at))
+        && low.get(at..start).is_some_and(|between| !between.iter().any(|b| is_space(*b)))
+        && words_up_to(low, 4) < 4
+}
+
+/// `a=1&id=2` is a form, not a command in the background.
+fn is_query(low: &[u8]) -> bool {
+    has(low, "=") && !low.iter().any(|b| is_space(*b)) && !has_any(low, &["&&", "/etc/", "|"])
+}
+
+fn closes_quote(head: &[u8]) -> bool {
+    let head = trimmed(head);
+    matches!(head.last(), Some(b'\'' | b'"')) && head.len() < 48 && words_up_to(head, 3) < 3
+}
+
+/// `$(id)`, `` `id` ``, glued to a value or alone.
+fn substituted(low: &[u8]) -> Option<&'static str> {
+    for (opening, closing) in [("$(", b')'), ("`", b'`'), ("<(", b')'), (">(", b')')] {
+        for at in all(low, opening).take(64) {
+            let start = skip_space(low, at + opening.len());
+            let start = if matches!(byte(low, start), b'`' | b'(' | b'\'' | b'"' | b'$') {
+                skip_space(low, start + 1)
+            } else {
+                start
+            };
+            let Some(program) = Program::read(low, start) else { continue };
+            if !program.ends(low) || memchr::memchr(closing, rest(low, program.end)).is_none() && opening != "$(" {
+                continue;
+            }
+            let head = low.get(..at).unwrap_or_default();
+            // `linux-headers-$(uname -r)` is how the manual says it.
+            let manual = program.name == b"uname" && begins_as_command(head) || program.name == b"lsb_release";
+            let glued = is_word(before(low, at))
+                || matches!(
+                    before(low, at),
+                    b';' | b'|' | b'&' | b'=' | b',' | b'"' | b'\'' | b'/' | b'.' | b'-' | b'@'
+                );
+            // Backticks are Markdown's, too: there only what is glued to a value, or asks for secrets.
+            let convicts = if opening == "`" {
+                glued && !is_space(before(low, at)) && words_up_to(low, 8) < 8 && before(low, at) != b'.'
+                    || value(head) && head.is_empty() && program.argued(low) && words_up_to(low, 5) < 5
+                    || head.is_empty() && words_up_to(low, 2) < 2
+            } else {
+                value(head) || glued && words_up_to(head, 6) < 6
+            };
+            if !manual && (convicts || program.harmful(low) && words_up_to(head, 6) < 6) {
+                return Some("a command substituted into a value");
+            }
+        }
+    }
+    None
+}
+
+/// Spellings that only hide.
+fn obfuscated(low: &[u8]) -> Option<&'static str> {
+    let separators = has_any(
+        low,
+        &[
+            "$ifs",
+            "${ifs",
+            "$'\\x20'",
+            "$@",
+            "${path:",
+            "${home:",
+            "${pwd:",
+            "${shell",
+            "${ps",
+            "$u;",
+            "%programfiles:~",
+            "%comspec",
+            "%path:~",
+            "{cat,",
+            "{ls,",
+            "{id,",
+            "{curl,",
+            "{wget,",
+            "{nc,",
+            "{ping,",
+            "{bash,",
+            "{sh,",
+        ],
+    );
+    let sh_ifs = separators
+        && has_any(low, &["cat", "ls", "ping", "id", "wget", "curl", "bash", "sh", "{", "echo", "etc"])
+        && !(words_up_to(low, 8) >= 8)
+        && !has(low, "\"$@\"");
+    // `() { :;};` defines a function that old shells ran on import.
+    let shellshock = all(low, "()").any(|at| {
+        let brace = skip_space(low, at + 2);
+        byte(low, brace) == b'{' && has_any(window(low, brace, 12), &[":;", ": ;", "_;", "ignored", "x;"])
+    });
+    let sockets = has_any(low, &["/dev/tcp/", "/dev/udp/"]) && has_any(low, &["bash", "exec", "sh ", ">&", "<>"]);
+    if sh_ifs || shellshock || sockets {
+        return Some("a shell's way to hide or reach out");
+    }
+    let mut words = low.split(|&b| is_space(b) || matches!(b, b';' | b'|' | b'&' | b'='));
+    words.by_ref().take(128).any(|word| is_disguised(word)).then_some("a command in disguise")
+}
+
+/// `c''at`, `c\at`, `/b?n/c?t`, `/e*c/pa*wd`, `who$@ami`: a program's name once the disguise is off.
+fn is_disguised(word: &[u8]) -> bool {
+    if word.len() < 3 || word.len() > 64 {
+        return false;
+    }
+    let marks = word.iter().filter(|b| matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`')).count();
+    if marks >= 1
+        && !matches!(word.first(), Some(b'\'' | b'"' | b'`'))
+        && !matches!(word.last(), Some(b'\'' | b'"' | b'`' | b'\\'))
+    {
+        let bare: Vec<u8> = word.iter().copied().filter(|b| !matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`')).collect();
+        let path = bare.starts_with(b"/etc/passwd") || bare.starts_with(b"/bin/") || bare.starts_with(b"/etc/shadow");
+        if path && !has(word, "\\/")
+            || one_of(
+                &bare,
+                &[
+                    "cat", "whoami", "uname", "wget", "curl", "bash", "netstat", "ifconfig", "python", "nslookup",
+                    "ping", "passwd",
+                ],
+            )
+        {
+            return true;
+        }
+    }
+    let wild = word.iter().filter(|b| matches!(b, b'?' | b'*' | b'[')).count();
+    let slashes = word.iter().filter(|b| **b == b'/').count();
+    let known = has_any(word, &["/b", "/e", "/us", "/??", "/*"]);
+    wild >= 2 && slashes >= 2 && word.starts_with(b"/") && known && !has_any(word, &["**", "/*/", "http", "*.*"])
+}
+
+/// Calls that run programs or code, in the languages of servers.
+fn interpreter(low: &[u8]) -> Option<&'static str> {
+    let php = (has(low, "<?") && has_any(low, &["<?php", "<?=", "<? ", "<?system", "<?exec", "<?\n"]))
+        && !has(low, "<?xml")
+        && words_up_to(low, 60) < 60
+        && has_any(low, &["(", "`", "$_", "?>", "echo", "include"]);
+    let calls = [
+        "system",
+        "exec",
+        "shell_exec",
+        "passthru",
+        "popen",
+        "proc_open",
+        "pcntl_exec",
+        "assert",
+        "eval",
+        "create_function",
+        "call_user_func",
+        "phpinfo",
+        "file_get_contents",
+        "preg_replace",
+        "fopen",
+        "readfile",
+        "include",
+        "require",
+        "file_put_contents",
+        "getenv",
+        "show_source",
+        "highlight_file",
+        "base64_decode",
+        "array_map",
+        "usort",
+        "spawn",
+        "spawnsync",
+        "execsync",
+        "posix_getpwuid",
+    ]
+    .iter()
+    .any(|name| all(low, name).take(16).any(|at| runs(low, at, name)));
+    let imports = has_any(
+        low,
+        &[
+            "__import__(",
+            "os.system(",
+            "os.popen(",
+            "subprocess.",
+            "commands.getoutput",
+            "getruntime().exec",
+            "runtime.exec",
+            "new processbuilder",
+            "java.lang.processbuilder",
+            "require('child_process",
+            "require(\"child_process",
+            "process.mainmodule",
+            "process.binding(",
+            "kernel.exec",
+            "io.popen(",
+            "runtime.getruntime",
+            "child_process.exec",
+            "child_process').exec",
+            "_$$nd_func$$_",
+            "system.diagnostics.process",
+        ],
+    ) && has_any(low, &["'", "\"", "id", "exec", "system"])
+        && words_up_to(low, 24) < 24
+        && !has(low, "```");
+    let includes = has_any(low, &["<!--#exec", "<!--#include", "<!--#echo", "<!--#printenv"]);
+    (php || calls || imports || includes).then_some("a call that runs a program")
+}
+
+/// `system('id')`, `eval($_GET[x])`: the call with an argument that is code, where no code surrounds it.
+fn runs(low: &[u8], at: usize, name: &str) -> bool {
+    let lead = before(low, at);
+    let open = skip_space(low, at + name.len());
+    if is_word(lead) || matches!(lead, b'.' | b':' | b'>' | b'!') || byte(low, open) != b'(' {
+        return false;
+    }
+    let argument = window(low, open + 1, 120);
+    let tainted = has_any(
+        argument,
+        &[
+            "$_get",
+            "$_post",
+            "$_request",
+            "$_cookie",
+            "$_server",
+            "base64_decode(",
+            "chr(",
+            "str_rot13(",
+            "gzinflate(",
+            "php://",
+            "getallheaders",
+        ],
+    );
+    let first = skip_space(argument, 0);
+    let quoted = matches!(byte(argument, first), b'\'' | b'"' | b'`');
+    let program = quoted
+        && Program::read(argument, first + 1)
+            .is_some_and(|program| program.ends(argument) && (words_up_to(low, 6) < 6 || program.harmful(argument)));
+    let secret =
+        quoted && has_any(argument, &["/etc/passwd", "cmd.exe", "/bin/sh", "/etc/shadow"]) && words_up_to(low, 10) < 10;
+    let info = name == "phpinfo" && words_up_to(low, 8) < 8;
+    tainted || program || secret || info
+}
+
+/// The whole string is a command that nobody says.
+fn bare(low: &[u8]) -> Option<&'static str> {
+    let program = Program::read(low, 0)?;
+    let short = words_up_to(low, 6) < 6;
+    (short && program.harmful(low)
+        || program.path
+            && short
+            && program.ends(low)
+            && !matches!(low.first(), Some(b'a'..=b'z'))
+            && words_up_to(low, 2) > 1)
+        .then_some("a command")
+}

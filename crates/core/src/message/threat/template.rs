@@ -1,0 +1,295 @@
+//! Template injection: would an engine evaluate a part of a string (CWE-1336).
+//!
+//! People write about templates: `{{ user.name }}` and `${name}` are prose. What convicts is an expression that
+//! computes or reaches out: literals multiplied, internals (`__class__`, `constructor`, `getRuntime`), a
+//! call with something dangerous in it.
+
+use super::View;
+use super::text::{all, byte, has, has_any, rest, window};
+
+/// How far one expression is read.
+const EXPRESSION_BYTES_MAX: usize = 512;
+
+/// Delimiters of the common engines, and what closes them.
+const DELIMITERS: &[(&str, &str)] = &[
+    ("{{", "}}"),
+    ("${", "}"),
+    ("#{", "}"),
+    ("*{", "}"),
+    ("@{", "}"),
+    ("~{", "}"),
+    ("<%", "%>"),
+    ("{%", "%}"),
+    ("{#", "#}"),
+    ("@(", ")"),
+    ("[[", "]]"),
+    ("{$", "}"),
+    ("{", "}"),
+];
+
+/// Names that an expression has no honest use for in a message.
+const INTERNALS: &[&str] = &[
+    "__",
+    "getruntime",
+    "java.lang",
+    "java.util",
+    "java.io",
+    "javax.",
+    "t(java",
+    ".getclass",
+    "forname(",
+    "constructor",
+    "popen",
+    "subprocess",
+    "os.system",
+    ".system(",
+    "system(",
+    "exec(",
+    "execute",
+    "processbuilder",
+    "child_process",
+    "mainmodule",
+    "globals",
+    "lipsum",
+    "cycler",
+    "joiner",
+    "_self.",
+    "self.template",
+    "self.module",
+    "self.context",
+    "self.attr",
+    "self._",
+    "mro",
+    "subclasses",
+    "freemarker",
+    "?new()",
+    "classloader",
+    "shell_exec",
+    "passthru",
+    "file_get_contents",
+    "phpinfo",
+    "|filter(",
+    "map(\"system",
+    "map('system",
+    "|map(",
+    "|sort(",
+    "|reduce(",
+    "getenv",
+    "request.application",
+    "request.args",
+    "request[",
+    "config.items",
+    "config.from",
+    "config.__",
+    "settings.secret",
+    "secret_key",
+    "`id`",
+    "file.open",
+    "dir.entries",
+    "io.popen",
+    "kernel.",
+    "open(",
+    "eval(",
+    "import(",
+    "require(",
+    "$output",
+    "smarty.",
+    "app.request",
+    "dump(app",
+    "registerundefined",
+    "getfilter",
+    "scriptengine",
+    "write(",
+    "readfile",
+    "gettemplatefrom",
+    ".class.",
+    "['class']",
+    "[\"class\"]",
+    "protectiondomain",
+    "#rt",
+    "_class",
+    "process.env",
+    "session.",
+    "objectspace",
+    "global.process",
+    "include(",
+    "debug",
+    "url_for",
+    "get_flashed",
+    "fetch(",
+    "sleep(",
+    "toupper()",
+    "bean",
+    "self}}",
+    "this}}",
+    "config}}",
+    "request}}",
+    "$smarty",
+    "pagecontext",
+    "facescontext",
+    "applicationscope",
+    "param.",
+    "requestscope",
+    "initparam",
+];
+
+pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
+    let low = view.low;
+    // One delimiter that holds another (`{{` holds `{`) is read once: the longer one comes first.
+    for (opening, closing) in DELIMITERS {
+        let weak = matches!(*opening, "{" | "[[" | "@(");
+        let mut done = 0;
+        for at in all(low, opening) {
+            if at < done {
+                continue;
+            }
+            let tail = window(low, at + opening.len(), EXPRESSION_BYTES_MAX);
+            let end = memchr::memmem::find(tail, closing.as_bytes());
+            let body = tail.get(..end.unwrap_or(tail.len())).unwrap_or_default();
+            done = at + opening.len() + body.len();
+            if let Some(rule) = expression(body, opening, end.is_some(), weak) {
+                return Some(rule);
+            }
+        }
+    }
+    directive(low)
+}
+
+fn expression(body: &[u8], opening: &str, closed: bool, weak: bool) -> Option<&'static str> {
+    if closed && computes(body) {
+        return Some("an expression that computes");
+    }
+    if weak {
+        // A brace alone is every language's; only what no code in a chat says convicts.
+        let smarty = !body.first().is_none_or(u8::is_ascii_whitespace)
+            && has_any(body, &["php}", "php", "system(", "self::", "include file", "$smarty"])
+            && body.len() < 200
+            && opening == "{";
+        return (smarty && has_any(body, &["system(", "self::", "$smarty.version", "$smarty.template"]))
+            .then_some("an expression that reaches out");
+    }
+    if opening == "<%" {
+        let script = has_any(
+            body,
+            &[
+                "system(",
+                "exec(",
+                "file.",
+                "dir.",
+                "popen",
+                "`",
+                "io.",
+                "runtime",
+                "response.write",
+                "eval(",
+                "request(",
+                "require",
+            ],
+        );
+        return script.then_some("a server page that runs code");
+    }
+    let squeezed: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let mut framed = squeezed;
+    framed.extend_from_slice(b"}}");
+    let whole = matches!(
+        framed.as_slice(),
+        b"self}}" | b"config}}" | b"request}}" | b"this}}" | b"settings}}" | b"app}}" | b"env}}" | b"debug}}"
+    );
+    if whole && opening == "{{" || has_internals(&framed, opening) || joins_strings(body) {
+        return Some("an expression that reaches out");
+    }
+    None
+}
+
+fn has_internals(framed: &[u8], opening: &str) -> bool {
+    // `debug`, `bean`, `write(` and the like are ordinary words in `${…}` of shells and JavaScript.
+    let calls = has(framed, "(") || has(framed, "[") || has(framed, ".") || opening == "{%";
+    calls && INTERNALS.iter().filter(|name| !ends_with_braces(name)).any(|name| has(framed, name))
+}
+
+fn ends_with_braces(name: &str) -> bool {
+    name.ends_with("}}")
+}
+
+/// `7*7`, `'7'*7`, `3*'3'`, `1-1+2`: literals only.
+fn computes(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"=").or_else(|| body.strip_prefix(b"{")).unwrap_or(body).trim_ascii();
+    let body = body.strip_prefix(b"print(").unwrap_or(body);
+    let digits = body.iter().filter(|b| b.is_ascii_digit()).count();
+    let operator = body.iter().skip(1).any(|b| matches!(b, b'*' | b'+' | b'/' | b'%' | b'-'));
+    let only = body.iter().all(|b| {
+        b.is_ascii_digit()
+            || matches!(b, b'*' | b'+' | b'-' | b'/' | b'%' | b' ' | b'\'' | b'"' | b'.' | b'(' | b')' | b'@')
+    });
+    let product = body.iter().any(|b| *b == b'*') || has(body, "+");
+    digits >= 2 && operator && only && product
+}
+
+/// `['a','b']|join`, `"x"|attr(`, `()|attr(`: strings put together to hide a name.
+fn joins_strings(body: &[u8]) -> bool {
+    has(body, "|")
+        && has_any(
+            body,
+            &["|attr(", "| attr(", "|join", "|format(", "|filter(", "|map(", "|list)", "|string)", "|reverse"],
+        )
+        && has_any(body, &["'", "\"", "()", "["])
+}
+
+/// Engines that write their statements without closing marks.
+fn directive(low: &[u8]) -> Option<&'static str> {
+    let velocity = all(low, "#set").any(|at| {
+        let tail = window(low, at, EXPRESSION_BYTES_MAX);
+        has(tail, "(")
+            && has_any(tail, &[".class", "runtime", "forname", ".exec", "inspect(", "getclass", "*7", "process"])
+    });
+    let freemarker = ["<#assign", "<#include", "[#assign", "<#list", "<#import"].iter().any(|tag| {
+        all(low, tag).any(|at| {
+            has_any(
+                window(low, at, EXPRESSION_BYTES_MAX),
+                &[
+                    "freemarker",
+                    "new()",
+                    "class",
+                    "execute",
+                    "?eval",
+                    "?api",
+                    "/etc/",
+                    "file:",
+                    ".data_model",
+                    "?interpret",
+                ],
+            )
+        })
+    });
+    let jade = has_any(
+        low,
+        &[
+            "#{root",
+            "#{global",
+            "- var x = root",
+            "-var x = root",
+            "= root",
+            "#{function()",
+            "<%include",
+            "<%page",
+            "<%import",
+        ],
+    ) && has_any(low, &["process", "require", "(", "import"]);
+    let razor = all(low, "@").any(|at| {
+        let tail = rest(low, at + 1);
+        tail.starts_with(b"{//")
+            || tail.starts_with(b"(1+")
+            || tail.starts_with(b"system.diagnostics")
+            || tail.starts_with(b"system.io")
+            || tail.starts_with(b"@{")
+    });
+    let edge = all(low, "$").any(|at| {
+        let tail = window(low, at, 80);
+        byte(tail, 1).is_ascii_alphabetic()
+            && has_any(tail, &[".class.inspect(", ".getclass()", ".class.forname(", ".inspect.class."])
+    });
+    if velocity || freemarker || jade || razor || edge {
+        return Some("a template directive that reaches out");
+    }
+    None
+}
