@@ -7,6 +7,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use portcullis_core::verdict::Reason;
 
+/// What a client is told to wait where nobody knows when a place will be free.
+const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
+
 /// The answer for a reason of the table.
 pub(crate) fn response(
     reason: Reason,
@@ -49,9 +52,33 @@ pub(crate) fn response(
         }
         _ => {}
     }
-    if let Some(wait) = retry_after {
+    let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    if let Some(wait) = retry_after.or(waits.then_some(RETRY_AFTER_UNKNOWN)) {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry_after(reason: Reason, known: Option<Duration>) -> Option<String> {
+        let response = response(reason, false, "a-reference", known);
+        response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn whoever_may_come_again_is_told_when() {
+        for (reason, known, told) in [
+            (Reason::ConnectionsPerIp, None, Some("5")),
+            (Reason::Draining, None, Some("5")),
+            (Reason::ConnectionRate, Some(Duration::from_millis(1)), Some("1")),
+            (Reason::ConnectionRate, Some(Duration::from_millis(61_001)), Some("62")),
+            (Reason::CredentialMissing, None, None),
+        ] {
+            assert_eq!(retry_after(reason, known).as_deref(), told, "{}", reason.label());
+        }
+    }
 }

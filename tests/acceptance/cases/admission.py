@@ -282,7 +282,7 @@ async def explained(lab):
 @case("X-Forwarded-For counts only from a trusted proxy")
 async def forwarded_for(lab):
     back = await lab.py_echo()
-    for trusted, expected in ((["127.0.0.1/32"], "203.0.113.7"), ([], "127.0.0.1")):
+    for trusted, expected in ((["127.0.0.1/32"], "203.0.113.7"), (["192.0.2.0/24"], "127.0.0.1")):
         gateway = await lab.gateway(back.url, {"listen": {"trusted_proxies": trusted, "client_address": "x_forwarded_for"},
                                                "sources": {"deny": ["203.0.113.0/24", "127.0.0.1/32"]}})
         await lab.raw(gateway, headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.7"})

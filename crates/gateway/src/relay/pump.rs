@@ -192,10 +192,7 @@ impl Relay {
             draft.metadata.push((String::from("rule"), error.label().to_owned()));
             self.worker.record(draft, now);
         }
-        let code = match direction {
-            Direction::Inbound => error.close_code(),
-            Direction::Outbound => reason.row().close_code,
-        };
+        let code = reason.row().close_code;
         if direction == Direction::Outbound {
             let mask = self.worker.mask_key();
             self.upstream.queue_close(error.close_code(), "", mask);
