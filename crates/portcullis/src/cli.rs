@@ -88,9 +88,9 @@ pub(crate) struct Log {
     /// Form of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "PORTCULLIS_LOG_FORMAT", help_heading = "Log")]
     pub(crate) log_format: LogFormat,
-    /// Least severe record that is logged
-    #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "PORTCULLIS_LOG_LEVEL", help_heading = "Log")]
-    pub(crate) log_level: LogLevel,
+    /// Least severe record that is logged [default: info, in the demo warn]
+    #[arg(long, value_enum, env = "PORTCULLIS_LOG_LEVEL", help_heading = "Log")]
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 /// `portcullis serve`.

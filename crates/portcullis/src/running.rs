@@ -121,9 +121,9 @@ async fn changed(watch: &mut Option<Watch>) {
     }
 }
 
-/// The log, on standard error.
-pub(crate) fn log(told: &Log) {
-    let level = match told.log_level {
+/// The log, on standard error; `usual` unless a level is given.
+pub(crate) fn log(told: &Log, usual: LogLevel) {
+    let level = match told.log_level.unwrap_or(usual) {
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,
         LogLevel::Info => tracing::Level::INFO,

@@ -2,14 +2,14 @@
 //!
 //! Decides where the configuration comes from. Everything after is `running`.
 
-use crate::cli::Serve;
+use crate::cli::{LogLevel, Serve};
 use crate::configuration::Origin;
 use crate::exit::Outcome;
 use crate::running;
 
 /// Serves until told to stop.
 pub(crate) fn run(told: &Serve) -> Outcome {
-    running::log(&told.log);
+    running::log(&told.log, LogLevel::Info);
     let origin = Origin { file: told.config.clone(), overrides: told.over.overrides(told.upstream.as_ref()) };
     let load = move || {
         let loaded = origin.load()?;

@@ -14,7 +14,7 @@ use portcullis_core::identity::issue;
 use portcullis_core::policy::checked::{Algorithm, Secret};
 use portcullis_core::policy::{self, Outside, Overrides, Source};
 
-use crate::cli::Demo;
+use crate::cli::{Demo, LogLevel};
 use crate::configuration::refused;
 use crate::exit::{Failure, Outcome};
 use crate::{output, running, when};
@@ -35,7 +35,7 @@ const ROUTES: usize = 3;
 
 /// Runs the demo until told to stop.
 pub(crate) fn run(told: &Demo) -> Outcome {
-    running::log(&told.log);
+    running::log(&told.log, LogLevel::Warn);
     let state = told.state.clone().unwrap_or_else(usual_state);
     state::prepare(&state)
         .map_err(|error| Failure::Outside(format!("the demo's state folder `{}`: {error}", state.display())))?;
@@ -149,7 +149,7 @@ mod tests {
             listen: "127.0.0.1:0".parse().unwrap(),
             admin: "127.0.0.1:0".parse().unwrap(),
             state: None,
-            log: crate::cli::Log { log_format: crate::cli::LogFormat::Text, log_level: crate::cli::LogLevel::Info },
+            log: crate::cli::Log { log_format: crate::cli::LogFormat::Text, log_level: None },
         };
         let backend: SocketAddr = "127.0.0.1:4321".parse().unwrap();
         let (loaded, _) = load(&told, Path::new("/tmp/x"), "s".repeat(64), backend)().unwrap();

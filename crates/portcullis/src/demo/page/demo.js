@@ -83,6 +83,7 @@ function connect(path, token) {
   opened.addEventListener("close", (event) => {
     noteClose(event, welcomed && socket === opened);
     if (socket !== opened) return;
+    flood = null;
     socket = null;
     showState(welcomed ? "closed" : "refused", welcomed ? "not connected" : `refused with ${event.code}`);
     welcomed = false;
