@@ -36,6 +36,9 @@ routes:
     );
     for path in &answers.paths {
         out.push_str(&format!("  - path: {}\n    upstream: {}\n", quoted(path), quoted(&answers.upstream)));
+        if answers.auth != InitAuth::None && path.contains("{user_id}") {
+            out.push_str("    bind: { user_id: subject }    # nobody connects under another name\n");
+        }
     }
     out
 }
