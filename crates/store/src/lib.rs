@@ -18,6 +18,8 @@ mod queue;
 mod reader;
 mod row;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use error::StoreError;

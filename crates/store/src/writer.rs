@@ -54,6 +54,8 @@ pub(crate) struct Writer {
     batch: Vec<Event>,
     waiting: Vec<SyncSender<()>>,
     next_sweep: Instant,
+    /// Set once the end was ordered and writing failed; one patience for all that waits.
+    give_up_at: Option<Instant>,
 }
 
 /// What ended the gathering of a batch.
@@ -81,6 +83,7 @@ impl Writer {
             batch: Vec::new(),
             waiting: Vec::new(),
             next_sweep: Instant::now(),
+            give_up_at: None,
         })
     }
 
@@ -134,12 +137,11 @@ impl Writer {
         }
         let count = self.batch.len();
         let mut wait = RETRY_MIN;
-        let mut give_up_at = None;
         let kept = loop {
             let Err(error) = self.attempt() else { break true };
             self.failed(&error, count);
             if self.shared.closing.load(Ordering::Acquire)
-                && Instant::now() >= *give_up_at.get_or_insert_with(|| Instant::now() + CLOSE_PATIENCE)
+                && Instant::now() >= *self.give_up_at.get_or_insert_with(|| Instant::now() + CLOSE_PATIENCE)
             {
                 break false;
             }
@@ -147,7 +149,7 @@ impl Writer {
                 self.sweep_all();
             }
             std::thread::park_timeout(wait);
-            wait = (wait * 2).min(if give_up_at.is_some() { RETRY_MIN * 8 } else { RETRY_MAX });
+            wait = (wait * 2).min(if self.give_up_at.is_some() { RETRY_MIN * 8 } else { RETRY_MAX });
         };
         self.batch.clear();
         let counter = if kept { &self.shared.written } else { &self.shared.lost };
