@@ -202,18 +202,20 @@ fn a_message_that_inflates_to_the_limit_passes_and_one_byte_more_is_refused() {
 fn a_message_of_the_limit_that_does_not_compress_is_not_refused_for_its_stored_blocks() {
     let max = 1 << 20;
     let limits = Limits::default();
-    // Stored blocks of the size zlib uses at its lowest memory.
-    let mut stored = Vec::new();
-    for block in noise(max).chunks(16_383) {
-        let len = (block.len() as u16).to_le_bytes();
+    // Blocks of zlib's default, of Python's `websockets`, and of zlib at its lowest memory.
+    for block_bytes in [16_383, 2_047, 127] {
+        let mut stored = Vec::new();
+        for block in noise(max).chunks(block_bytes) {
+            let len = (block.len() as u16).to_le_bytes();
+            stored.push(0);
+            stored.extend(len);
+            stored.extend(len.map(|byte| !byte));
+            stored.extend_from_slice(block);
+        }
         stored.push(0);
-        stored.extend(len);
-        stored.extend(len.map(|byte| !byte));
-        stored.extend_from_slice(block);
+        assert!(stored.len() > max);
+        assert_eq!(verdict(&stored, limits, false), Ok(max), "blocks of {block_bytes}");
     }
-    stored.push(0);
-    assert!(stored.len() > max);
-    assert_eq!(verdict(&stored, limits, false), Ok(max));
 }
 
 #[test]

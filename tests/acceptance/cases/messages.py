@@ -77,7 +77,8 @@ for name, route, message, code in [
 @case("an error's reference leads to its event by `explain` and by `audit search --json`")
 async def reference(lab):
     back = await lab.py_echo()
-    gateway = await lab.gateway(back.url, KEYS, route={**BLOCK, **required("header")})
+    gateway = await lab.gateway(back.url, KEYS, route={"inbound": {**BLOCK["inbound"], "envelope": {"required": ["/type"]}},
+                                                         **required("header")})
     token = await lab.token("--subject", "u1", "--tenant", "acme", "--ttl", "1h")
     connection = await (await lab.python()).open(gateway.url, headers={"Authorization": f"Bearer {token}"})
     payload = "x' UNION SELECT secretword FROM users -- "

@@ -87,15 +87,14 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// In words, for operators.
+    /// In words, for operators. They go to the audit, so nothing of the string is among them.
     #[must_use]
     pub fn words(&self) -> String {
-        let decoded = match self.layers {
-            0 => String::new(),
-            1 => ", after decoding".to_owned(),
-            n => format!(", after decoding {n} times"),
-        };
-        format!("{}{decoded}: `{}`", self.rule, self.excerpt)
+        match self.layers {
+            0 => self.rule.to_owned(),
+            1 => format!("{}, after decoding", self.rule),
+            n => format!("{}, after decoding {n} times", self.rule),
+        }
     }
 }
 
