@@ -47,11 +47,11 @@ CREATE INDEX events_by_tenant ON events (tenant) WHERE tenant IS NOT NULL;
 CREATE VIRTUAL TABLE events_text USING fts5(
   type, user, route, message_type, detail, metadata, content='events', content_rowid='seq'
 );
-CREATE TRIGGER events_inserted AFTER INSERT ON events BEGIN
+CREATE TRIGGER events_inserted AFTER INSERT ON events WHEN new.detail <> '' BEGIN
   INSERT INTO events_text (rowid, type, user, route, message_type, detail, metadata)
   VALUES (new.seq, new.type, new.user, new.route, new.message_type, new.detail, new.metadata);
 END;
-CREATE TRIGGER events_deleted AFTER DELETE ON events BEGIN
+CREATE TRIGGER events_deleted AFTER DELETE ON events WHEN old.detail <> '' BEGIN
   INSERT INTO events_text (events_text, rowid, type, user, route, message_type, detail, metadata)
   VALUES ('delete', old.seq, old.type, old.user, old.route, old.message_type, old.detail, old.metadata);
 END;

@@ -465,7 +465,7 @@ pub struct Compression {
     pub enabled: bool,
     /// The window survives from message to message: better ratio, 44 KiB a direction.
     pub context_takeover: bool,
-    /// Inflated bytes per compressed byte, past the first 64 KiB.
+    /// Inflated bytes per compressed byte, past the first MiB.
     pub ratio_max: u32,
 }
 

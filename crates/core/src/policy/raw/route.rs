@@ -98,7 +98,7 @@ pub(crate) struct Compression {
     /// The window survives from message to message: smaller messages, 44 KiB more for each direction of a
     /// connection, and secrets sent beside chosen text can be guessed (CRIME).
     pub(crate) context_takeover: Option<Switch>,
-    /// Most inflated bytes for each compressed byte, past the first 64 KiB; 2 to 1000000. Deflate reaches
+    /// Most inflated bytes for each compressed byte, past the first MiB; 2 to 1000000. Deflate reaches
     /// 1032 at most, so a larger number looks at nothing.
     pub(crate) ratio_max: Option<u32>,
 }
