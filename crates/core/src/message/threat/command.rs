@@ -4,174 +4,40 @@
 //! with nothing, and then a separator and a command. Obfuscation that only a filter's author needs (`$IFS`,
 //! `c\at`, `{cat,/etc/passwd}`), substitution glued to a value, and calls that run programs convict anywhere.
 
+use std::sync::LazyLock;
+
 use super::View;
 use super::text::{
-    all, before, byte, has, has_any, is_space, is_word, one_of, rest, skip_space, trimmed, window, words_up_to,
+    Words, all, before, byte, has, has_any, is_space, is_word, needles, rest, skip_space, trimmed, window, words,
+    words_up_to,
 };
 
 /// Programs an intruder runs; also words of English, where `;` or `|` in front and their arguments decide.
-const PROGRAMS: &[&str] = &[
-    "ls",
-    "cat",
-    "id",
-    "whoami",
-    "uname",
-    "pwd",
-    "ifconfig",
-    "ipconfig",
-    "netstat",
-    "wget",
-    "curl",
-    "nc",
-    "ncat",
-    "netcat",
-    "bash",
-    "sh",
-    "zsh",
-    "ksh",
-    "csh",
-    "dash",
-    "python",
-    "python2",
-    "python3",
-    "perl",
-    "php",
-    "ruby",
-    "node",
-    "lua",
-    "ping",
-    "ping6",
-    "nslookup",
-    "dig",
-    "host",
-    "chmod",
-    "chown",
-    "rm",
-    "cp",
-    "mv",
-    "dir",
-    "type",
-    "net",
-    "powershell",
-    "cmd",
-    "tasklist",
-    "systeminfo",
-    "reg",
-    "base64",
-    "tftp",
-    "ftp",
-    "ps",
-    "env",
-    "printenv",
-    "kill",
-    "sudo",
-    "su",
-    "echo",
-    "sleep",
-    "head",
-    "tail",
-    "more",
-    "less",
-    "tac",
-    "nl",
-    "od",
-    "xxd",
-    "strings",
-    "sort",
-    "find",
-    "grep",
-    "awk",
-    "sed",
-    "telnet",
-    "ssh",
-    "scp",
-    "w",
-    "who",
-    "last",
-    "hostname",
-    "touch",
-    "mkdir",
-    "exec",
-    "eval",
-    "set",
-    "export",
-    "timeout",
-    "ver",
-    "vol",
-    "gcc",
-    "make",
-    "tar",
-    "crontab",
-    "mail",
-    "sendmail",
-    "xterm",
-    "phpinfo",
-    "route",
-    "arp",
-    "lsof",
-    "mount",
-    "df",
-    "du",
-    "free",
-    "top",
-    "uptime",
-    "date",
-    "reboot",
-    "shutdown",
-    "halt",
-    "busybox",
-    "socat",
-    "openssl",
-    "printf",
-    "rev",
-    "dd",
-    "tee",
-    "xargs",
-    "cut",
-    "wc",
-    "time",
-    "nohup",
-    "source",
-    "passwd",
-    "adduser",
-    "useradd",
-    "getent",
-    "groups",
-    "traceroute",
-    "net1",
-    "certutil",
-    "bitsadmin",
-    "wmic",
-    "rundll32",
-    "mshta",
-    "cscript",
-    "regsvr32",
-    "lwp-download",
-    "fetch",
-    "apt",
-    "apt-get",
-    "yum",
-    "help",
-    "copy",
-    "del",
-    "ipconfig.exe",
-    "aux",
-    "cd",
-    "nmap",
-    "lynx",
-    "test",
-    "/bin/",
-];
+static PROGRAMS: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(
+        "ls cat id whoami uname pwd ifconfig ipconfig netstat wget curl nc ncat netcat bash sh zsh \
+        ksh csh dash python python2 python3 perl php ruby node lua ping ping6 nslookup dig host \
+        chmod chown rm cp mv dir type net powershell cmd tasklist systeminfo reg base64 tftp ftp ps \
+        env printenv kill sudo su echo sleep head tail more less tac nl od xxd strings sort find \
+        grep awk sed telnet ssh scp w who last hostname touch mkdir exec eval set export timeout ver \
+        vol gcc make tar crontab mail sendmail xterm phpinfo route arp lsof mount df du free top \
+        uptime date reboot shutdown halt busybox socat openssl printf rev dd tee xargs cut wc time \
+        nohup source passwd adduser useradd getent groups traceroute net1 certutil bitsadmin wmic \
+        rundll32 mshta cscript regsvr32 lwp-download fetch apt apt-get yum help copy del \
+        ipconfig.exe aux cd nmap lynx test /bin/",
+    )
+});
 
 /// Of those, the ones that prose puts after `;`, `&` or a line break too.
-const ORDINARY: &[&str] = &[
-    "more", "less", "find", "sort", "who", "last", "host", "type", "time", "date", "test", "make", "set", "free",
-    "top", "head", "tail", "mail", "env", "cut", "kill", "touch", "net", "source", "export", "help", "copy", "w",
-    "fetch", "route", "cat", "node", "echo", "sleep", "strings", "mount", "exec", "eval", "groups", "less", "shutdown",
-    "reboot", "del", "cd", "python", "ruby", "perl", "php", "timeout", "printf", "ping", "id", "rev", "split", "dash",
-    "bash", "apt-get", "apt", "sudo", "su", "rm", "cp", "mv", "ls", "grep", "sh", "passwd", "ps", "dir", "lua", "sed",
-    "awk", "ssh", "ftp", "df", "du", "tar", "wget", "yum",
-];
+static ORDINARY: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(
+        "more less find sort who last host type time date test make set free top head tail mail env \
+        cut kill touch net source export help copy w fetch route cat node echo sleep strings mount \
+        exec eval groups less shutdown reboot del cd python ruby perl php timeout printf ping id rev \
+        split dash bash apt-get apt sudo su rm cp mv ls grep sh passwd ps dir lua sed awk ssh ftp df \
+        du tar wget yum",
+    )
+});
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = trimmed(view.low);
@@ -207,10 +73,7 @@ fn separated(low: &[u8]) -> Option<&'static str> {
         if program.harmful(low)
             && (words_up_to(head, 4) < 4
                 || !line
-                    && has_any(
-                        program.tail(low),
-                        &["/etc/passwd", "/etc/shadow", "/dev/tcp", "| sh", "|sh", "| bash", "|bash"],
-                    )
+                    && needles!("/etc/passwd /etc/shadow /dev/tcp |·sh |sh |·bash |bash").occur(program.tail(low))
                     && !begins_as_command(head))
         {
             return Some("a command after a separator");
@@ -245,11 +108,11 @@ impl<'t> Program<'t> {
         let name = word.rsplit(|b| matches!(b, b'/' | b'\\')).next()?;
         let name = name.strip_suffix(b".exe").unwrap_or(name);
         let in_bin = path && has_any(word, &["bin/", "system32\\", "windows\\"]);
-        (one_of(name, PROGRAMS) || in_bin && !name.is_empty()).then_some(Self { name, path: in_bin, end: at + len })
+        (PROGRAMS.has(name) || in_bin && !name.is_empty()).then_some(Self { name, path: in_bin, end: at + len })
     }
 
     fn ordinary(&self) -> bool {
-        !self.path && one_of(self.name, ORDINARY)
+        !self.path && ORDINARY.has(self.name)
     }
 
     fn tail<'l>(&self, low: &'l [u8]) -> &'l [u8] {
@@ -263,7 +126,7 @@ impl<'t> Program<'t> {
             || is_space(b)
             || matches!(
                 b,
-                b';' | b'|' | b'&' | b'>' | b'<' | b'`' | b')' | b'\'' | b'"' | b'#' | b'$' | b'}' | b'%' | b',' | b'+'
+                b';' | b'|' | b'&' | b'>' | b'<' | b'`' | b')' | b'\'' | b'"' | b'#' | b'$' | b'}' | b'%' | b'+'
             )
     }
 
@@ -277,31 +140,22 @@ impl<'t> Program<'t> {
                 b'-' | b'/' | b'>' | b'<' | b'|' | b';' | b'&' | b'%' | b'$' | b'.' | b'*' | b'`' | b'\\' | b'#'
             )
             || byte(tail, 0).is_ascii_digit()
-            || has_any(tail, &["/etc", "http", "\\", "127.0", "/bin", "c:", ".txt", ".php"])
+            || needles!("/etc http \\ 127.0 /bin c: .txt .php").occur(tail)
     }
 
     /// What it is asked to do is no administrator's chat.
     fn harmful(&self, low: &[u8]) -> bool {
         let tail = self.tail(low);
-        let leaks = one_of(
-            self.name,
-            &[
-                "cat", "more", "less", "head", "tail", "tac", "nl", "grep", "type", "od", "strings", "sort", "base64",
-                "cp", "xxd", "rev",
-            ],
-        ) && has_any(
-            tail,
-            &["/etc/passwd", "/etc/shadow", "/etc/hosts", "boot.ini", "win.ini", "/proc/self", ".ssh"],
-        );
-        let shell = one_of(self.name, &["nc", "ncat", "netcat", "bash", "sh", "socat", "telnet"])
-            && has_any(tail, &[" -e ", " -i ", "/dev/tcp", "exec:", " -c ", "-lvp", " -l "]);
-        let fetch = one_of(self.name, &["wget", "curl", "lwp-download", "certutil", "bitsadmin"])
-            && has_any(
-                tail,
-                &["| sh", "|sh", "|bash", "| bash", "-o /tmp", "`", "$(", "attacker", "evil", "burpcollaborator"],
-            );
+        let leaks = words!("cat more less head tail tac nl grep type od strings sort base64 cp xxd rev").has(self.name)
+            && needles!("/etc/passwd /etc/shadow /etc/hosts boot.ini win.ini /proc/self .ssh").occur(tail);
+        let shell = words!("nc ncat netcat bash sh socat telnet").has(self.name)
+            && needles!("·-e· ·-i· /dev/tcp exec: ·-c· -lvp ·-l·").occur(tail);
+        let fetch = words!("wget curl lwp-download certutil bitsadmin").has(self.name)
+            && needles!("|·sh |sh |bash |·bash -o·/tmp burpcollaborator").occur(tail);
+        let reads =
+            has_any(window(tail, 0, 48), &["/etc/passwd", "/etc/shadow", "/root/.ssh"]) && words_up_to(low, 5) < 5;
         let wipe = self.name == b"rm" && has(tail, "-rf /");
-        leaks || shell || fetch || wipe
+        leaks || shell || fetch || wipe || reads
     }
 }
 
@@ -354,7 +208,8 @@ fn substituted(low: &[u8]) -> Option<&'static str> {
             }
             let head = low.get(..at).unwrap_or_default();
             // `linux-headers-$(uname -r)` is how the manual says it.
-            let manual = program.name == b"uname" && begins_as_command(head) || program.name == b"lsb_release";
+            let manual =
+                matches!(program.name, b"uname" | b"lsb_release") && (words_up_to(head, 2) > 1 || has(head, "-"));
             let glued = is_word(before(low, at))
                 || matches!(
                     before(low, at),
@@ -362,7 +217,7 @@ fn substituted(low: &[u8]) -> Option<&'static str> {
                 );
             // Backticks are Markdown's, too: there only what is glued to a value, or asks for secrets.
             let convicts = if opening == "`" {
-                glued && !is_space(before(low, at)) && words_up_to(low, 8) < 8 && before(low, at) != b'.'
+                glued && !is_space(before(low, at)) && words_up_to(low, 3) < 3 && before(low, at) != b'.'
                     || value(head) && head.is_empty() && program.argued(low) && words_up_to(low, 5) < 5
                     || head.is_empty() && words_up_to(low, 2) < 2
             } else {
@@ -378,47 +233,25 @@ fn substituted(low: &[u8]) -> Option<&'static str> {
 
 /// Spellings that only hide.
 fn obfuscated(low: &[u8]) -> Option<&'static str> {
-    let separators = has_any(
-        low,
-        &[
-            "$ifs",
-            "${ifs",
-            "$'\\x20'",
-            "$@",
-            "${path:",
-            "${home:",
-            "${pwd:",
-            "${shell",
-            "${ps",
-            "$u;",
-            "%programfiles:~",
-            "%comspec",
-            "%path:~",
-            "{cat,",
-            "{ls,",
-            "{id,",
-            "{curl,",
-            "{wget,",
-            "{nc,",
-            "{ping,",
-            "{bash,",
-            "{sh,",
-        ],
-    );
+    let separators = needles!(
+        "$ifs ${ifs $'\\x20' $@ ${path: ${home: ${pwd: ${shell ${ps $u; %programfiles:~ %comspec \
+                    %path:~ {cat, {ls, {id, {curl, {wget, {nc, {ping, {bash, {sh,"
+    )
+    .occur(low);
     let sh_ifs = separators
-        && has_any(low, &["cat", "ls", "ping", "id", "wget", "curl", "bash", "sh", "{", "echo", "etc"])
+        && needles!("cat ls ping id wget curl bash sh { echo etc").occur(low)
         && !(words_up_to(low, 8) >= 8)
         && !has(low, "\"$@\"");
     // `() { :;};` defines a function that old shells ran on import.
     let shellshock = all(low, "()").any(|at| {
         let brace = skip_space(low, at + 2);
-        byte(low, brace) == b'{' && has_any(window(low, brace, 12), &[":;", ": ;", "_;", "ignored", "x;"])
+        byte(low, brace) == b'{' && needles!(":; :·; _; ignored x;").occur(window(low, brace, 12))
     });
-    let sockets = has_any(low, &["/dev/tcp/", "/dev/udp/"]) && has_any(low, &["bash", "exec", "sh ", ">&", "<>"]);
+    let sockets = has_any(low, &["/dev/tcp/", "/dev/udp/"]) && needles!("bash exec sh· >& <>").occur(low);
     if sh_ifs || shellshock || sockets {
         return Some("a shell's way to hide or reach out");
     }
-    let mut words = low.split(|&b| is_space(b) || matches!(b, b';' | b'|' | b'&' | b'='));
+    let mut words = low.split(|&b| is_space(b) || matches!(b, b';' | b'|' | b'&' | b'=' | b'+' | b'`'));
     words.by_ref().take(128).any(|word| is_disguised(word)).then_some("a command in disguise")
 }
 
@@ -435,29 +268,45 @@ fn is_disguised(word: &[u8]) -> bool {
         let bare: Vec<u8> = word.iter().copied().filter(|b| !matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`')).collect();
         let path = bare.starts_with(b"/etc/passwd") || bare.starts_with(b"/bin/") || bare.starts_with(b"/etc/shadow");
         if path && !has(word, "\\/")
-            || one_of(
-                &bare,
-                &[
-                    "cat", "whoami", "uname", "wget", "curl", "bash", "netstat", "ifconfig", "python", "nslookup",
-                    "ping", "passwd",
-                ],
-            )
+            || words!("cat whoami uname wget curl bash netstat ifconfig python nslookup ping passwd").has(&bare)
         {
             return true;
         }
     }
+    if is_interrupted(word) {
+        return true;
+    }
     let wild = word.iter().filter(|b| matches!(b, b'?' | b'*' | b'[')).count();
     let slashes = word.iter().filter(|b| **b == b'/').count();
-    let known = has_any(word, &["/b", "/e", "/us", "/??", "/*"]);
+    let known = needles!("/b /e /us /?? /*").occur(word);
     wild >= 2 && slashes >= 2 && word.starts_with(b"/") && known && !has_any(word, &["**", "/*/", "http", "*.*"])
+}
+
+/// `c$@at`, `/et$_c/pas$-swd`: variables that are empty stand inside a name.
+fn is_interrupted(word: &[u8]) -> bool {
+    if !has(word, "$") || word.len() > 48 {
+        return false;
+    }
+    let mut bare = Vec::with_capacity(word.len());
+    let mut at = 0;
+    while at < word.len() {
+        if byte(word, at) == b'$' && matches!(byte(word, at + 1), b'@' | b'*' | b'_' | b'-' | b'?' | b'!' | b'$' | b'#')
+        {
+            at += 2;
+        } else {
+            bare.push(byte(word, at));
+            at += 1;
+        }
+    }
+    bare.len() < word.len() && (PROGRAMS.has(&bare) || bare.starts_with(b"/etc/") || bare.starts_with(b"/bin/"))
 }
 
 /// Calls that run programs or code, in the languages of servers.
 fn interpreter(low: &[u8]) -> Option<&'static str> {
-    let php = (has(low, "<?") && has_any(low, &["<?php", "<?=", "<? ", "<?system", "<?exec", "<?\n"]))
+    let php = (has(low, "<?") && needles!("<?php <?= <?· <?system <?exec").occur(low))
         && !has(low, "<?xml")
         && words_up_to(low, 60) < 60
-        && has_any(low, &["(", "`", "$_", "?>", "echo", "include"]);
+        && needles!("( ` $_ ?> echo include").occur(low);
     let calls = [
         "system",
         "exec",
@@ -491,35 +340,23 @@ fn interpreter(low: &[u8]) -> Option<&'static str> {
     ]
     .iter()
     .any(|name| all(low, name).take(16).any(|at| runs(low, at, name)));
-    let imports = has_any(
-        low,
-        &[
-            "__import__(",
-            "os.system(",
-            "os.popen(",
-            "subprocess.",
-            "commands.getoutput",
-            "getruntime().exec",
-            "runtime.exec",
-            "new processbuilder",
-            "java.lang.processbuilder",
-            "require('child_process",
-            "require(\"child_process",
-            "process.mainmodule",
-            "process.binding(",
-            "kernel.exec",
-            "io.popen(",
-            "runtime.getruntime",
-            "child_process.exec",
-            "child_process').exec",
-            "_$$nd_func$$_",
-            "system.diagnostics.process",
-        ],
-    ) && has_any(low, &["'", "\"", "id", "exec", "system"])
+    let imports = needles!(
+        "__import__( os.system( os.popen( subprocess. commands.getoutput getruntime().exec \
+                    runtime.exec new·processbuilder java.lang.processbuilder require('child_process \
+                    require(\"child_process process.mainmodule process.binding( kernel.exec io.popen( \
+                    runtime.getruntime child_process.exec child_process').exec _$$nd_func$$_ \
+                    system.diagnostics.process"
+    )
+    .occur(low)
+        && needles!("' \" id exec system").occur(low)
         && words_up_to(low, 24) < 24
         && !has(low, "```");
     let includes = has_any(low, &["<!--#exec", "<!--#include", "<!--#echo", "<!--#printenv"]);
-    (php || calls || imports || includes).then_some("a call that runs a program")
+    let marks = needles!("_$$nd_func$$_ require('child_process downloadstring( invoke-expression iex·( iex( @{[system @{[·system @{[` @{[&system @{[·&system")
+        .occur(low)
+        && words_up_to(low, 24) < 24;
+    let superglobals = needles!("$_get[ $_post[ $_request[ $_server['http").occur(low) && words_up_to(low, 8) < 8;
+    (php || calls || imports || includes || marks || superglobals).then_some("a call that runs a program")
 }
 
 /// `system('id')`, `eval($_GET[x])`: the call with an argument that is code, where no code surrounds it.
@@ -530,22 +367,11 @@ fn runs(low: &[u8], at: usize, name: &str) -> bool {
         return false;
     }
     let argument = window(low, open + 1, 120);
-    let tainted = has_any(
-        argument,
-        &[
-            "$_get",
-            "$_post",
-            "$_request",
-            "$_cookie",
-            "$_server",
-            "base64_decode(",
-            "chr(",
-            "str_rot13(",
-            "gzinflate(",
-            "php://",
-            "getallheaders",
-        ],
-    );
+    let tainted = needles!(
+        "$_get $_post $_request $_cookie $_server base64_decode( chr( str_rot13( gzinflate( php:// \
+                    getallheaders"
+    )
+    .occur(argument);
     let first = skip_space(argument, 0);
     let quoted = matches!(byte(argument, first), b'\'' | b'"' | b'`');
     let program = quoted

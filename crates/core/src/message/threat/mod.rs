@@ -12,6 +12,7 @@
 
 mod command;
 mod decode;
+mod document;
 mod ldap;
 mod lookup;
 mod nosql;
@@ -180,8 +181,28 @@ impl Detector {
 
     fn layers(&self, text: &[u8], key: bool, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
         let found = self.view(text, key, 0, wanted, buffers);
-        if found.is_some() || self.layers_max == 0 || !decode::may_be_encoded(text) {
+        if found.is_some() || self.layers_max == 0 {
             return found;
+        }
+        if !key && document::is_document(text) {
+            let parts = document::parts(text);
+            let found =
+                parts.filter(|part| !prefilter::is_bland(part)).find_map(|part| self.peeled(part, wanted, buffers));
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.decoded(text, key, wanted, buffers)
+    }
+
+    /// A part of a document: as it stands, then decoded.
+    fn peeled(&self, part: &[u8], wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
+        self.view(part, false, 0, wanted, buffers).or_else(|| self.decoded(part, false, wanted, buffers))
+    }
+
+    fn decoded(&self, text: &[u8], key: bool, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
+        if !decode::may_be_encoded(text) {
+            return None;
         }
         let (mut from, mut to) = (std::mem::take(&mut buffers.next), std::mem::take(&mut buffers.scratch));
         let mut found = None;

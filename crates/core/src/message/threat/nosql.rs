@@ -4,48 +4,30 @@
 //! form syntax), and JavaScript conditions behind a quote that closes. Update operators (`$set`) and schema
 //! keywords (`$ref`) are not queries.
 
+use std::sync::LazyLock;
+
 use super::View;
-use super::text::{all, before, byte, has, has_any, is_word, one_of, rest, skip_space, window, word_at, word_before};
+use super::text::{
+    Words, all, before, byte, has, has_any, is_word, needles, rest, skip_space, window, word_at, word_before,
+};
 
 /// Operators that turn a value into a query (MongoDB's names).
-const QUERY_OPERATORS: &[&str] = &[
-    "ne",
-    "eq",
-    "gt",
-    "gte",
-    "lt",
-    "lte",
-    "in",
-    "nin",
-    "not",
-    "or",
-    "and",
-    "nor",
-    "exists",
-    "regex",
-    "where",
-    "expr",
-    "elemmatch",
-    "mod",
-    "all",
-    "size",
-    "function",
-    "accumulator",
-    "lookup",
-    "jsonschema",
-    "text",
-    "comment",
-];
+static QUERY_OPERATORS: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(
+        "ne eq gt gte lt lte in nin not or and nor exists regex where expr elemmatch mod all size \
+        function accumulator lookup jsonschema text comment",
+    )
+});
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = view.low;
     if view.key {
         let name = low.strip_prefix(b"$").unwrap_or_default();
-        return one_of(name, QUERY_OPERATORS).then_some("a query operator as key");
+        return QUERY_OPERATORS.has(name).then_some("a query operator as key");
     }
     for at in memchr::memchr_iter(b'$', low) {
         let name = word_at(low, at + 1);
-        if one_of(name, QUERY_OPERATORS) && stands_as_key(low, at, at + 1 + name.len()) {
+        if QUERY_OPERATORS.has(name) && stands_as_key(low, at, at + 1 + name.len()) {
             return Some("a query operator where a key stands");
         }
     }
@@ -83,6 +65,9 @@ fn script(low: &[u8]) -> Option<&'static str> {
         };
         let at = skip_space(low, condition);
         let tail = rest(low, at);
+        if has(low.get(..next).unwrap_or_default(), "\n") {
+            continue;
+        }
         if [
             "this.",
             "return ",
@@ -111,7 +96,7 @@ fn script(low: &[u8]) -> Option<&'static str> {
         return Some("a JavaScript condition goes on");
     }
     if has(low, "this.")
-        && has_any(low, &["return this.", "true, this.", ".match(/", "this.password", "this.user"])
+        && needles!("return·this. true,·this. .match(/ this.password this.user").occur(low)
         && has_any(low, &["||", "&&", ";", "$where"])
     {
         return Some("a JavaScript condition on the document");
@@ -138,22 +123,13 @@ fn is_comparison(low: &[u8], at: usize) -> bool {
 
 /// `db.users.find(`, not a word of prose.
 fn is_database_call(low: &[u8], at: usize) -> bool {
-    const CALLS: &[&str] = &[
-        "find",
-        "findone",
-        "insert",
-        "remove",
-        "drop",
-        "getcollectionnames",
-        "stores",
-        "injection",
-        "eval",
-        "dropdatabase",
-    ];
+    static CALLS: LazyLock<Words> = LazyLock::new(|| {
+        Words::new("find findone insert remove drop getcollectionnames stores injection eval dropdatabase")
+    });
     if is_word(before(low, at)) {
         return false;
     }
     let tail = window(low, at, 64);
     let Some(paren) = memchr::memchr(b'(', tail) else { return false };
-    one_of(word_before(tail, paren), CALLS) && has_any(low, &["';", "\";", "});", "return", "||"])
+    CALLS.has(word_before(tail, paren)) && needles!("'; \"; }); return ||").occur(low)
 }

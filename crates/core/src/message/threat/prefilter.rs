@@ -2,9 +2,11 @@
 //!
 //! It may suspect the honest; it must not clear the guilty: each judge's necessary condition is stated here.
 
+use std::sync::LazyLock;
+
 use aho_corasick::packed;
 
-use super::text::{all, before, byte, has, has_any, is_word, rest, skip_space};
+use super::text::{Words, all, before, byte, has, has_any, is_word, needles, rest, skip_space};
 use super::{ClassSet, View};
 use crate::policy::checked::ThreatClass;
 
@@ -154,7 +156,7 @@ impl Prefilter {
             set.insert(ThreatClass::Traversal);
         }
         if marks.any(Marks::PAREN) {
-            if marks.any(Marks::EQUALS | Marks::STAR | Marks::SHELL) && has_any(low, &[")(", "(&", "(|", "(!", "*)"]) {
+            if marks.any(Marks::EQUALS | Marks::STAR | Marks::SHELL) && needles!(")( (& (| (! *)").occur(low) {
                 set.insert(ThreatClass::Ldap);
             }
             if calls(low) {
@@ -164,7 +166,7 @@ impl Prefilter {
                 set.insert(ThreatClass::Nosql);
             }
         }
-        if marks.any(Marks::SLASH) && has_any(low, &["/bin/", "/sh", "cmd", "/dev/tcp", "etc/"]) {
+        if marks.any(Marks::SLASH) && needles!("/bin/ /sh cmd /dev/tcp etc/").occur(low) {
             set.insert(ThreatClass::Command);
         }
         if marks.any(Marks::EQUALS | Marks::HASH | Marks::STAR | Marks::AT)
@@ -208,7 +210,7 @@ fn is_scripted(low: &[u8], marks: Marks) -> bool {
 }
 
 fn words_of_paths(low: &[u8]) -> bool {
-    has_any(low, &["etc", "proc/", "windows", "boot.ini", "web-inf", ".ssh", ".git", ".htpasswd", "var/log", "winnt"])
+    needles!("etc proc/ windows boot.ini web-inf .ssh .git .htpasswd var/log winnt").occur(low)
 }
 
 /// A quote is followed by what continues an expression, not by a letter of a word.
@@ -238,36 +240,12 @@ fn number_continues(low: &[u8]) -> bool {
 }
 
 fn is_operator_word(text: &[u8]) -> bool {
-    const OPERATORS: &[&str] = &[
-        "or",
-        "and",
-        "xor",
-        "union",
-        "having",
-        "order",
-        "group",
-        "limit",
-        "like",
-        "rlike",
-        "regexp",
-        "between",
-        "in",
-        "is",
-        "div",
-        "mod",
-        "not",
-        "procedure",
-        "into",
-        "where",
-        "select",
-        "sounds",
-        "collate",
-        "as",
-        "if",
-    ];
-    matches!(text.first(), Some(b'a'..=b'z'))
-        && OPERATORS.iter().any(|word| {
-            text.strip_prefix(word.as_bytes())
-                .is_some_and(|after| !after.first().copied().is_some_and(|b| b.is_ascii_alphabetic()))
-        })
+    static OPERATORS: LazyLock<Words> = LazyLock::new(|| {
+        Words::new(
+            "or and xor union having order group limit like rlike regexp between in is div mod not \
+        procedure into where select sounds collate as if",
+        )
+    });
+    let len = text.iter().take(12).take_while(|b| b.is_ascii_alphabetic()).count();
+    len > 1 && text.get(..len).is_some_and(|word| OPERATORS.has(word))
 }

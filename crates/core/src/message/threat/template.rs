@@ -4,8 +4,10 @@
 //! computes or reaches out: literals multiplied, internals (`__class__`, `constructor`, `getRuntime`), a
 //! call with something dangerous in it.
 
+use std::sync::LazyLock;
+
 use super::View;
-use super::text::{all, byte, has, has_any, rest, window};
+use super::text::{Needles, all, byte, has, has_any, needles, rest, window};
 
 /// How far one expression is read.
 const EXPRESSION_BYTES_MAX: usize = 512;
@@ -28,110 +30,22 @@ const DELIMITERS: &[(&str, &str)] = &[
 ];
 
 /// Names that an expression has no honest use for in a message.
-const INTERNALS: &[&str] = &[
-    "__",
-    "getruntime",
-    "java.lang",
-    "java.util",
-    "java.io",
-    "javax.",
-    "t(java",
-    ".getclass",
-    "forname(",
-    "constructor",
-    "popen",
-    "subprocess",
-    "os.system",
-    ".system(",
-    "system(",
-    "exec(",
-    "execute",
-    "processbuilder",
-    "child_process",
-    "mainmodule",
-    "globals",
-    "lipsum",
-    "cycler",
-    "joiner",
-    "_self.",
-    "self.template",
-    "self.module",
-    "self.context",
-    "self.attr",
-    "self._",
-    "mro",
-    "subclasses",
-    "freemarker",
-    "?new()",
-    "classloader",
-    "shell_exec",
-    "passthru",
-    "file_get_contents",
-    "phpinfo",
-    "|filter(",
-    "map(\"system",
-    "map('system",
-    "|map(",
-    "|sort(",
-    "|reduce(",
-    "getenv",
-    "request.application",
-    "request.args",
-    "request[",
-    "config.items",
-    "config.from",
-    "config.__",
-    "settings.secret",
-    "secret_key",
-    "`id`",
-    "file.open",
-    "dir.entries",
-    "io.popen",
-    "kernel.",
-    "open(",
-    "eval(",
-    "import(",
-    "require(",
-    "$output",
-    "smarty.",
-    "app.request",
-    "dump(app",
-    "registerundefined",
-    "getfilter",
-    "scriptengine",
-    "write(",
-    "readfile",
-    "gettemplatefrom",
-    ".class.",
-    "['class']",
-    "[\"class\"]",
-    "protectiondomain",
-    "#rt",
-    "_class",
-    "process.env",
-    "session.",
-    "objectspace",
-    "global.process",
-    "include(",
-    "debug",
-    "url_for",
-    "get_flashed",
-    "fetch(",
-    "sleep(",
-    "toupper()",
-    "bean",
-    "self}}",
-    "this}}",
-    "config}}",
-    "request}}",
-    "$smarty",
-    "pagecontext",
-    "facescontext",
-    "applicationscope",
-    "param.",
-    "requestscope",
-    "initparam",
-];
+static INTERNALS: LazyLock<Needles> = LazyLock::new(|| {
+    Needles::new(
+        "__ getruntime java.lang java.util java.io javax. t(java .getclass forname( constructor popen \
+        subprocess os.system .system( system( exec( execute processbuilder child_process mainmodule \
+        globals lipsum cycler joiner _self. self.template self.module self.context self.attr self._ \
+        mro subclasses freemarker ?new() classloader shell_exec passthru file_get_contents phpinfo \
+        |filter( map(\"system map('system |map( |sort( |reduce( getenv request.application \
+        request.args request[ config.items config.from config.__ settings.secret secret_key `id` \
+        file.open dir.entries io.popen kernel. open( eval( import( require( $output smarty. \
+        app.request dump(app registerundefined getfilter scriptengine write( readfile \
+        gettemplatefrom .class. ['class'] [\"class\"] protectiondomain #rt _class process.env \
+        session. objectspace global.process include( debug url_for get_flashed fetch( sleep( \
+        toupper() bean $smarty pagecontext newinstance( new·file( newfile( newurl( .getattribute( getresource( file_excerpt system.shell (_context tourl() .constructor string.sub __lookup this.pop _.templatesettings facescontext \
+        applicationscope param. requestscope initparam",
+    )
+});
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = view.low;
@@ -162,30 +76,15 @@ fn expression(body: &[u8], opening: &str, closed: bool, weak: bool) -> Option<&'
     if weak {
         // A brace alone is every language's; only what no code in a chat says convicts.
         let smarty = !body.first().is_none_or(u8::is_ascii_whitespace)
-            && has_any(body, &["php}", "php", "system(", "self::", "include file", "$smarty"])
+            && needles!("php} php system( self:: include·file $smarty").occur(body)
             && body.len() < 200
             && opening == "{";
         return (smarty && has_any(body, &["system(", "self::", "$smarty.version", "$smarty.template"]))
             .then_some("an expression that reaches out");
     }
     if opening == "<%" {
-        let script = has_any(
-            body,
-            &[
-                "system(",
-                "exec(",
-                "file.",
-                "dir.",
-                "popen",
-                "`",
-                "io.",
-                "runtime",
-                "response.write",
-                "eval(",
-                "request(",
-                "require",
-            ],
-        );
+        let script =
+            needles!("system( exec( file. dir. popen ` io. runtime response.write eval( request( require").occur(body);
         return script.then_some("a server page that runs code");
     }
     let squeezed: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
@@ -195,7 +94,8 @@ fn expression(body: &[u8], opening: &str, closed: bool, weak: bool) -> Option<&'
         framed.as_slice(),
         b"self}}" | b"config}}" | b"request}}" | b"this}}" | b"settings}}" | b"app}}" | b"env}}" | b"debug}}"
     );
-    if whole && opening == "{{" || has_internals(&framed, opening) || joins_strings(body) {
+    if framed.starts_with(b"<%[%") || whole && opening == "{{" || has_internals(&framed, opening) || joins_strings(body)
+    {
         return Some("an expression that reaches out");
     }
     None
@@ -204,11 +104,7 @@ fn expression(body: &[u8], opening: &str, closed: bool, weak: bool) -> Option<&'
 fn has_internals(framed: &[u8], opening: &str) -> bool {
     // `debug`, `bean`, `write(` and the like are ordinary words in `${…}` of shells and JavaScript.
     let calls = has(framed, "(") || has(framed, "[") || has(framed, ".") || opening == "{%";
-    calls && INTERNALS.iter().filter(|name| !ends_with_braces(name)).any(|name| has(framed, name))
-}
-
-fn ends_with_braces(name: &str) -> bool {
-    name.ends_with("}}")
+    calls && INTERNALS.occur(framed)
 }
 
 /// `7*7`, `'7'*7`, `3*'3'`, `1-1+2`: literals only.
@@ -228,10 +124,7 @@ fn computes(body: &[u8]) -> bool {
 /// `['a','b']|join`, `"x"|attr(`, `()|attr(`: strings put together to hide a name.
 fn joins_strings(body: &[u8]) -> bool {
     has(body, "|")
-        && has_any(
-            body,
-            &["|attr(", "| attr(", "|join", "|format(", "|filter(", "|map(", "|list)", "|string)", "|reverse"],
-        )
+        && needles!("|attr( |·attr( |join |format( |filter( |map( |list) |string) |reverse").occur(body)
         && has_any(body, &["'", "\"", "()", "["])
 }
 
@@ -239,42 +132,19 @@ fn joins_strings(body: &[u8]) -> bool {
 fn directive(low: &[u8]) -> Option<&'static str> {
     let velocity = all(low, "#set").any(|at| {
         let tail = window(low, at, EXPRESSION_BYTES_MAX);
-        has(tail, "(")
-            && has_any(tail, &[".class", "runtime", "forname", ".exec", "inspect(", "getclass", "*7", "process"])
+        has(tail, "(") && needles!(".class runtime forname .exec inspect( getclass *7 process").occur(tail)
     });
     let freemarker = ["<#assign", "<#include", "[#assign", "<#list", "<#import"].iter().any(|tag| {
         all(low, tag).any(|at| {
-            has_any(
-                window(low, at, EXPRESSION_BYTES_MAX),
-                &[
-                    "freemarker",
-                    "new()",
-                    "class",
-                    "execute",
-                    "?eval",
-                    "?api",
-                    "/etc/",
-                    "file:",
-                    ".data_model",
-                    "?interpret",
-                ],
-            )
+            needles!("freemarker new() class execute ?eval ?api /etc/ file: .data_model ?interpret").occur(window(
+                low,
+                at,
+                EXPRESSION_BYTES_MAX,
+            ))
         })
     });
-    let jade = has_any(
-        low,
-        &[
-            "#{root",
-            "#{global",
-            "- var x = root",
-            "-var x = root",
-            "= root",
-            "#{function()",
-            "<%include",
-            "<%page",
-            "<%import",
-        ],
-    ) && has_any(low, &["process", "require", "(", "import"]);
+    let jade = needles!("#{root #{global -·var·x·-var·x·#{function() <%include <%page <%import").occur(low)
+        && has_any(low, &["process", "require", "(", "import"]);
     let razor = all(low, "@").any(|at| {
         let tail = rest(low, at + 1);
         tail.starts_with(b"{//")

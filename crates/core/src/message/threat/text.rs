@@ -1,5 +1,7 @@
 //! Small questions about bytes that every judge asks.
 
+use aho_corasick::AhoCorasick;
+
 /// The byte at an offset; 0 past the end.
 #[inline]
 pub(super) fn byte(text: &[u8], at: usize) -> u8 {
@@ -84,3 +86,57 @@ pub(super) fn trimmed(text: &[u8]) -> &[u8] {
 pub(super) fn words_up_to(text: &[u8], max: usize) -> usize {
     text.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty()).take(max).count()
 }
+
+/// Pieces of text searched for together, in one pass. Written in one string: separated by white space, with
+/// `·` for a space inside a piece.
+#[derive(Debug)]
+pub(super) struct Needles(Option<AhoCorasick>);
+
+impl Needles {
+    pub(super) fn new(pieces: &str) -> Self {
+        // It fails only for more states than memory has room for; the lists are short.
+        Self(AhoCorasick::new(pieces.split_whitespace().map(|piece| piece.replace('·', " "))).ok())
+    }
+
+    /// Whether any occurs.
+    pub(super) fn occur(&self, text: &[u8]) -> bool {
+        self.0.as_ref().is_some_and(|set| set.is_match(text))
+    }
+}
+
+/// Words looked up whole. Written in one string, separated by white space.
+#[derive(Debug)]
+pub(super) struct Words(Vec<&'static [u8]>);
+
+impl Words {
+    pub(super) fn new(words: &'static str) -> Self {
+        let mut words: Vec<&[u8]> = words.split_whitespace().map(str::as_bytes).collect();
+        words.sort_unstable();
+        Self(words)
+    }
+
+    /// Whether a word is one of them.
+    pub(super) fn has(&self, word: &[u8]) -> bool {
+        self.0.binary_search(&word).is_ok()
+    }
+}
+
+/// [`Needles`] where they are used; made once.
+macro_rules! needles {
+    ($pieces:literal) => {{
+        static SET: std::sync::LazyLock<$crate::message::threat::text::Needles> =
+            std::sync::LazyLock::new(|| $crate::message::threat::text::Needles::new($pieces));
+        &*SET
+    }};
+}
+
+/// [`Words`] where they are used; made once.
+macro_rules! words {
+    ($words:literal) => {{
+        static SET: std::sync::LazyLock<$crate::message::threat::text::Words> =
+            std::sync::LazyLock::new(|| $crate::message::threat::text::Words::new($words));
+        &*SET
+    }};
+}
+
+pub(super) use {needles, words};

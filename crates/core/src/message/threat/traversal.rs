@@ -3,65 +3,22 @@
 //! A path climbs honestly in code (`../../lib`), so what convicts is climbing *to* something, climbing far,
 //! climbing under an encoding, or a string that is nothing but the path of a secret.
 
+use std::sync::LazyLock;
+
 use super::View;
-use super::text::{all, before, byte, has, has_any, is_word, rest, trimmed, window};
+use super::text::{Needles, all, before, byte, has, has_any, is_word, needles, rest, trimmed, window};
 
 /// Files that are read to learn a system's secrets.
-const TARGETS: &[&str] = &[
-    "etc/passwd",
-    "etc/shadow",
-    "etc/group",
-    "etc/hosts",
-    "etc/issue",
-    "etc/motd",
-    "etc/master.passwd",
-    "etc/httpd",
-    "etc/apache",
-    "etc/nginx",
-    "etc/mysql",
-    "etc/ssh",
-    "etc/crontab",
-    "etc/fstab",
-    "proc/self",
-    "proc/version",
-    "proc/cmdline",
-    "proc/mounts",
-    "boot.ini",
-    "win.ini",
-    "system.ini",
-    "windows/system32",
-    "windows\\system32",
-    "winnt",
-    "web-inf",
-    "meta-inf",
-    "web.config",
-    ".htpasswd",
-    ".htaccess",
-    ".ssh/",
-    "id_rsa",
-    ".git/",
-    ".env",
-    ".bash_history",
-    "var/log",
-    "var/www",
-    "usr/local",
-    "inetpub",
-    "config.php",
-    "wp-config",
-    "global.asa",
-    "/etc",
-    "\\etc",
-    "cmd.exe",
-    "my.cnf",
-    "database.yml",
-    "ntuser",
-    "autoexec.bat",
-    "localstart.asp",
-    "desktop.ini",
-    "php.ini",
-    "root/",
-    "sam",
-];
+static TARGETS: LazyLock<Needles> = LazyLock::new(|| {
+    Needles::new(
+        "etc/passwd etc/shadow etc/group etc/hosts etc/issue etc/motd etc/master.passwd etc/httpd \
+        etc/apache etc/nginx etc/mysql etc/ssh etc/crontab etc/fstab proc/self proc/version \
+        proc/cmdline proc/mounts boot.ini win.ini system.ini windows/system32 windows\\system32 \
+        winnt web-inf meta-inf web.config .htpasswd .htaccess .ssh/ id_rsa .git/ .env .bash_history \
+        var/log var/www usr/local inetpub config.php wp-config global.asa /etc \\etc cmd.exe my.cnf \
+        database.yml ntuser autoexec.bat localstart.asp desktop.ini php.ini root/ /.aws/ apache/logs/ logs/access logs/error config/sam",
+    )
+});
 
 /// Steps up that no import takes.
 const STEPS_MAX: usize = 5;
@@ -78,20 +35,35 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
             return Some("a path that climbs far");
         }
         let target = window(low, climb.end, 64);
-        if has_any(target, TARGETS) && (climb.steps > 1 || one_word) {
+        if TARGETS.occur(target) && (climb.steps > 1 || one_word) {
             return Some("a path that climbs to a secret");
         }
         if view.layers > 0 && climb.hidden(view) {
             return Some("a path that climbs under an encoding");
         }
-        if one_word && climb.steps >= 2 && is_bare_climb(low) {
+        let bare = low.iter().all(|b| matches!(b, b'.' | b'/' | b'\\'));
+        if one_word && climb.steps >= 2 && (bare || is_bare_climb(low)) {
             return Some("a path that climbs");
         }
+    }
+    if one_word && is_overlong(low) {
+        return Some("a path spelled in bytes that are no UTF-8");
     }
     if one_word && is_secret(low) {
         return Some("the path of a secret");
     }
     scheme(low, one_word)
+}
+
+/// `%c0%ae%c0%af`, `..%uefc8..%uefc8`, `..%c1%pc`, `..2f..2f`: bytes that mean a dot or a slash to a careless
+/// decoder and nothing to an honest one, in a row.
+fn is_overlong(low: &[u8]) -> bool {
+    let count = |needle| all(low, needle).take(4).count();
+    let bytes =
+        ["%c0%", "%c1%", "%e0%80%", "%f0%80%80", "%f8%80", "%fc%80", "..%uefc8", "..%uf025", "%25c0%25", "%25c1%25"]
+            .map(count);
+    let sum: usize = bytes.iter().sum();
+    sum >= 2 || sum >= 1 && has_any(low, &["..", "etc", ".ini"]) || count("..2f") >= 2 || count("..5c") >= 2
 }
 
 /// How a text climbs.
@@ -139,8 +111,7 @@ fn climbing(low: &[u8]) -> Climb {
 fn is_bare_climb(low: &[u8]) -> bool {
     let first = memchr::memmem::find(low, b"..").unwrap_or(0);
     let last = memchr::memmem::rfind(low, b"..").map_or(0, |at| at + 3);
-    first <= 1
-        && (rest(low, last).is_empty() || has_any(rest(low, last), &[".ini", ".exe", ".conf", "%00", "passwd", "\0"]))
+    first <= 1 && (rest(low, last).is_empty() || needles!(".ini .exe .conf %00 passwd \0").occur(rest(low, last)))
         || low.get(..first).is_some_and(|head| head.ends_with(b"="))
 }
 
@@ -149,33 +120,15 @@ fn is_secret(low: &[u8]) -> bool {
     let path = low.strip_prefix(b"file://").unwrap_or(low);
     let rooted =
         matches!(path.first(), Some(b'/' | b'\\')) || byte(path, 1) == b':' && matches!(byte(path, 2), b'/' | b'\\');
-    const SECRETS: &[&str] = &[
-        "/etc/passwd",
-        "/etc/shadow",
-        "/etc/master.passwd",
-        "/proc/self/",
-        "/proc/version",
-        "/proc/cmdline",
-        "boot.ini",
-        "win.ini",
-        "system32",
-        "/.ssh/",
-        "id_rsa",
-        "/.bash_history",
-        "/etc/group",
-        "/etc/sudoers",
-        "web-inf/web.xml",
-        "/.htpasswd",
-        "/var/log/apache",
-        "/var/log/auth",
-        "/var/log/nginx",
-        "/var/log/httpd",
-        "/config/sam",
-        "/proc/net/",
-        "/proc/sched",
-        "/proc/mounts",
-    ];
-    let known = has_any(path, SECRETS);
+    static SECRETS: LazyLock<Needles> = LazyLock::new(|| {
+        Needles::new(
+            "/etc/passwd /etc/shadow /etc/master.passwd /proc/self/ /proc/version /proc/cmdline boot.ini \
+        win.ini system32 /.ssh/ id_rsa /.bash_history /etc/group /etc/sudoers web-inf/web.xml \
+        /.htpasswd /var/log/apache /var/log/auth /var/log/nginx /var/log/httpd /config/sam \
+        /proc/net/ /proc/sched /proc/mounts",
+        )
+    });
+    let known = SECRETS.occur(path);
     known && (rooted || low.starts_with(b"file:"))
         || matches!(path, b"web-inf/web.xml" | b"/web-inf/web.xml" | b".htpasswd" | b"boot.ini" | b"/etc/passwd%00")
 }

@@ -5,9 +5,12 @@
 //! handler, or points an address at a script. Without a tag, what convicts is a quote that closes into a
 //! handler or into JavaScript, or a script address. `Vec<String>` and `a < b` have nothing of it.
 
+use std::sync::LazyLock;
+
 use super::View;
 use super::text::{
-    all, before, byte, has, has_any, is_space, is_word, one_of, rest, skip_space, trimmed, window, word_at, word_before,
+    Words, all, before, byte, has, has_any, is_space, is_word, needles, rest, skip_space, trimmed, window, word_at,
+    word_before, words_up_to,
 };
 
 /// How far one tag is read.
@@ -37,6 +40,8 @@ struct Tag<'t> {
     name: &'t [u8],
     attributes: &'t [u8],
     closed: bool,
+    /// Prose goes on behind it, without a call or an assignment.
+    spoken_of: bool,
     end: usize,
 }
 
@@ -59,6 +64,7 @@ impl<'t> Tag<'t> {
             name: tail.get(..name_len)?,
             attributes,
             closed: end.is_some(),
+            spoken_of: attributes.is_empty() && spoken_of(rest(tail, name_len + 1)),
             end: start + name_len + attributes.len(),
         })
     }
@@ -75,7 +81,7 @@ impl<'t> Tag<'t> {
         let attrs = self.attributes;
         let has_attributes = has(attrs, "=") || has(attrs, " ");
         let runs = match local {
-            b"script" | b"xss" => self.closed || attrs.is_empty() || has_attributes,
+            b"script" | b"xss" => !self.spoken_of && (self.closed || attrs.is_empty() || has_attributes),
             b"iframe" | b"frame" | b"embed" | b"object" | b"applet" | b"bgsound" | b"ilayer" | b"layer" => {
                 has(attrs, "=")
             }
@@ -83,19 +89,11 @@ impl<'t> Tag<'t> {
             b"base" => has(attrs, "href"),
             b"link" => has(attrs, "href") && has_any(attrs, &["stylesheet", "import"]),
             b"meta" => has_any(attrs, &["http-equiv", "refresh", "set-cookie"]),
-            b"animate" | b"set" | b"animatetransform" | b"animatemotion" => has_any(
-                attrs,
-                &[
-                    "attributename=href",
-                    "attributename=\"href",
-                    "attributename='href",
-                    "attributename=xlink",
-                    "attributename=\"xlink",
-                    "attributename=on",
-                    "attributename=\"on",
-                    "javascript",
-                ],
-            ),
+            b"animate" | b"set" | b"animatetransform" | b"animatemotion" => needles!(
+                "attributename=href attributename=\"href attributename='href attributename=xlink \
+                    attributename=\"xlink attributename=on attributename=\"on javascript"
+            )
+            .occur(attrs),
             b"style" => has_any(attrs, &["@import", "expression", "onload", "onerror"]),
             b"import" | b"handler" | b"listener" => has_any(attrs, &["implementation", "on", "event", "namespace"]),
             b"stylesheet" | b"transform" if self.name.starts_with(b"xsl") => true,
@@ -116,6 +114,14 @@ impl<'t> Tag<'t> {
             .unwrap_or(false)
             .then_some("a tag that points at a script")
     }
+}
+
+/// Words behind a tag that no script begins with.
+fn spoken_of(after: &[u8]) -> bool {
+    let after = window(after, 0, 200);
+    after.starts_with(b" ")
+        && byte(after, 1).is_ascii_alphabetic()
+        && !after.iter().any(|b| matches!(b, b'(' | b'=' | b'<' | b'`' | b';'))
 }
 
 /// Where the attributes end: an angle bracket outside quotes.
@@ -160,26 +166,13 @@ fn script_in(attributes: &[u8]) -> bool {
     }
     // Browsers drop white space and control characters inside a scheme.
     let squeezed: Vec<u8> = attributes.iter().copied().filter(|&b| b > 0x20 && b != b'\\').collect();
-    has_any(
-        &squeezed,
-        &[
-            "javascript:",
-            "vbscript:",
-            "livescript:",
-            "mocha:",
-            "data:text/html",
-            "data:image/svg",
-            "data:application/x",
-            "data:text/xml",
-            "srcdoc=",
-            "expression(",
-            "-moz-binding",
-            "behavior:url",
-            "data:;base64",
-            "data:text/javascript",
-            "data:text/css",
-        ],
-    ) || has(&squeezed, "style=") && has_any(&squeezed, &["javascript", "\\65xpression", "exp/*"])
+    needles!(
+        "javascript: vbscript: livescript: mocha: data:text/html data:image/svg data:application/x \
+                    data:text/xml srcdoc= expression( -moz-binding behavior:url data:;base64 \
+                    data:text/javascript data:text/css"
+    )
+    .occur(&squeezed)
+        || has(&squeezed, "style=") && has_any(&squeezed, &["javascript", "\\65xpression", "exp/*"])
 }
 
 /// `<?xml-stylesheet`, `<![CDATA[<script`, `<!--` that hides a script, `<%`.
@@ -194,73 +187,19 @@ fn declaration(low: &[u8], at: usize) -> Option<&'static str> {
 }
 
 /// Events whose handlers run with little help from the user, or none.
-const EVENTS: &[&str] = &[
-    "onerror",
-    "onload",
-    "onclick",
-    "onmouseover",
-    "onfocus",
-    "onblur",
-    "ontoggle",
-    "onstart",
-    "onbegin",
-    "onend",
-    "onscroll",
-    "onresize",
-    "onkeydown",
-    "onkeypress",
-    "onkeyup",
-    "onmouseenter",
-    "onmousemove",
-    "onmouseout",
-    "onmousedown",
-    "onmouseup",
-    "onpageshow",
-    "onanimationstart",
-    "onanimationend",
-    "ontransitionend",
-    "onpointerover",
-    "onpointerdown",
-    "onpointerenter",
-    "onsubmit",
-    "onchange",
-    "oninput",
-    "onwheel",
-    "oncopy",
-    "onpaste",
-    "oncut",
-    "ondrag",
-    "ondrop",
-    "onhashchange",
-    "onmessage",
-    "onbeforeunload",
-    "onunload",
-    "onreadystatechange",
-    "onpropertychange",
-    "onfinish",
-    "onbounce",
-    "onloadstart",
-    "oncanplay",
-    "onplay",
-    "onafterscriptexecute",
-    "onbeforescriptexecute",
-    "onfocusin",
-    "onauxclick",
-    "oncontextmenu",
-    "ondblclick",
-    "onselect",
-    "onsearch",
-    "oninvalid",
-    "onshow",
-    "onpopstate",
-    "ontouchstart",
-    "onrepeat",
-    "onactivate",
-    "onwebkittransitionend",
-    "onanimationcancel",
-    "onloadend",
-    "onsecuritypolicyviolation",
-];
+static EVENTS: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(
+        "onerror onload onclick onmouseover onfocus onblur ontoggle onstart onbegin onend onscroll \
+        onresize onkeydown onkeypress onkeyup onmouseenter onmousemove onmouseout onmousedown \
+        onmouseup onpageshow onanimationstart onanimationend ontransitionend onpointerover \
+        onpointerdown onpointerenter onsubmit onchange oninput onwheel oncopy onpaste oncut ondrag \
+        ondrop onhashchange onmessage onbeforeunload onunload onreadystatechange onpropertychange \
+        onfinish onbounce onloadstart oncanplay onplay onafterscriptexecute onbeforescriptexecute \
+        onfocusin onauxclick oncontextmenu ondblclick onselect onsearch oninvalid onshow onpopstate \
+        ontouchstart onrepeat onactivate onwebkittransitionend onanimationcancel onloadend \
+        onsecuritypolicyviolation",
+    )
+});
 
 /// `" onmouseover=alert(1)`: a handler behind a quote, or a known one that calls.
 fn handler(low: &[u8]) -> Option<&'static str> {
@@ -272,15 +211,14 @@ fn handler(low: &[u8]) -> Option<&'static str> {
             }
             let name = word_at(low, at);
             let equals = skip_space(low, at + name.len());
-            if !one_of(name, EVENTS) || byte(low, equals) != b'=' || matches!(byte(low, equals + 1), b'=' | b'>' | b'{')
-            {
+            if !EVENTS.has(name) || byte(low, equals) != b'=' || matches!(byte(low, equals + 1), b'=' | b'>' | b'{') {
                 return false;
             }
             let value = skip_space(low, equals + 1);
             // Code that assigns (`onclick = function`, `onload = () =>`) or JSX is not an attribute.
             let assigned = is_space(byte(low, equals + 1)) && !matches!(lead, b'"' | b'\'' | b'/');
             let tail = window(low, value, 160);
-            !assigned && has_any(tail, &["(", "`", "=", "&#", "javascript", "\\u00"])
+            !assigned && needles!("( ` = &# javascript \\u00").occur(tail)
         })
         .then_some("an event handler")
 }
@@ -296,7 +234,7 @@ fn address(low: &[u8]) -> Option<&'static str> {
             let tail = window(low, at + scheme.len(), 160);
             let code = skip_space(tail, 0);
             let glued = code == 0 || byte(tail, 0) != b' ';
-            if glued && !rest(tail, code).is_empty() && has_any(tail, &["(", "`", "=", "//", "%", "&", "\\", "."]) {
+            if glued && !rest(tail, code).is_empty() && needles!("( ` = // % & \\ .").occur(tail) {
                 return Some("a script address");
             }
         }
@@ -329,45 +267,30 @@ fn squeezed_address(low: &[u8]) -> bool {
 }
 
 fn styles(low: &[u8]) -> Option<&'static str> {
+    let sheet = all(low, "<style").any(|at| {
+        let tail = window(low, at, 400);
+        has_any(tail, &["@import'", "@import ", "@import\"", "expression("]) || has(tail, "javascript:")
+    });
     let expression = all(low, "expression(").any(|at| {
         matches!(before(low, at), b':' | b' ' | b'/' | b'*')
-            && has_any(window(low, at, 80), &["alert", "javascript", "eval", "document", "write", "="])
+            && needles!("alert javascript eval document write =").occur(window(low, at, 80))
             && has(low, ":")
     });
-    let binding = has_any(
-        low,
-        &[
-            "-moz-binding:",
-            "behavior:url(",
-            "behaviour:url(",
-            "url(javascript:",
-            "url('javascript:",
-            "url(\"javascript:",
-            "@import'javascript",
-            "@import 'javascript",
-            "@import \"javascript",
-        ],
-    );
-    (expression || binding).then_some("a style that executes")
+    let binding = needles!(
+        "-moz-binding: behavior:url( behaviour:url( url(javascript: url('javascript: \
+                    url(\"javascript: @import'javascript @import·'javascript @import·\"javascript"
+    )
+    .occur(low);
+    (sheet || expression || binding).then_some("a style that executes")
 }
 
 /// Calls that a probe makes to show that it ran.
-const PROBES: &[&str] = &[
-    "alert",
-    "confirm",
-    "prompt",
-    "eval",
-    "settimeout",
-    "setinterval",
-    "function",
-    "import",
-    "fetch",
-    "write",
-    "writeln",
-    "print",
-    "open",
-    "atob",
-];
+static PROBES: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(
+        "alert confirm prompt eval settimeout setinterval function import fetch write writeln print \
+        open atob",
+    )
+});
 
 /// JavaScript without a tag: behind a quote that closes, or nothing but a probe.
 fn script(low: &[u8]) -> Option<&'static str> {
@@ -379,7 +302,7 @@ fn script(low: &[u8]) -> Option<&'static str> {
             .rposition(|b| !is_space(*b) && !matches!(b, b')' | b'?' | b'.'))
             .map_or(0, |n| n + 1);
         let name = word_before(low, name_end);
-        if !one_of(name, PROBES) {
+        if !PROBES.has(name) {
             continue;
         }
         let start = name_end - name.len();
@@ -389,6 +312,29 @@ fn script(low: &[u8]) -> Option<&'static str> {
         if is_probe(low, name, at) {
             return Some("JavaScript that probes");
         }
+    }
+    let method = has_any(
+        low,
+        &[
+            "].find(alert",
+            "].map(alert",
+            "].foreach(alert",
+            "].filter(alert",
+            "].every(alert",
+            "].some(alert",
+            "].findindex(alert",
+        ],
+    );
+    let spelled = ["alert", "eval", "cookie", "prompt", "confirm"].iter().any(|name| {
+        all(low, name).any(|at| {
+            let quote = before(low, at);
+            matches!(quote, b'\'' | b'"' | b'/')
+                && before(low, at - 1) == b'['
+                && is_word(before(low, at.saturating_sub(2)))
+        })
+    });
+    if method || spelled || has_any(low, &["+adw-", "eval('", "eval(\""]) && has_any(low, &["+adw-", "'+'", "\"+\""]) {
+        return Some("JavaScript that hides");
     }
     obfuscated(low).then_some("JavaScript that hides")
 }
@@ -445,7 +391,10 @@ fn breaks_out(low: &[u8], start: usize) -> bool {
                     | b'='
             )
     });
+    // A text that itself begins as a string joins the call to it.
+    let joined = matches!(head.first(), Some(b'\'' | b'"')) && words_up_to(low, 8) < 8;
     matches!(quote, Some(b'\'' | b'"' | b'`' | b'\\')) && memchr::memchr3_iter(b'\'', b'"', b'`', head).count() % 2 == 1
+        || joined && matches!(quote, Some(b'\'' | b'"'))
 }
 
 /// `alert(1)`, `prompt(document.cookie)`: a call made only to be seen.
@@ -461,27 +410,11 @@ fn is_probe(low: &[u8], name: &[u8], paren: usize) -> bool {
             .take(12)
             .find(|b| !b.is_ascii_digit())
             .is_none_or(|b| matches!(b, b')' | b'`' | b';' | b'/'));
-    let spoils = has_any(
-        argument,
-        &[
-            "document",
-            "cookie",
-            "origin",
-            "location",
-            "xss",
-            "string.fromcharcode",
-            "atob(",
-            "window.",
-            "name)",
-            "domain",
-            "1337",
-            "self[",
-            "hash",
-            "/x/",
-            "'x'",
-            "\"x\"",
-        ],
-    );
+    let spoils = needles!(
+        "document cookie origin location xss string.fromcharcode atob( window. name) domain 1337 \
+                    self[ hash /x/ 'x' \"x\""
+    )
+    .occur(argument);
     number
         || spoils && argument.len() < 200
         || first == b'/' && has(argument, ".source")
@@ -490,62 +423,21 @@ fn is_probe(low: &[u8], name: &[u8], paren: usize) -> bool {
 
 /// Ways to name a function without its name.
 fn obfuscated(low: &[u8]) -> bool {
-    has_any(
-        low,
-        &[
-            "fromcharcode(",
-            "[].constructor",
-            "constructor.constructor",
-            ".constructor(",
-            "[]['constructor",
-            "(![]+[])",
-            "[][(",
-            "eval(atob",
-            "eval(name",
-            "eval(location",
-            "document['cookie",
-            "document[\"cookie",
-            "window['alert",
-            "window[\"alert",
-            "self['alert",
-            "self[\"alert",
-            "top['al",
-            "top[\"al",
-            "top[/al",
-            "top[8680439",
-            "parent['al",
-            "window['al",
-            "globalthis[",
-            "settimeout`",
-            "document.cookie",
-            "innerhtml=",
-            "outerhtml=",
-            "document.write(",
-            "document.location=",
-            "window.location=",
-            "location.href=",
-            "location='",
-            "location=\"",
-            "location=name",
-            "location=location",
-            "self['\\x",
-            "eval.call",
-            "alert.call",
-            "alert.apply",
-            ".source+/",
-            "throw onerror",
-            "onerror=alert",
-            "onerror=eval",
-            "document.domain",
-            "__proto__[",
-            "__proto__.",
-            "constructor[prototype",
-        ],
-    ) && (has(low, "(") || has(low, "=") || has(low, "`"))
+    needles!(
+        "fromcharcode( [].constructor constructor.constructor .constructor( []['constructor (![]+[]) \
+                    [][( eval(atob eval(name eval(location document['cookie document[\"cookie window['alert \
+                    window[\"alert self['alert self[\"alert top['al top[\"al top[/al top[8680439 parent['al \
+                    window['al globalthis[ settimeout` document.cookie innerhtml= outerhtml= document.write( \
+                    document.location= window.location= location.href= location=' location=\" location=name \
+                    location=location self['\\x eval.call alert.call alert.apply .source+/ throw·onerror \
+                    onerror=alert onerror=eval document.domain __proto__[ __proto__. constructor[prototype"
+    )
+    .occur(low)
+        && (has(low, "(") || has(low, "=") || has(low, "`") || low.len() < 24)
         && !is_prose(low)
 }
 
 /// Several words and a sentence's end: somebody explains.
 fn is_prose(low: &[u8]) -> bool {
-    super::text::words_up_to(low, 12) >= 12
+    words_up_to(low, 12) >= 12
 }

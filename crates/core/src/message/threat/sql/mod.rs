@@ -1,7 +1,18 @@
 //! Just enough SQL grammar to see whether it goes on at an offset: white space with comments, operands,
 //! conditions, statements. Every step looks ahead a bounded number of bytes.
 
-use super::text::{byte, is_space, is_word, one_of, rest, window, word_at};
+mod condition;
+mod statement;
+
+use std::sync::LazyLock;
+
+pub(super) use condition::{condition, numeric_condition, tautology};
+pub(super) use statement::{functions, selects, statement, statements};
+
+use super::text::{Words, byte, is_space, is_word, rest, window, word_at, words};
+
+/// Ways in that are tried on one string: enough for any honest text, and a bound on work.
+pub(super) const ENTRIES_MAX: usize = 256;
 
 /// White space and comments skipped in one go, bytes.
 const GAP_BYTES_MAX: usize = 96;
@@ -53,7 +64,7 @@ pub(super) fn swallows(low: &[u8], at: usize) -> bool {
                     || matches!(byte(tail, 2), b'+' | b'-' | b'%' | b'!' | b'\'' | b'"')
                     || tail.len() < 12)
         }
-        b'#' => tail.len() == 1 || is_space(byte(tail, 1)) && tail.len() < 32 || tail.len() < 3,
+        b'#' => tail.len() < 6 && !is_space(byte(tail, 1)),
         b'/' => tail.starts_with(b"/*") && memchr::memmem::find(tail, b"*/").is_none(),
         b';' => {
             let next = byte(tail, 1);
@@ -62,7 +73,7 @@ pub(super) fn swallows(low: &[u8], at: usize) -> bool {
                 || next == b'%' && tail.starts_with(b";%00")
                 || swallows_after(low, at + 1)
         }
-        0 => at < low.len(),
+        0 => at < low.len() && at > 1,
         _ => false,
     }
 }
@@ -87,125 +98,21 @@ pub(super) enum Operand {
 }
 
 /// Functions of databases that a condition calls, and that prose does not.
-pub(super) const FUNCTIONS: &[&str] = &[
-    "sleep",
-    "benchmark",
-    "pg_sleep",
-    "char",
-    "chr",
-    "nchar",
-    "ascii",
-    "ord",
-    "hex",
-    "unhex",
-    "concat",
-    "concat_ws",
-    "group_concat",
-    "substring",
-    "substr",
-    "mid",
-    "length",
-    "database",
-    "user",
-    "current_user",
-    "session_user",
-    "system_user",
-    "version",
-    "load_file",
-    "extractvalue",
-    "updatexml",
-    "convert",
-    "cast",
-    "count",
-    "exists",
-    "ifnull",
-    "isnull",
-    "nullif",
-    "coalesce",
-    "elt",
-    "make_set",
-    "floor",
-    "rand",
-    "md5",
-    "sha1",
-    "exp",
-    "row",
-    "json_keys",
-    "xmltype",
-    "ctxsys",
-    "utl_inaddr",
-    "sqlite_version",
-    "randomblob",
-    "iif",
-    "case",
-    "if",
-    "left",
-    "right",
-    "upper",
-    "lower",
-    "conv",
-    "pow",
-    "sin",
-    "like",
-    "regexp_substring",
-    "strcmp",
-    "greatest",
-    "least",
-    "bin",
-    "quote",
-    "schema",
-    "gtid_subset",
-    "polygon",
-    "geometrycollection",
-    "name_const",
-    "st_latfromgeohash",
-    "dbms_pipe",
-    "dbms_utility",
-    "db_name",
-    "host_name",
-    "object_id",
-    "xp_cmdshell",
-    "max",
-    "min",
-    "sum",
-    "avg",
-    "abs",
-    "not",
-    "current_database",
-    "current_schema",
-    "repeat",
-    "replace",
-    "reverse",
-    "trim",
-    "lpad",
-    "rpad",
-    "instr",
-    "position",
-    "locate",
-    "field",
-    "interval",
-    "timestampadd",
-    "hextoraw",
-    "rawtohex",
-    "to_char",
-    "decode",
-    "nvl",
-    "tdesencrypt",
-    "compress",
-    "procedure",
-    "analyse",
-    "values",
-    "space",
-    "collation",
-    "charset",
-    "coercibility",
-    "sqrt",
-    "pi",
-    "power",
-    "log",
-    "bit_length",
-    "octet_length",
-];
+pub(super) static FUNCTIONS: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(
+        "sleep benchmark pg_sleep char chr nchar ascii ord hex unhex concat concat_ws group_concat \
+        substring substr mid length database user current_user session_user system_user version \
+        load_file extractvalue updatexml convert cast count exists ifnull isnull nullif coalesce elt \
+        make_set floor rand md5 sha1 exp row json_keys xmltype ctxsys utl_inaddr sqlite_version \
+        randomblob iif case if left right upper lower conv pow sin like regexp_substring strcmp \
+        greatest least bin quote schema gtid_subset polygon geometrycollection name_const \
+        st_latfromgeohash dbms_pipe dbms_utility db_name host_name object_id xp_cmdshell max min sum \
+        avg abs not current_database current_schema repeat replace reverse trim lpad rpad instr \
+        position locate field interval timestampadd hextoraw rawtohex to_char decode nvl tdesencrypt \
+        compress procedure analyse values space collation charset coercibility sqrt pi power log \
+        bit_length octet_length",
+    )
+});
 
 /// Reads one operand; the offset after it.
 pub(super) fn operand(low: &[u8], from: usize) -> Option<(Operand, usize)> {
@@ -309,14 +216,13 @@ pub(super) fn comparison(low: &[u8], from: usize) -> Option<usize> {
         at = gap(low, at + 6);
         word = word_at(low, at);
     }
-    one_of(word, &["like", "rlike", "regexp", "ilike", "similar", "glob", "in", "between", "is", "div", "mod"])
-        .then_some(at + word.len())
+    words!("like rlike regexp ilike similar glob in between is div mod").has(word).then_some(at + word.len())
 }
 
 /// A word that joins conditions, `||` or `&&`; the offset after it.
 pub(super) fn junction(low: &[u8], at: usize) -> Option<usize> {
     let word = word_at(low, at);
-    if one_of(word, &["or", "and", "xor", "having", "where", "when"]) {
+    if words!("or and xor having where when").has(word) {
         return Some(at + word.len());
     }
     let tail = rest(low, at);
