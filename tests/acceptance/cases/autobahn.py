@@ -17,9 +17,13 @@ from harness.registry import HERE, ROOT, SUITES, Skip, case
 HOME = ROOT / ".test-tools" / "autobahn"
 POLICY = HERE / "autobahn.yaml"
 MINUTES = {"fast": 3, "deflate": 10, "full": 40}
-# Cases whose verdict tells how the client was closed for what the *server* did wrong, which a gateway in between may
-# say differently, would be listed here with a reason. There are none.
-EXPECTED_DIFFERENCES: dict[str, str] = {}
+# From bad to good; INFORMATIONAL judges nothing.
+RANK = {"FAILED": 0, "WRONG CODE": 0, "UNCLEAN": 0, "NON-STRICT": 1, "OK": 2, "INFORMATIONAL": 2}
+# Cases that may be one rank worse through the gateway, and why.
+RACED = "the echo of the message before the violation has one more hop to come; the gateway fails the connection at once (RFC 6455 7.1.7)"
+WORSE_WITH_REASON = {"3.2": RACED, "3.3": RACED, "3.4": RACED, "4.1.3": RACED, "4.1.4": RACED, "4.1.5": RACED,
+                     "4.2.3": RACED, "4.2.4": RACED, "4.2.5": RACED}
+
 
 
 async def autobahn(*arguments, home: pathlib.Path) -> tuple[int, str]:
@@ -113,7 +117,7 @@ async def hostile(lab, through: bool, home: pathlib.Path) -> dict[str, tuple[str
         return verdicts(home)
 
 
-@case("as a hostile backend: the same verdicts through the gateway as for the client reached directly",
+@case("as a hostile backend: no verdict is worse through the gateway than for the client reached directly",
       needs=("suites",), seconds=2400, suite=True)
 async def server(lab):
     direct = await hostile(lab, False, HOME)
@@ -122,7 +126,14 @@ async def server(lab):
     print(f"          through: {len(through)} cases: " + ", ".join(f"{number} {kind}" for kind, number in count.most_common()))
     count = collections.Counter(behaviour for behaviour, _ in direct.values())
     print(f"          direct:  {len(direct)} cases: " + ", ".join(f"{number} {kind}" for kind, number in count.most_common()))
-    differences = [f"{name}: direct {direct.get(name)}, through {verdict}" for name, verdict in sorted(through.items())
-                   if verdict != direct.get(name) and name not in EXPECTED_DIFFERENCES]
-    assert len(through) == len(direct)
-    assert not differences, "\n".join(differences)
+    assert set(through) == set(direct)
+    worse = []
+    for name, verdict in sorted(through.items()):
+        for seen, reference in zip(verdict, direct[name]):
+            lost = RANK.get(reference, 0) - RANK.get(seen, 0)
+            if lost > 1 or lost == 1 and name not in WORSE_WITH_REASON:
+                worse.append(f"{name}: direct {direct[name]}, through {verdict}")
+        if verdict != direct[name]:
+            print(f"          {name}: direct {direct[name]}, through {verdict}")
+    assert not worse, "\n".join(worse)
+    assert not [name for name, (behaviour, _) in through.items() if behaviour == "FAILED"]

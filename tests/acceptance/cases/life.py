@@ -159,11 +159,13 @@ async def drain_refuses(lab):
 async def kill(lab):
     back = await lab.py_echo()
     gateway = await lab.gateway(back.url, route={"inbound": {"threats": {"mode": "block"}}})
-    connection = await (await lab.python()).open(gateway.url)
+    client = await lab.python()
     references = []
-    for number in range(200):
-        await connection.send(json.dumps({"type": "chat", "n": number, "text": "' OR '1'='1' -- "}))
-        references.append(json.loads(await connection.receive())["reference"])
+    for _ in range(20):  # a connection may write 20 events a second
+        connection = await client.open(gateway.url)
+        for number in range(10):
+            await connection.send(json.dumps({"type": "chat", "n": number, "text": "' OR '1'='1' -- "}))
+            references.append(json.loads(await connection.receive())["reference"])
     shown = {}
 
     async def all_shown():
@@ -171,7 +173,7 @@ async def kill(lab):
         return len(shown) >= 200
 
     await until(all_shown, "200 events in the audit", 10)
-    for number in range(50):  # a moment in which the writer is at work
+    for number in range(50):  # the writer is at work when it is killed
         await connection.send(json.dumps({"type": "chat", "n": number, "text": "' OR '1'='1' -- "}))
     gateway.child.signal(signal.SIGKILL)
     await gateway.child.exit()

@@ -44,7 +44,8 @@ for mode, flags in {
             served += 1
             await asyncio.wait([attack], timeout=0.25)
         _, out, err = await attack
-        assert served >= 10 and worst < 2, f"served {served} times, worst {worst:.2f} s"
+        # Where everything slow is refused at once, the attack is over in two seconds.
+        assert served >= 5 and worst < 2, f"served {served} times, worst {worst:.2f} s"
         text = re.sub(r"\x1b\[[0-9;]*m", "", out + err)
         assert "service available:   NO" not in text, text[-1500:]
         # Nothing of the attack stays: the only connection left is the honest one.

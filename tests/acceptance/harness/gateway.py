@@ -38,7 +38,9 @@ class Gateway:
     @classmethod
     async def start(cls, folder: pathlib.Path, config: dict | None, flags: list[str], env: dict[str, str],
                     command: list[str] | None = None) -> "Gateway":
-        arguments = [binary(), *(command or ["serve"]), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", folder / "state"]
+        arguments = [binary(), *(command or ["serve"]), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        if "--state" not in flags:
+            arguments += ["--state", folder / "state"]
         if config is not None:
             cls._write(folder, config)
             arguments += ["--config", folder / "portcullis.yaml"]

@@ -76,6 +76,7 @@ function noteClose(event, wasWelcome) {
 function connect(path, token) {
   if (socket) socket.close(1000);
   welcomed = false;
+  lastDeliveredId = null; // the gate remembers ids for a connection
   showState("closed", "connecting…");
   const opened = dial(path, token);
   socket = opened;
