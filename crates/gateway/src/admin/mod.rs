@@ -19,6 +19,8 @@ mod page;
 mod problem;
 mod serve;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
