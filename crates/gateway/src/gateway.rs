@@ -154,10 +154,10 @@ impl Running {
             let _ = thread.join();
         }
         self.core.note(Reason::Stopped, String::from("drained"));
-        if let Some(audit) = &self.core.shared.audit {
-            if let Err(error) = audit.flush(within.max(Duration::from_secs(1))) {
-                tracing::error!("the last audit events may be lost: {error}");
-            }
+        if let Some(audit) = &self.core.shared.audit
+            && let Err(error) = audit.flush(within.max(Duration::from_secs(1)))
+        {
+            tracing::error!("the last audit events may be lost: {error}");
         }
     }
 }

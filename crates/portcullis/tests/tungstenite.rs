@@ -1,6 +1,13 @@
 //! tokio-tungstenite on both sides of the real binary: a client and a backend nobody here wrote.
 //!
 //! Everything waits for a condition with a bound; ports are picked by the system.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::PathBuf;
 use std::process::Stdio;

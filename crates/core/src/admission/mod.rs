@@ -221,6 +221,7 @@ impl Admission {
     }
 
     /// Everything before the credential.
+    #[expect(clippy::result_large_err, reason = "built once a refused connection, and handed straight on")]
     fn settle(&self, head: &Head<'_>, now: Now) -> Result<Visit, Refusal> {
         let seat = self.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| Refusal {
             retry_after,

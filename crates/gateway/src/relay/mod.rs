@@ -248,6 +248,5 @@ fn limits(messages: &Messages, inflate_ratio_max: u32) -> Limits {
         inflate_ratio_max,
         // Below it the size alone judges: an honest message of one repeated letter deflates a thousandfold.
         inflate_ratio_grace_bytes: INFLATE_GRACE_BYTES,
-        ..Limits::default()
     }
 }

@@ -240,7 +240,7 @@ fn obfuscated(low: &[u8]) -> Option<&'static str> {
     .occur(low);
     let sh_ifs = separators
         && needles!("cat ls ping id wget curl bash sh { echo etc").occur(low)
-        && !(words_up_to(low, 8) >= 8)
+        && words_up_to(low, 8) < 8
         && !has(low, "\"$@\"");
     // `() { :;};` defines a function that old shells ran on import.
     let shellshock = all(low, "()").any(|at| {
@@ -252,7 +252,7 @@ fn obfuscated(low: &[u8]) -> Option<&'static str> {
         return Some("a shell's way to hide or reach out");
     }
     let mut words = low.split(|&b| is_space(b) || matches!(b, b';' | b'|' | b'&' | b'=' | b'+' | b'`'));
-    words.by_ref().take(128).any(|word| is_disguised(word)).then_some("a command in disguise")
+    words.by_ref().take(128).any(is_disguised).then_some("a command in disguise")
 }
 
 /// `c''at`, `c\at`, `/b?n/c?t`, `/e*c/pa*wd`, `who$@ami`: a program's name once the disguise is off.

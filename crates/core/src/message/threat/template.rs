@@ -117,7 +117,7 @@ fn computes(body: &[u8]) -> bool {
         b.is_ascii_digit()
             || matches!(b, b'*' | b'+' | b'-' | b'/' | b'%' | b' ' | b'\'' | b'"' | b'.' | b'(' | b')' | b'@')
     });
-    let product = body.iter().any(|b| *b == b'*') || has(body, "+");
+    let product = body.contains(&b'*') || has(body, "+");
     digits >= 2 && operator && only && product
 }
 

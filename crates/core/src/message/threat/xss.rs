@@ -109,10 +109,8 @@ impl<'t> Tag<'t> {
         if script_in(attrs) {
             return Some("a tag that points at a script");
         }
-        (local == b"svg" || local == b"math")
-            .then(|| has_any(attrs, &["xlink:href=data", "href=data:"]))
-            .unwrap_or(false)
-            .then_some("a tag that points at a script")
+        let drawn = matches!(local, b"svg" | b"math") && has_any(attrs, &["xlink:href=data", "href=data:"]);
+        drawn.then_some("a tag that points at a script")
     }
 }
 

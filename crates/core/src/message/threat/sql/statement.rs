@@ -49,7 +49,7 @@ pub(in super::super) fn functions(low: &[u8]) -> Option<&'static str> {
     )
     .occur(low)
         && needles!("select exec ( ' ;").occur(low);
-    let names = names && !(words_up_to(low, 24) >= 24 && !has(low, "select"));
+    let names = names && (words_up_to(low, 24) < 24 || has(low, "select"));
     if names {
         return Some("a database's own catalogue or procedure");
     }
