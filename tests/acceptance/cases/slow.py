@@ -86,6 +86,24 @@ async def silent(lab):
     assert await raw.ended(5)
 
 
+@case("plain HTTP that is passed: a body that never comes ends, with its place at the backend", seconds=40)
+async def slow_passed_body(lab):
+    async def handler(tcp, reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        while await reader.read(1024):
+            pass
+
+    back = await lab.tcp(handler)
+    gateway = await lab.gateway(back.url, route={"http": "pass", "times": {"upstream_connect": "2s", "write": "2s", "idle": "2s"}})
+    raws = []
+    for _ in range(20):
+        raw = await lab.tcp_to(gateway)
+        await raw.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx")
+        raws.append(raw)
+    for raw in raws:
+        assert await raw.ended(10)
+
+
 @case("a reader that takes nothing is closed within times.write, and memory stays bounded", seconds=60)
 async def slow_reader(lab):
     sent = 0
