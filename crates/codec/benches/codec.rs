@@ -2,7 +2,6 @@
 //!
 //! The best of several rounds is printed, for noise only ever adds. An argument after `--` picks
 //! the cases whose name contains it.
-#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for a person to run")]
 
 use std::hint::black_box;

@@ -63,11 +63,6 @@ pub(crate) fn hs256(claims: &Value) -> String {
     issue::issue(claims.as_object().unwrap(), Algorithm::HS256, &Secret::new(SECRET.to_vec()), None).unwrap()
 }
 
-/// A token of [`SECRET`] for a subject, valid for a minute.
-pub(crate) fn token_of(subject: &str) -> String {
-    hs256(&json!({"sub": subject, "exp": NOW_UNIX_S + 60}))
-}
-
 pub(crate) struct Signer {
     pub(crate) algorithm: Algorithm,
     pair: Pair,
