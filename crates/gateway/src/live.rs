@@ -47,10 +47,13 @@ impl Live for View {
 
     fn gauges(&self) -> Gauges {
         let shared = &self.shared;
+        let audit = shared.audit.as_ref().map(portcullis_store::AuditLog::status);
         Gauges {
             open_connections: shared.gate.open_connections(),
             tracked_addresses: shared.gate.tracked(),
-            audit_lost: shared.audit.as_ref().map_or(0, portcullis_store::AuditLog::lost),
+            audit_lost: audit.as_ref().map_or(0, |status| status.lost),
+            audit_queued: audit.as_ref().map_or(0, |status| status.queued),
+            audit_write_failures: audit.as_ref().map_or(0, |status| status.write_failures),
             config_version: shared.generation.load(std::sync::atomic::Ordering::Acquire),
             upstreams: shared.upstreams.load().loads(),
             uptime: shared.clock.now().mono,

@@ -120,11 +120,11 @@ pub fn strip_query(query: &str, name: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
-/// The Cookie headers without the credential's cookie, as one.
+/// The Cookie headers without these cookies, as one.
 #[must_use]
-pub fn strip_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub fn strip_cookies(headers: &HeaderMap, names: &[&str]) -> Option<String> {
     let kept: Vec<String> = cookies(headers)
-        .filter(|(cookie, _)| *cookie != name)
+        .filter(|(cookie, _)| !names.contains(cookie))
         .map(|(cookie, value)| format!("{cookie}={value}"))
         .collect();
     (!kept.is_empty()).then(|| kept.join("; "))
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(strip_query("token=a", "token"), None);
         assert_eq!(strip_query("token", "token"), None);
         let with = headers(&[("cookie", "access_token=a; s=1"), ("cookie", "access_token=b")]);
-        assert_eq!(strip_cookie(&with, "access_token"), Some("s=1".into()));
+        assert_eq!(strip_cookies(&with, &["access_token"]), Some("s=1".into()));
         assert_eq!(offered_protocols(&headers(&[("sec-websocket-protocol", "bearer, a.b.c, chat")])), ["chat"]);
         assert_eq!(announced_bearer(&headers(&[("sec-websocket-protocol", "chat, Bearer, a.b.c")])), Some("Bearer"));
         assert_eq!(announced_bearer(&headers(&[("sec-websocket-protocol", "chat")])), None);

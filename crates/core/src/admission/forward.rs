@@ -14,6 +14,8 @@ use crate::time::Now;
 
 /// Prefix of the headers that only the gateway may send.
 const OURS: &str = "x-portcullis-";
+/// The session cookie of the admin listener.
+pub const ADMIN_COOKIE: &str = "portcullis_admin";
 const UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b',');
 
 const DROPPED: [HeaderName; 19] = [
@@ -55,8 +57,9 @@ pub(super) fn headers(
             out.append(name.clone(), value.clone());
         }
     }
-    if !identity.forward_token {
-        drop_credentials(&mut out, client, identity, places);
+    drop_cookies(&mut out, client, identity, places);
+    if !identity.forward_token && places.contains(&CredentialPlace::Header) {
+        out.remove(header::AUTHORIZATION);
     }
     forwarded(&mut out, client, arrival);
     describe(&mut out, arrival, principal);
@@ -90,15 +93,17 @@ fn is_ours(name: &str) -> bool {
     dashed.starts_with(OURS) || dashed.starts_with("x-forwarded-")
 }
 
-fn drop_credentials(out: &mut HeaderMap, client: &HeaderMap, identity: &Identity, places: &[CredentialPlace]) {
-    if places.contains(&CredentialPlace::Header) {
-        out.remove(header::AUTHORIZATION);
+/// Cookies know no ports: a browser brings the admin listener's along when both stand on one host.
+fn drop_cookies(out: &mut HeaderMap, client: &HeaderMap, identity: &Identity, places: &[CredentialPlace]) {
+    let mut names = vec![ADMIN_COOKIE];
+    if places.contains(&CredentialPlace::Cookie) && !identity.forward_token {
+        names.push(identity.claims.cookie_name.as_str());
     }
-    if places.contains(&CredentialPlace::Cookie) && out.remove(header::COOKIE).is_some() {
-        let rest = credential::strip_cookie(client, &identity.claims.cookie_name);
-        if let Some(rest) = rest.and_then(|rest| HeaderValue::from_str(&rest).ok()) {
-            out.insert(header::COOKIE, rest);
-        }
+    if out.remove(header::COOKIE).is_some()
+        && let Some(rest) = credential::strip_cookies(client, &names)
+        && let Ok(rest) = HeaderValue::from_str(&rest)
+    {
+        out.insert(header::COOKIE, rest);
     }
 }
 
@@ -238,7 +243,7 @@ mod tests {
         let out = built(
             &[
                 ("authorization", "Bearer t"),
-                ("cookie", "access_token=t; theme=dark"),
+                ("cookie", "access_token=t; theme=dark; portcullis_admin=s"),
                 ("connection", "upgrade, x-secret-hop"),
                 ("x-secret-hop", "1"),
                 ("sec-websocket-key", "k"),

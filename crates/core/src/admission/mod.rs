@@ -24,6 +24,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 pub use crate::limits::IpKey;
+pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
 

@@ -26,7 +26,7 @@ pub(super) const FORM_BYTES_MAX: usize = 8 * 1024;
 pub(super) const LOGINS_MAX: usize = 64;
 /// How long a login lasts.
 const LOGIN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
-const COOKIE: &str = "portcullis_admin";
+const COOKIE: &str = portcullis_core::admission::ADMIN_COOKIE;
 
 /// The content policy of the one page with a form.
 const FORM_CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
