@@ -7,13 +7,14 @@
 use std::sync::LazyLock;
 
 use super::View;
+use super::prefilter::Signs;
 use super::text::{
-    Words, all, before, byte, has, has_any, is_space, is_word, needles, rest, skip_space, trimmed, window, words,
-    words_up_to,
+    Words, all, before, byte, has, has_any, is_space, is_word, needles, nth_word, places_max, skip_space, trimmed,
+    window, word_before, words, words_up_to,
 };
 
 /// Programs an intruder runs; also words of English, where `;` or `|` in front and their arguments decide.
-static PROGRAMS: LazyLock<Words> = LazyLock::new(|| {
+pub(super) static PROGRAMS: LazyLock<Words> = LazyLock::new(|| {
     Words::new(
         "ls cat id whoami uname pwd ifconfig ipconfig netstat wget curl nc ncat netcat bash sh zsh \
         ksh csh dash python python2 python3 perl php ruby node lua ping ping6 nslookup dig host \
@@ -41,22 +42,26 @@ static ORDINARY: LazyLock<Words> = LazyLock::new(|| {
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = trimmed(view.low);
-    obfuscated(low)
-        .or_else(|| interpreter(low))
-        .or_else(|| separated(low))
-        .or_else(|| substituted(low))
-        .or_else(|| bare(low))
+    let shows = |signs| view.signs.any(signs);
+    let hides = Signs::DISGUISE.and(Signs::DOLLAR).and(Signs::DOLLAR_BRACE).and(Signs::FUNCTION).and(Signs::PATH);
+    let calls = Signs::CALL.and(Signs::SERVER).and(Signs::DOLLAR);
+    None.or_else(|| shows(hides).then(|| obfuscated(low)).flatten())
+        .or_else(|| shows(calls).then(|| interpreter(low)).flatten())
+        .or_else(|| shows(Signs::SEPARATOR).then(|| separated(low)).flatten())
+        .or_else(|| shows(Signs::SUBSTITUTION).then(|| substituted(low)).flatten())
+        .or_else(|| shows(Signs::PATH).then(|| bare(low)).flatten())
 }
 
 /// A separator, then a program.
 fn separated(low: &[u8]) -> Option<&'static str> {
-    for at in low
-        .iter()
-        .enumerate()
-        .filter(|(_, b)| matches!(b, b';' | b'|' | b'&' | b'\n' | b'\r'))
-        .map(|(at, _)| at)
-        .take(256)
-    {
+    let fourth_word = nth_word(low, 4);
+    let mut places = 0;
+    let separators = low.iter().enumerate().filter(|(_, b)| matches!(b, b';' | b'|' | b'&' | b'\n' | b'\r'));
+    let mut read_to = 0;
+    for at in separators.map(|(at, _)| at) {
+        if at < read_to {
+            continue;
+        }
         let mut start = at + 1;
         while matches!(
             byte(low, start),
@@ -64,17 +69,22 @@ fn separated(low: &[u8]) -> Option<&'static str> {
         ) {
             start += 1;
         }
+        read_to = start;
         let Some(program) = Program::read(low, start) else { continue };
+        places += 1;
+        if places > places_max(low) {
+            return Some("a text full of commands");
+        }
         let head = low.get(..at).unwrap_or_default();
         let line = byte(low, at) == b'\n' || byte(low, at) == b'\r';
         if line && !(value(head) && head.len() < 24 && program.argued(low) && words_up_to(low, 8) < 8) {
             continue;
         }
         if program.harmful(low)
-            && (words_up_to(head, 4) < 4
+            && (fourth_word >= at
                 || !line
                     && needles!("/etc/passwd /etc/shadow /dev/tcp |·sh |sh |·bash |bash").occur(program.tail(low))
-                    && !begins_as_command(head))
+                    && !begins_as_command(window(head, 0, 200)))
         {
             return Some("a command after a separator");
         }
@@ -116,7 +126,7 @@ impl<'t> Program<'t> {
     }
 
     fn tail<'l>(&self, low: &'l [u8]) -> &'l [u8] {
-        window(low, self.end, 160)
+        window(low, self.end, 96)
     }
 
     /// What follows the name can follow a program's name.
@@ -188,14 +198,17 @@ fn is_query(low: &[u8]) -> bool {
 }
 
 fn closes_quote(head: &[u8]) -> bool {
-    let head = trimmed(head);
+    let head = if head.len() < 96 { trimmed(head) } else { return false };
     matches!(head.last(), Some(b'\'' | b'"')) && head.len() < 48 && words_up_to(head, 3) < 3
 }
 
 /// `$(id)`, `` `id` ``, glued to a value or alone.
 fn substituted(low: &[u8]) -> Option<&'static str> {
+    let (second_word, sixth_word) = (nth_word(low, 2), nth_word(low, 6));
+    let mut places = 0;
     for (opening, closing) in [("$(", b')'), ("`", b'`'), ("<(", b')'), (">(", b')')] {
-        for at in all(low, opening).take(64) {
+        let last_closing = memchr::memrchr(closing, low).unwrap_or(0);
+        for at in all(low, opening) {
             let start = skip_space(low, at + opening.len());
             let start = if matches!(byte(low, start), b'`' | b'(' | b'\'' | b'"' | b'$') {
                 skip_space(low, start + 1)
@@ -203,13 +216,17 @@ fn substituted(low: &[u8]) -> Option<&'static str> {
                 start
             };
             let Some(program) = Program::read(low, start) else { continue };
-            if !program.ends(low) || memchr::memchr(closing, rest(low, program.end)).is_none() && opening != "$(" {
+            places += 1;
+            if places > places_max(low) {
+                return Some("a text full of commands");
+            }
+            if !program.ends(low) || last_closing < program.end && opening != "$(" {
                 continue;
             }
             let head = low.get(..at).unwrap_or_default();
             // `linux-headers-$(uname -r)` is how the manual says it.
-            let manual =
-                matches!(program.name, b"uname" | b"lsb_release") && (words_up_to(head, 2) > 1 || has(head, "-"));
+            let manual = matches!(program.name, b"uname" | b"lsb_release")
+                && (second_word < at || has(window(head, 0, 200), "-"));
             let glued = is_word(before(low, at))
                 || matches!(
                     before(low, at),
@@ -221,9 +238,9 @@ fn substituted(low: &[u8]) -> Option<&'static str> {
                     || value(head) && head.is_empty() && program.argued(low) && words_up_to(low, 5) < 5
                     || head.is_empty() && words_up_to(low, 2) < 2
             } else {
-                value(head) || glued && words_up_to(head, 6) < 6
+                value(head) || glued && sixth_word >= at
             };
-            if !manual && (convicts || program.harmful(low) && words_up_to(head, 6) < 6) {
+            if !manual && (convicts || program.harmful(low) && sixth_word >= at) {
                 return Some("a command substituted into a value");
             }
         }
@@ -252,12 +269,13 @@ fn obfuscated(low: &[u8]) -> Option<&'static str> {
         return Some("a shell's way to hide or reach out");
     }
     let mut words = low.split(|&b| is_space(b) || matches!(b, b';' | b'|' | b'&' | b'=' | b'+' | b'`'));
-    words.by_ref().take(128).any(is_disguised).then_some("a command in disguise")
+    words.any(is_disguised).then_some("a command in disguise")
 }
 
 /// `c''at`, `c\at`, `/b?n/c?t`, `/e*c/pa*wd`, `who$@ami`: a program's name once the disguise is off.
 fn is_disguised(word: &[u8]) -> bool {
-    if word.len() < 3 || word.len() > 64 {
+    let marked = |b: &u8| matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`' | b'$' | b'?' | b'*' | b'[');
+    if word.len() < 3 || word.len() > 64 || !word.iter().any(marked) {
         return false;
     }
     let marks = word.iter().filter(|b| matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`')).count();
@@ -307,39 +325,17 @@ fn interpreter(low: &[u8]) -> Option<&'static str> {
         && !has(low, "<?xml")
         && words_up_to(low, 60) < 60
         && needles!("( ` $_ ?> echo include").occur(low);
-    let calls = [
-        "system",
-        "exec",
-        "shell_exec",
-        "passthru",
-        "popen",
-        "proc_open",
-        "pcntl_exec",
-        "assert",
-        "eval",
-        "create_function",
-        "call_user_func",
-        "phpinfo",
-        "file_get_contents",
-        "preg_replace",
-        "fopen",
-        "readfile",
-        "include",
-        "require",
-        "file_put_contents",
-        "getenv",
-        "show_source",
-        "highlight_file",
-        "base64_decode",
-        "array_map",
-        "usort",
-        "spawn",
-        "spawnsync",
-        "execsync",
-        "posix_getpwuid",
-    ]
-    .iter()
-    .any(|name| all(low, name).take(16).any(|at| runs(low, at, name)));
+    let calls = memchr::memchr_iter(b'(', low).any(|open| {
+        let end = open - low.get(..open).unwrap_or_default().iter().rev().take(8).take_while(|b| is_space(**b)).count();
+        let name = word_before(low, end);
+        words!(
+            "system exec shell_exec passthru popen proc_open pcntl_exec assert eval create_function call_user_func phpinfo \
+            file_get_contents preg_replace fopen readfile include require file_put_contents getenv show_source \
+            highlight_file base64_decode array_map usort spawn spawnsync execsync posix_getpwuid"
+        )
+        .has(name)
+            && runs(low, end - name.len(), name, open)
+    });
     let imports = needles!(
         "__import__( os.system( os.popen( subprocess. commands.getoutput getruntime().exec \
                     runtime.exec new·processbuilder java.lang.processbuilder require('child_process \
@@ -360,10 +356,8 @@ fn interpreter(low: &[u8]) -> Option<&'static str> {
 }
 
 /// `system('id')`, `eval($_GET[x])`: the call with an argument that is code, where no code surrounds it.
-fn runs(low: &[u8], at: usize, name: &str) -> bool {
-    let lead = before(low, at);
-    let open = skip_space(low, at + name.len());
-    if is_word(lead) || matches!(lead, b'.' | b':' | b'>' | b'!') || byte(low, open) != b'(' {
+fn runs(low: &[u8], at: usize, name: &[u8], open: usize) -> bool {
+    if matches!(before(low, at), b'.' | b':' | b'>' | b'!') {
         return false;
     }
     let argument = window(low, open + 1, 120);
@@ -379,7 +373,7 @@ fn runs(low: &[u8], at: usize, name: &str) -> bool {
             .is_some_and(|program| program.ends(argument) && (words_up_to(low, 6) < 6 || program.harmful(argument)));
     let secret =
         quoted && has_any(argument, &["/etc/passwd", "cmd.exe", "/bin/sh", "/etc/shadow"]) && words_up_to(low, 10) < 10;
-    let info = name == "phpinfo" && words_up_to(low, 8) < 8;
+    let info = name == b"phpinfo" && words_up_to(low, 8) < 8;
     tainted || program || secret || info
 }
 

@@ -5,7 +5,7 @@
 use super::text::{byte, rest};
 
 /// Parts of one document that are judged by themselves; the document as a whole is judged as well.
-const PARTS_MAX: usize = 32;
+const PARTS_MAX: usize = 256;
 
 /// Whether a string is a document.
 pub(super) fn is_document(text: &[u8]) -> bool {
@@ -62,6 +62,6 @@ mod tests {
         assert_eq!(of(r#"<?xml version="1.0"?><a b="one two">three</a>"#), ["1.0", "one two", "three"]);
         assert_eq!(of(r#"{"key":"va\"lue","n":[1,"x","long"]}"#), ["key", r#"va\"lue"#, "long"]);
         assert_eq!(of(r#"{"open"#), Vec::<&str>::new());
-        assert_eq!(parts("[\"abc\"]".repeat(100).as_bytes()).count(), PARTS_MAX);
+        assert_eq!(parts("[\"abc\"]".repeat(PARTS_MAX + 1).as_bytes()).count(), PARTS_MAX);
     }
 }

@@ -20,6 +20,10 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         }
     }
     for at in memchr::memchr_iter(b')', low) {
+        // A row of them closes once.
+        if at > 0 && byte(low, at - 1) == b')' {
+            continue;
+        }
         let mut next = skip_space(low, at + 1);
         while byte(low, next) == b')' {
             next += 1;

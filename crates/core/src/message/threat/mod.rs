@@ -27,6 +27,7 @@ mod xxe;
 
 use crate::message::json::decode_into;
 use crate::policy::checked::ThreatClass;
+use prefilter::Signs;
 
 /// Longest excerpt in a detection, bytes of the string.
 pub const EXCERPT_BYTES_MAX: usize = 48;
@@ -133,6 +134,8 @@ struct View<'v> {
     key: bool,
     /// Layers of encoding peeled so far.
     layers: u8,
+    /// What the prefilter saw.
+    signs: Signs,
 }
 
 /// Judges strings for a set of classes. Small; shared by all connections.
@@ -227,11 +230,13 @@ impl Detector {
         buffers.low.clear();
         buffers.low.extend_from_slice(text);
         buffers.low.make_ascii_lowercase();
-        let view = View { low: &buffers.low, key, layers };
-        let suspects = self.prefilter.suspects(&view).and(wanted);
+        let mut view = View { low: &buffers.low, key, layers, signs: Signs::default() };
+        let (signs, suspects) = self.prefilter.suspects(&view);
+        let suspects = suspects.and(wanted);
         if suspects.is_empty() {
             return None;
         }
+        view.signs = signs;
         let (class, rule) = judge(&view, suspects)?;
         let excerpt = text.get(..text.len().min(EXCERPT_BYTES_MAX)).unwrap_or_default().escape_ascii().to_string();
         Some(Detection { class, rule, layers, excerpt })

@@ -52,7 +52,9 @@ fn stands_as_key(low: &[u8], dollar: usize, end: usize) -> bool {
 
 /// `' || this.a == 'b`, `'; return true; var x='`, `1; while(true){}`.
 fn script(low: &[u8]) -> Option<&'static str> {
-    for at in memchr::memchr2_iter(b'\'', b'"', low) {
+    // Code has lines; what closes a quote in a form's field stands on the first.
+    let first_line = memchr::memchr(b'\n', low).unwrap_or(low.len());
+    for at in memchr::memchr2_iter(b'\'', b'"', low.get(..first_line).unwrap_or_default()) {
         let next = skip_space(low, at + 1);
         let next = if byte(low, next) == b')' { skip_space(low, next + 1) } else { next };
         let tail = rest(low, next);
@@ -65,9 +67,6 @@ fn script(low: &[u8]) -> Option<&'static str> {
         };
         let at = skip_space(low, condition);
         let tail = rest(low, at);
-        if has(low.get(..next).unwrap_or_default(), "\n") {
-            continue;
-        }
         if [
             "this.",
             "return ",

@@ -1,12 +1,14 @@
-//! Which classes a string could belong to: bytes first, then a few words.
+//! Which questions are worth asking of a string: one pass over its punctuation, one search for a few words.
 //!
-//! It may suspect the honest; it must not clear the guilty: each judge's necessary condition is stated here.
-
-use std::sync::LazyLock;
+//! Letters, digits, spaces and the marks of plain prose are skipped eight at a time. Every other byte is looked
+//! at together with its neighbours: an apostrophe between letters asks nothing, a quote followed by `or`
+//! asks for SQL. It may suspect the honest; it must not clear the guilty: each [`Signs`] constant states the
+//! necessary condition of the rules that rest on it.
 
 use aho_corasick::packed;
 
-use super::text::{Words, all, before, byte, has, has_any, is_word, needles, rest, skip_space};
+use super::command::PROGRAMS;
+use super::text::{before, byte, is_space, is_word, rest, skip_space, word_at, word_before, words};
 use super::{ClassSet, View};
 use crate::policy::checked::ThreatClass;
 
@@ -19,93 +21,150 @@ pub(super) fn is_bland(text: &[u8]) -> bool {
     text.len() < BLAND_BYTES_MAX && text.iter().all(|&b| is_word(b) || b == b'-')
 }
 
-/// Which bytes occur.
-#[derive(Clone, Copy)]
-struct Marks(u32);
+/// What a string shows; a set of the constants below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Signs(u32);
 
-impl Marks {
-    const QUOTE: u32 = 1;
-    const ANGLE: u32 = 1 << 1;
-    const SHELL: u32 = 1 << 2; // ; | & ` newline
-    const DOLLAR: u32 = 1 << 3;
-    const BRACE: u32 = 1 << 4;
-    const PAREN: u32 = 1 << 5;
-    const EQUALS: u32 = 1 << 6;
-    const SLASH: u32 = 1 << 7;
-    const HASH: u32 = 1 << 8;
-    const DIGIT: u32 = 1 << 9;
-    const STAR: u32 = 1 << 10;
-    const AT: u32 = 1 << 11;
-    const SQUARE: u32 = 1 << 12;
-    const MATH: u32 = 1 << 13; // + - * ^ ~ ! |
+impl Signs {
+    /// A quote, then what continues an expression.
+    pub(super) const QUOTE: Self = Self(1);
+    /// `<` and what can begin a tag or a declaration.
+    pub(super) const TAG: Self = Self(1 << 1);
+    /// `<!`.
+    pub(super) const DECLARATION: Self = Self(1 << 2);
+    /// `<%`, `<#`, `<?`, `<!--#`.
+    pub(super) const SERVER: Self = Self(1 << 3);
+    /// `;`, `|`, `&` or a line's end, then a program, a statement or a script.
+    pub(super) const SEPARATOR: Self = Self(1 << 4);
+    /// `$(`, `` ` ``, `<(` and a program.
+    pub(super) const SUBSTITUTION: Self = Self(1 << 5);
+    /// `${`.
+    pub(super) const DOLLAR_BRACE: Self = Self(1 << 6);
+    /// `$` and a name.
+    pub(super) const DOLLAR: Self = Self(1 << 7);
+    /// A mark inside a word that a shell takes out.
+    pub(super) const DISGUISE: Self = Self(1 << 8);
+    /// `{{`, `{%`, `#{`, `*{`, `@(`, `[[`, `{7`, `#set`…
+    pub(super) const TEMPLATE: Self = Self(1 << 9);
+    /// A bracket chain of JavaScript without names.
+    pub(super) const BRACKETS: Self = Self(1 << 10);
+    /// A name that an attacker calls, then `(` or `` ` ``.
+    pub(super) const CALL: Self = Self(1 << 11);
+    /// `)(`, `(&`, `(|`, `(!`, `*)`.
+    pub(super) const FILTER: Self = Self(1 << 12);
+    /// `on…=`.
+    pub(super) const HANDLER: Self = Self(1 << 13);
+    /// A literal on both sides of a comparison.
+    pub(super) const COMPARISON: Self = Self(1 << 14);
+    /// `--`, `/*`, `#` where SQL has them.
+    pub(super) const COMMENT: Self = Self(1 << 15);
+    /// `../`, `..\`, `..2f`.
+    pub(super) const CLIMB: Self = Self(1 << 16);
+    /// A folder of a system after a slash.
+    pub(super) const PATH: Self = Self(1 << 17);
+    /// `file:`, `php:` and the like.
+    pub(super) const SCHEME: Self = Self(1 << 18);
+    /// `javascript:`, `data:text/html`, `-moz-binding:`.
+    pub(super) const ADDRESS: Self = Self(1 << 19);
+    /// `@@`.
+    pub(super) const SERVER_VARIABLE: Self = Self(1 << 20);
+    /// The string begins as a value and goes on as a condition or clause.
+    pub(super) const VALUE: Self = Self(1 << 21);
+    /// A word of SQL statements.
+    pub(super) const STATEMENT: Self = Self(1 << 22);
+    /// A name of the browser's objects.
+    pub(super) const BROWSER: Self = Self(1 << 23);
+    /// `%c0`, `%00`, `%u`.
+    pub(super) const OVERLONG: Self = Self(1 << 24);
+    /// `() {`.
+    pub(super) const FUNCTION: Self = Self(1 << 25);
 
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut b = 0;
-        while b < 256 {
-            #[expect(clippy::indexing_slicing, reason = "evaluated at compilation; the index is below 256")]
-            {
-                table[b] = Self::of(b as u8);
-            }
-            b += 1;
-        }
-        table
-    };
-
-    const fn of(b: u8) -> u32 {
-        match b {
-            b'\'' | b'"' => Self::QUOTE,
-            b'`' => Self::QUOTE | Self::SHELL,
-            b'<' | b'>' => Self::ANGLE | Self::SHELL,
-            b';' | b'&' | b'\n' | b'\r' => Self::SHELL,
-            b'|' => Self::SHELL | Self::MATH,
-            b'$' => Self::DOLLAR,
-            b'{' | b'}' => Self::BRACE,
-            b'(' | b')' => Self::PAREN,
-            b'=' => Self::EQUALS,
-            b'/' | b'\\' => Self::SLASH,
-            b'#' => Self::HASH,
-            b'0'..=b'9' => Self::DIGIT,
-            b'*' => Self::STAR | Self::MATH,
-            b'@' => Self::AT,
-            b'[' | b']' => Self::SQUARE,
-            b'+' | b'^' | b'~' | b'!' | b'%' => Self::MATH,
-            _ => 0,
-        }
+    /// Whether any of `others` is shown.
+    #[inline]
+    pub(super) const fn any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
     }
 
-    fn read(text: &[u8]) -> Self {
-        let mut seen = [0_u32; 4];
-        let (blocks, tail) = text.as_chunks::<4>();
-        for block in blocks {
-            for (seen, &b) in seen.iter_mut().zip(block) {
-                *seen |= Self::TABLE.get(b as usize).copied().unwrap_or(0);
-            }
-        }
-        let tail = tail.iter().fold(0, |seen, &b| seen | Self::TABLE.get(b as usize).copied().unwrap_or(0));
-        Self(seen.iter().fold(tail, |all, one| all | one))
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
-    const fn any(self, marks: u32) -> bool {
-        self.0 & marks != 0
+    /// All of them.
+    #[cfg(test)]
+    pub(super) const fn all() -> Self {
+        Self(u32::MAX)
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// The classes whose rules rest on what is shown.
+    fn classes(self) -> ClassSet {
+        use ThreatClass::{Command, Ldap, Lookup, Nosql, Sqli, Template, Traversal, Xss, Xxe};
+        const CLASSES: [(ThreatClass, Signs); 9] = [
+            (
+                Sqli,
+                Signs::QUOTE
+                    .and(Signs::COMPARISON)
+                    .and(Signs::COMMENT)
+                    .and(Signs::SERVER_VARIABLE)
+                    .and(Signs::VALUE)
+                    .and(Signs::STATEMENT)
+                    .and(Signs::SEPARATOR)
+                    .and(Signs::CALL),
+            ),
+            (Nosql, Signs::DOLLAR.and(Signs::QUOTE).and(Signs::CALL).and(Signs::COMPARISON).and(Signs::SEPARATOR)),
+            (
+                Xss,
+                Signs::TAG
+                    .and(Signs::HANDLER)
+                    .and(Signs::ADDRESS)
+                    .and(Signs::CALL)
+                    .and(Signs::BRACKETS)
+                    .and(Signs::BROWSER),
+            ),
+            (
+                Command,
+                Signs::SEPARATOR
+                    .and(Signs::SUBSTITUTION)
+                    .and(Signs::DISGUISE)
+                    .and(Signs::CALL)
+                    .and(Signs::SERVER)
+                    .and(Signs::PATH)
+                    .and(Signs::DOLLAR)
+                    .and(Signs::DOLLAR_BRACE)
+                    .and(Signs::FUNCTION),
+            ),
+            (Traversal, Signs::CLIMB.and(Signs::PATH).and(Signs::SCHEME).and(Signs::OVERLONG)),
+            (Template, Signs::TEMPLATE.and(Signs::DOLLAR_BRACE).and(Signs::SERVER).and(Signs::DOLLAR)),
+            (Ldap, Signs::FILTER),
+            (Xxe, Signs::DECLARATION.and(Signs::TAG)),
+            (Lookup, Signs::DOLLAR_BRACE),
+        ];
+        CLASSES.iter().filter(|(_, signs)| self.any(*signs)).map(|(class, _)| *class).collect()
     }
 }
 
-/// Words that make a class possible without any rare byte, with the class.
-const WORDS: &[(&str, ThreatClass)] = &[
-    ("select", ThreatClass::Sqli),
-    ("union", ThreatClass::Sqli),
-    ("having", ThreatClass::Sqli),
-    ("insert", ThreatClass::Sqli),
-    ("delete", ThreatClass::Sqli),
-    ("update", ThreatClass::Sqli),
-    ("waitfor", ThreatClass::Sqli),
-    ("exec", ThreatClass::Sqli),
-    ("script", ThreatClass::Xss),
-    ("alert", ThreatClass::Xss),
-    ("etc/", ThreatClass::Traversal),
-    ("passwd", ThreatClass::Traversal),
+/// Words that matter without any punctuation, and what each shows.
+const WORDS: &[(&str, Signs)] = &[
+    ("select", Signs::STATEMENT),
+    ("union", Signs::STATEMENT),
+    ("insert", Signs::STATEMENT),
+    ("delete", Signs::STATEMENT),
+    ("waitfor", Signs::STATEMENT),
+    ("having", Signs::STATEMENT),
+    ("document.", Signs::BROWSER),
+    ("constructor", Signs::BROWSER),
+    ("boot.ini", Signs::PATH),
+    ("web-inf", Signs::PATH),
 ];
+
+/// First words of SQL statements that have no word above.
+fn opens_statement(low: &[u8]) -> bool {
+    words!("drop truncate alter create update exec execute declare grant load shutdown use copy backup")
+        .has(word_at(low, 0))
+}
 
 /// The words, searched for together.
 #[derive(Debug)]
@@ -118,134 +177,359 @@ impl Prefilter {
         Self { words: packed::Searcher::new(WORDS.iter().map(|(word, _)| word)) }
     }
 
-    /// The classes worth judging.
-    pub(super) fn suspects(&self, view: &View<'_>) -> ClassSet {
+    /// What the string shows, and the classes worth judging.
+    pub(super) fn suspects(&self, view: &View<'_>) -> (Signs, ClassSet) {
         let low = view.low;
-        let marks = Marks::read(low);
-        let mut set = ClassSet::default();
-        self.words(low, &mut set);
-        if marks.any(Marks::ANGLE) {
-            set.insert(ThreatClass::Xss);
-            if has(low, "<!") || has(low, "include") {
-                set.insert(ThreatClass::Xxe);
-            }
-            if has_any(low, &["<%", "<#", "<?"]) {
-                set.insert(ThreatClass::Template);
-                set.insert(ThreatClass::Command);
-            }
+        let mut signs = Signs::default();
+        self.words(low, &mut signs);
+        each_mark(low, |at, b| signs.add(shown_by(low, at, b)));
+        if begins_as_value(low) {
+            signs.add(Signs::VALUE);
         }
-        if marks.any(Marks::EQUALS | Marks::PAREN | Marks::SQUARE) && is_scripted(low, marks) {
-            set.insert(ThreatClass::Xss);
+        if opens_statement(low) {
+            signs.add(Signs::STATEMENT);
         }
-        if marks.any(Marks::DOLLAR) {
-            for class in [ThreatClass::Lookup, ThreatClass::Nosql, ThreatClass::Template, ThreatClass::Command] {
-                set.insert(class);
-            }
-        }
-        if marks.any(Marks::BRACE) {
-            set.insert(ThreatClass::Template);
-        }
-        if marks.any(Marks::HASH) && marks.any(Marks::PAREN) || marks.any(Marks::AT) && marks.any(Marks::PAREN) {
-            set.insert(ThreatClass::Template);
-        }
-        if marks.any(Marks::SHELL) {
-            set.insert(ThreatClass::Command);
-            set.insert(ThreatClass::Nosql);
-        }
-        if marks.any(Marks::SLASH) && (has(low, "..") || has(low, "://") || has(low, ":\\") || words_of_paths(low)) {
-            set.insert(ThreatClass::Traversal);
-        }
-        if marks.any(Marks::PAREN) {
-            if marks.any(Marks::EQUALS | Marks::STAR | Marks::SHELL) && needles!(")( (& (| (! *)").occur(low) {
-                set.insert(ThreatClass::Ldap);
-            }
-            if calls(low) {
-                set.insert(ThreatClass::Command);
-                set.insert(ThreatClass::Sqli);
-                set.insert(ThreatClass::Xss);
-                set.insert(ThreatClass::Nosql);
-            }
-        }
-        if marks.any(Marks::SLASH) && needles!("/bin/ /sh cmd /dev/tcp etc/").occur(low) {
-            set.insert(ThreatClass::Command);
-        }
-        if marks.any(Marks::EQUALS | Marks::HASH | Marks::STAR | Marks::AT)
-            || marks.any(Marks::DIGIT) && marks.any(Marks::SHELL | Marks::MATH | Marks::ANGLE)
-            || has(low, "--")
-        {
-            set.insert(ThreatClass::Sqli);
-        }
-        if marks.any(Marks::QUOTE) && quote_continues(low) || marks.any(Marks::DIGIT) && number_continues(low) {
-            set.insert(ThreatClass::Sqli);
-            set.insert(ThreatClass::Nosql);
-            set.insert(ThreatClass::Xss);
-        }
-        set
+        (signs, signs.classes())
     }
 
-    fn words(&self, low: &[u8], set: &mut ClassSet) {
+    fn words(&self, low: &[u8], signs: &mut Signs) {
         match &self.words {
             Some(searcher) => {
                 for found in searcher.find_iter(low) {
-                    if let Some((_, class)) = WORDS.get(found.pattern().as_usize()) {
-                        set.insert(*class);
+                    if let Some((_, shown)) = WORDS.get(found.pattern().as_usize()) {
+                        signs.add(*shown);
                     }
                 }
             }
             // No SIMD here: every word by itself.
-            None => WORDS.iter().filter(|(word, _)| has(low, word)).for_each(|(_, class)| set.insert(*class)),
+            None => {
+                for (word, shown) in WORDS {
+                    if super::text::has(low, word) {
+                        signs.add(*shown);
+                    }
+                }
+            }
         }
     }
 }
 
-/// A word stands directly before a parenthesis.
-fn calls(low: &[u8]) -> bool {
-    memchr::memchr_iter(b'(', low).any(|at| is_word(before(low, at)))
+/// Bytes of plain prose; everything else is a mark.
+const fn is_plain(b: u8) -> bool {
+    b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b' ' | b'.' | b',' | b'?' | b'_' | b'~') || b >= 0x80
 }
 
-fn is_scripted(low: &[u8], marks: Marks) -> bool {
-    marks.any(Marks::SQUARE) && marks.any(Marks::PAREN)
-        || marks.any(Marks::EQUALS) && all(low, "on").any(|at| !is_word(before(low, at)))
-        || has_any(low, &["document", "window", "location", "eval"])
-}
-
-fn words_of_paths(low: &[u8]) -> bool {
-    needles!("etc proc/ windows boot.ini web-inf .ssh .git .htpasswd var/log winnt").occur(low)
-}
-
-/// A quote is followed by what continues an expression, not by a letter of a word.
-fn quote_continues(low: &[u8]) -> bool {
-    memchr::memchr3_iter(b'\'', b'"', b'`', low).any(|at| {
-        let next = skip_space(low, at + 1);
-        let b = byte(low, next);
-        match b {
-            b'a'..=b'z' => {
-                next == at + 1 && before(low, at) != 0 && !is_word(before(low, at)) || is_operator_word(rest(low, next))
+/// Calls `seen` with every mark. Blocks without one are skipped whole.
+#[inline]
+fn each_mark(low: &[u8], mut seen: impl FnMut(usize, u8)) {
+    let (blocks, tail) = low.as_chunks::<16>();
+    let mut base = 0;
+    for block in blocks {
+        let mut marks = [0_u8; 16];
+        let mut any = 0;
+        // Branchless on purpose: this loop becomes SIMD.
+        for (mark, &b) in marks.iter_mut().zip(block) {
+            let letter =
+                u8::from(b.wrapping_sub(b'a') < 26) | u8::from(b.wrapping_sub(b'0') < 10) | u8::from(b >= 0x80);
+            let prose = u8::from(b == b' ')
+                | u8::from(b == b'.')
+                | u8::from(b == b',')
+                | u8::from(b == b'?')
+                | u8::from(b == b'_')
+                | u8::from(b == b'~');
+            *mark = (letter | prose) ^ 1;
+            any |= *mark;
+        }
+        if any != 0 {
+            for (n, (&mark, &b)) in marks.iter().zip(block).enumerate() {
+                if mark != 0 {
+                    seen(base + n, b);
+                }
             }
-            0 => before(low, at) == b'\\',
-            b',' | b'.' | b'?' | b'!' | b':' | 0x80.. => false,
-            _ => true,
         }
-    })
+        base += 16;
+    }
+    for (n, &b) in tail.iter().enumerate() {
+        if !is_plain(b) {
+            seen(base + n, b);
+        }
+    }
 }
 
-/// A number is followed by a word that operates on it.
-fn number_continues(low: &[u8]) -> bool {
-    low.iter().enumerate().any(|(at, b)| {
-        b.is_ascii_digit() && {
-            let next = skip_space(low, at + 1);
-            matches!(byte(low, next), b')' | b'\'' | b'"') || is_operator_word(rest(low, next))
-        }
-    })
+const NONE: Signs = Signs(0);
+
+/// `shown` where a condition holds.
+#[inline]
+const fn when(condition: bool, shown: Signs) -> Signs {
+    if condition { shown } else { NONE }
 }
 
-fn is_operator_word(text: &[u8]) -> bool {
-    static OPERATORS: LazyLock<Words> = LazyLock::new(|| {
-        Words::new(
-            "or and xor union having order group limit like rlike regexp between in is div mod not \
-        procedure into where select sounds collate as if",
+/// What one mark shows, given its neighbours.
+fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
+    let next = byte(low, at + 1);
+    let last = before(low, at);
+    match b {
+        b'\'' | b'"' => quote(low, at, last, next),
+        b'`' => {
+            let start = skip_space(low, at + 1);
+            let program = PROGRAMS.has(word_at(low, start)) || matches!(byte(low, start), b'/' | b'$');
+            quote(low, at, last, next).and(when(program, Signs::SUBSTITUTION)).and(called(low, at))
+        }
+        b'<' => tag(low, at, next),
+        b';' | b'|' | b'&' | b'\n' | b'\r' => separator(low, at, b),
+        b'$' => match next {
+            b'{' => Signs::DOLLAR_BRACE,
+            b'(' => Signs::SUBSTITUTION,
+            b'a'..=b'z' | b'_' | b'$' => when(is_word(last), Signs::DISGUISE).and(Signs::DOLLAR),
+            b'0'..=b'9' | b' ' | b',' | b'.' | 0 => NONE,
+            _ => Signs::DISGUISE.and(Signs::DOLLAR),
+        },
+        b'{' => {
+            let word = word_at(low, at + 1);
+            let called = word.len() > 1 && matches!(byte(low, at + 1 + word.len()), b'(' | b'}' | b':' | b' ');
+            let expands = PROGRAMS.has(word) && byte(low, at + 1 + word.len()) == b',';
+            let opens = matches!(next, b'{' | b'%' | b'#' | b'$' | b'0'..=b'9' | b'@' | b'=')
+                || matches!(last, b'#' | b'*' | b'@' | b'~');
+            when(opens || called, Signs::TEMPLATE).and(when(expands, Signs::DISGUISE))
+        }
+        b'[' => {
+            let chain = matches!(next, b']' | b'(' | b'!' | b'+' | b'\'' | b'"' | b'/') || matches!(last, b']' | b')');
+            when(chain, Signs::BRACKETS).and(when(next == b'[' || next == b'=', Signs::TEMPLATE))
+        }
+        b']' => when(next == b'.' || next == b'(' || next == b'[', Signs::BRACKETS),
+        b'(' => parenthesis(low, at, last, next),
+        b')' => when(next == b'(' || last == b'*' || next == b')' && last == b'(', Signs::FILTER)
+            .and(when(matches!(byte(low, skip_space(low, at + 1)), b'('), Signs::FILTER)),
+        b'=' => equals(low, at, last),
+        b'>' | b'!' => when(is_literal_edge(low, at, next), Signs::COMPARISON),
+        b'#' => {
+            let word = word_at(low, at + 1);
+            when(matches!(word, b"set" | b"rt" | b"foreach" | b"include" | b"parse"), Signs::TEMPLATE)
+                .and(when(last.is_ascii_digit() || matches!(last, b')' | b'\'' | b'"'), Signs::COMMENT))
+        }
+        b'@' => match next {
+            b'@' => Signs::SERVER_VARIABLE,
+            b'(' | b'{' => Signs::TEMPLATE.and(Signs::CALL),
+            b'i' if word_at(low, at + 1) == b"import" => Signs::ADDRESS,
+            b's' if word_at(low, at + 1) == b"system" => Signs::TEMPLATE,
+            _ => NONE,
+        },
+        b'-' => {
+            let utf7 = word_before(low, at) == b"adw";
+            when(next == b'-' && !is_space(last) || next == b'-' && at < 48, Signs::COMMENT)
+                .and(when(utf7, Signs::ADDRESS))
+        }
+        b'+' => when(word_at(low, at + 1) == b"adw", Signs::ADDRESS),
+        b'/' | b'\\' => slash(low, at, b, last, next),
+        b'^' => when(last.is_ascii_lowercase() && next.is_ascii_lowercase(), Signs::DISGUISE),
+        b'%' => when(matches!(next, b'c' | b'u' | b'0' | b'e' | b'f' | b'2') || last == b'.', Signs::OVERLONG)
+            .and(when(next == b'>', Signs::SERVER))
+            .and(when(matches!(word_at(low, at + 1), b"comspec" | b"programfiles" | b"path"), Signs::DISGUISE)),
+        b':' => colon(low, at, next),
+        0..=0x1f => when(b != b'\t', Signs::ADDRESS.and(Signs::QUOTE)),
+        _ => NONE,
+    }
+}
+
+/// A quote asks only where it is not an apostrophe and what follows is no prose.
+fn quote(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
+    let inside = is_word(last) && (is_word(next) || matches!(next, b'\'' | b'"' | b'*' | b'?'));
+    let disguise = when(
+        inside && !next.is_ascii_lowercase()
+            || is_word(last) && next.is_ascii_lowercase() && at > 0 && matches!(byte(low, at + 2), b'\'' | b'"'),
+        Signs::DISGUISE,
+    );
+    if matches!(next, b'.' | b',' | b'?' | b'!' | b':' | 0x80..) {
+        return disguise;
+    }
+    let mut from = skip_space(low, at + 1);
+    while matches!(byte(low, from), b')' | b']' | b'}') {
+        from = skip_space(low, from + 1);
+    }
+    let asks = match byte(low, from) {
+        b'a'..=b'z' => is_operator_word(rest(low, from)),
+        b'0'..=b'9' | b'.' | b',' | b'?' | b':' | b'_' | b'~' | b'$' | b'[' | b'{' | b'\\' | 0x80.. => false,
+        0 => from < low.len(),
+        _ => true,
+    };
+    disguise.and(when(asks, Signs::QUOTE))
+}
+
+/// Whether the quote at an offset asks for SQL: what follows it continues an expression.
+pub(super) fn quote_asks(low: &[u8], at: usize) -> bool {
+    quote(low, at, before(low, at), byte(low, at + 1)).any(Signs::QUOTE)
+}
+
+fn tag(low: &[u8], at: usize, next: u8) -> Signs {
+    match next {
+        b'<' => Signs::TAG.and(Signs::SUBSTITUTION),
+        b'a'..=b'z' | b'/' | 0x01..=0x1f => Signs::TAG,
+        b'!' => Signs::TAG.and(Signs::DECLARATION).and(when(rest(low, at).starts_with(b"<!--#"), Signs::SERVER)),
+        b'?' | b'%' | b'#' => Signs::TAG.and(Signs::SERVER),
+        b'(' => Signs::SUBSTITUTION,
+        _ => when(is_literal_edge(low, at, next), Signs::COMPARISON),
+    }
+}
+
+/// A separator asks when a program, a statement or a path follows.
+fn separator(low: &[u8], at: usize, b: u8) -> Signs {
+    let mut start = at + 1;
+    while matches!(
+        byte(low, start),
+        b' ' | b'\t' | b'|' | b'&' | b';' | b'(' | b'{' | b'!' | b'\'' | b'"' | b'`' | b'$' | b'\n' | b'\r'
+    ) && start < at + 24
+    {
+        start += 1;
+    }
+    let first = byte(low, start);
+    let word = word_at(low, start);
+    let asks = if word.is_empty() {
+        matches!(first, b'/' | b'\\' | b'-' | b'+') && b != b'\n' || first == b'/' || start == at + 24
+    } else {
+        PROGRAMS.has(word) || words!("drop insert update delete select create alter truncate exec execute declare shutdown waitfor if begin grant copy backup restore call handler use set return var while function this db iex it sleep commit rollback invoke rundll32 c99 http https start").has(word)
+            || matches!(byte(low, start + word.len()), b'\\' | b'\'' | b'"' | b'$' | b'/' | b'.' | b'-')
+    };
+    let doubled = (b == b'|' || b == b'&') && (byte(low, at + 1) == b);
+    let operates = doubled && (is_literal_start(low, at + 2) || at < 48);
+    when(asks, Signs::SEPARATOR).and(when(operates, Signs::COMPARISON))
+}
+
+fn parenthesis(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
+    let filter = when(matches!(next, b'&' | b'|' | b'!') || last == b'(' && next == b')', Signs::FILTER);
+    let function = when(next == b')' && byte(low, skip_space(low, at + 2)) == b'{', Signs::FUNCTION);
+    let query = when(word_at(low, skip_space(low, at + 1)) == b"select", Signs::STATEMENT);
+    filter.and(function).and(query).and(when(last == b'<' || last == b'>', Signs::SUBSTITUTION)).and(called(low, at))
+}
+
+/// The name before a call is one that an attacker calls.
+fn called(low: &[u8], at: usize) -> Signs {
+    let mut end = at;
+    while end > 0 && end + 6 > at && (is_space(before(low, end)) || matches!(before(low, end), b'.' | b'?' | b')')) {
+        end -= 1;
+    }
+    let name = word_before(low, end);
+    if name.len() < 2 || end + 1 < at && !is_word(before(low, end)) {
+        return NONE;
+    }
+    let known = super::sql::FUNCTIONS.has(name)
+        || words!(
+            "alert confirm prompt eval settimeout setinterval function import fetch write writeln print open atob expression \
+            url system exec shell_exec passthru popen proc_open pcntl_exec assert create_function call_user_func phpinfo \
+            file_get_contents preg_replace fopen readfile include require file_put_contents getenv show_source highlight_file \
+            base64_decode array_map usort spawn spawnsync execsync posix_getpwuid __import__ getruntime binding call apply find \
+            insert remove drop findone constructor fromcharcode foreach map filter some every findindex getoutput run \
+            processbuilder iex downloadstring sub wait init"
         )
-    });
+        .has(name);
+    when(known, Signs::CALL)
+}
+
+fn equals(low: &[u8], at: usize, last: u8) -> Signs {
+    let mut end = at;
+    while end > 0 && is_space(before(low, end)) && end + 8 > at {
+        end -= 1;
+    }
+    let name = word_before(low, end);
+    let handler = name.len() > 4 && name.starts_with(b"on");
+    let browser = matches!(name, b"innerhtml" | b"outerhtml" | b"location" | b"href" | b"cookie" | b"onerror")
+        && (last == b'.' || before(low, end - name.len()) == b'.' || name == b"location");
+    when(handler, Signs::HANDLER)
+        .and(when(browser, Signs::BROWSER))
+        .and(when(is_literal_edge(low, at, byte(low, at + 1)), Signs::COMPARISON))
+}
+
+/// A comparison's both sides look like literals, or one side closes or opens a quote.
+fn is_literal_edge(low: &[u8], at: usize, next: u8) -> bool {
+    let mut end = at;
+    while end > 0
+        && (is_space(before(low, end)) || matches!(before(low, end), b'=' | b'<' | b'>' | b'!'))
+        && end + 8 > at
+    {
+        end -= 1;
+    }
+    let left = before(low, end);
+    let left_literal = left.is_ascii_digit() || matches!(left, b'\'' | b'"' | b')' | b'`');
+    left_literal && (next == b'=' || next == b'>' || is_literal_start(low, at + 1))
+}
+
+fn is_literal_start(low: &[u8], at: usize) -> bool {
+    let mut start = skip_space(low, at);
+    while matches!(byte(low, start), b'(' | b'=' | b'-' | b'+') && start < at + 8 {
+        start = skip_space(low, start + 1);
+    }
+    matches!(byte(low, start), b'0'..=b'9' | b'\'' | b'"' | b'@')
+}
+
+fn slash(low: &[u8], at: usize, b: u8, last: u8, next: u8) -> Signs {
+    if last == b'.' && before(low, at.saturating_sub(1)) == b'.'
+        || next == b'.' && matches!(byte(low, at + 2), b'.' | b'/' | b'\\')
+    {
+        return Signs::CLIMB.and(Signs::PATH);
+    }
+    let wild = matches!(next, b'?' | b'*' | b'[')
+        || matches!(byte(low, at + 2), b'?' | b'*')
+        || matches!(byte(low, at + 3), b'?' | b'*');
+    let word = word_at(low, at + 1);
+    let folder =
+        words!("etc bin proc dev var root sbin windows winnt boot usr inetpub config passwd shadow system32 opt")
+            .has(word)
+            || (next == b'.' && (2..20).contains(&rest(low, at + 1).len()));
+    let hidden = next == b'.' && words!("ssh git aws env htpasswd htaccess bash_history").has(word_at(low, at + 2));
+    let comment = b == b'/' && next == b'*' || b == b'*' && next == b'/';
+    let disguise = b == b'\\' && last.is_ascii_lowercase() && next.is_ascii_lowercase() || wild && b == b'/';
+    when(folder || hidden, Signs::PATH)
+        .and(when(comment, Signs::COMMENT))
+        .and(when(disguise, Signs::DISGUISE))
+        .and(when(b == b'\\' && matches!(next, b'\'' | b'"'), Signs::QUOTE))
+}
+
+fn colon(low: &[u8], at: usize, next: u8) -> Signs {
+    let name = word_before(low, at);
+    match name {
+        b"data" if rest(low, at).starts_with(b":image/png") || rest(low, at).starts_with(b":image/jpeg") => NONE,
+        b"javascript" | b"vbscript" | b"livescript" | b"mocha" | b"binding" | b"behavior" | b"behaviour" | b"data" => {
+            Signs::ADDRESS
+        }
+        b"file" | b"php" | b"expect" | b"phar" | b"zip" | b"glob" => Signs::SCHEME,
+        b"c" | b"d" if matches!(next, b'/' | b'\\') => Signs::PATH,
+        name if name.ends_with(b"script") => Signs::ADDRESS,
+        _ => NONE,
+    }
+}
+
+/// The string begins with a value, or nothing, and goes on with a word that operates on it.
+fn begins_as_value(low: &[u8]) -> bool {
+    let mut at = low
+        .iter()
+        .take(8)
+        .take_while(|&&b| is_space(b) || matches!(b, b'(' | b'-' | b'+' | b'~' | b'!' | b'@' | b'.' | b'\'' | b'"'))
+        .count();
+    if is_operator_word(rest(low, at)) {
+        return true;
+    }
+    at += word_at(low, at).len();
+    if byte(low, at) == b'=' {
+        at += 1 + word_at(low, at + 1).len();
+    }
+    let mut next = skip_space(low, at);
+    while matches!(byte(low, next), b')' | b'/' | b'*' | b'%' | b'\'' | b'"') && next < at + 8 {
+        next = skip_space(low, next + 1);
+    }
+    match byte(low, next) {
+        b'a'..=b'z' => is_operator_word(rest(low, next)) || opens_statement(rest(low, next)),
+        b'-' => byte(low, next + 1) == b'-',
+        b'|' | b'&' | b'#' | b';' => true,
+        _ => false,
+    }
+}
+
+pub(super) fn is_operator_word(text: &[u8]) -> bool {
     let len = text.iter().take(12).take_while(|b| b.is_ascii_alphabetic()).count();
-    len > 1 && text.get(..len).is_some_and(|word| OPERATORS.has(word))
+    len > 1
+        && text.get(..len).is_some_and(|word| {
+            words!(
+                "or and xor union having order group limit like rlike regexp between in is div mod not procedure into where select \
+                sounds collate as if waitfor when insert offset"
+            )
+            .has(word)
+        })
 }

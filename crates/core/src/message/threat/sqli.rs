@@ -6,27 +6,32 @@
 //! sentences with `select` and `or` have no such continuation.
 
 use super::View;
+use super::prefilter::{self, Signs};
 use super::sql::{
-    ENTRIES_MAX, FUNCTIONS, Operand, comparison, condition, functions, gap, junction, numeric_condition, operand,
-    selects, statement, statements, swallows, tautology,
+    FUNCTIONS, Operand, comparison, condition, functions, gap, junction, numeric_condition, operand, selects,
+    statement, statements, swallows, tautology,
 };
 use super::text::{
-    all, before, byte, has, is_space, is_word, needles, one_of, rest, trimmed, window, word_at, words, words_up_to,
+    all, before, byte, has, is_space, is_word, needles, one_of, places_max, rest, trimmed, window, word_at, words,
+    words_up_to,
 };
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = trimmed(view.low);
-    union(low)
-        .or_else(|| behind_quotes(low))
-        .or_else(|| behind_value(low))
-        .or_else(|| tautology(low))
-        .or_else(|| functions(low))
-        .or_else(|| statements(low))
+    let shows = |signs| view.signs.any(signs);
+    let quoted = Signs::QUOTE.and(Signs::COMMENT).and(Signs::COMPARISON);
+    let named = Signs::CALL.and(Signs::SERVER_VARIABLE).and(Signs::STATEMENT);
+    None.or_else(|| shows(Signs::STATEMENT).then(|| union(low)).flatten())
+        .or_else(|| shows(quoted).then(|| behind_quotes(low)).flatten())
+        .or_else(|| shows(Signs::VALUE.and(Signs::COMMENT)).then(|| behind_value(low)).flatten())
+        .or_else(|| shows(Signs::COMPARISON).then(|| tautology(low)).flatten())
+        .or_else(|| shows(named).then(|| functions(low)).flatten())
+        .or_else(|| shows(Signs::STATEMENT.and(Signs::SEPARATOR)).then(|| statements(low)).flatten())
 }
 
 /// `UNION [ALL] SELECT` with something selected.
 fn union(low: &[u8]) -> Option<&'static str> {
-    let found = all(low, "union").take(ENTRIES_MAX).any(|at| {
+    let found = all(low, "union").any(|at| {
         let lead = before(low, at);
         if is_word(lead) && !lead.is_ascii_digit() && lead != b'f' && lead != b'e' && lead != b'd' {
             return false;
@@ -51,7 +56,8 @@ fn union(low: &[u8]) -> Option<&'static str> {
 /// A quote that closes, with SQL behind it.
 fn behind_quotes(low: &[u8]) -> Option<&'static str> {
     let mut seen = [0_usize; 3];
-    for (n, at) in memchr::memchr3_iter(b'\'', b'"', b'`', low).enumerate().take(ENTRIES_MAX) {
+    let mut places = 0;
+    for (n, at) in memchr::memchr3_iter(b'\'', b'"', b'`', low).enumerate() {
         let quote = byte(low, at);
         let slot = usize::from(quote == b'"') + 2 * usize::from(quote == b'`');
         let count = seen.get(slot).copied().unwrap_or(0);
@@ -65,6 +71,13 @@ fn behind_quotes(low: &[u8]) -> Option<&'static str> {
             && !needles!("or· or' or/ and· union or\" having").occur(window(low, at + 1, 8))
         {
             continue;
+        }
+        if !prefilter::quote_asks(low, at) {
+            continue;
+        }
+        places += 1;
+        if places > places_max(low) {
+            return Some("a text full of quotes that close");
         }
         if let Some(rule) = continues(low, at + 1, quote, !opens_text, n) {
             return Some(rule);
@@ -269,7 +282,7 @@ mod tests {
         for text in
             ["drop the table", "update me", "select", "insert coin", "delete from memory", "2 and a half", "1 or 2"]
         {
-            let view = View { low: text.as_bytes(), key: false, layers: 0 };
+            let view = View { low: text.as_bytes(), key: false, layers: 0, signs: Signs::all() };
             assert_eq!(judge(&view), None, "{text}");
         }
     }

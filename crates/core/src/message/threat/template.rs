@@ -49,6 +49,9 @@ static INTERNALS: LazyLock<Needles> = LazyLock::new(|| {
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = view.low;
+    if !is_rich(low) {
+        return directive(low);
+    }
     // One delimiter that holds another (`{{` holds `{`) is read once: the longer one comes first.
     for (opening, closing) in DELIMITERS {
         let weak = matches!(*opening, "{" | "[[" | "@(");
@@ -67,6 +70,19 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         }
     }
     directive(low)
+}
+
+/// Whether any expression could convict: something dangerous is named, or literals are computed with.
+fn is_rich(low: &[u8]) -> bool {
+    let computes = low.iter().zip(low.iter().skip(1)).any(|(&a, &b)| {
+        matches!(a, b'*' | b'+') && (b.is_ascii_digit() || matches!(b, b' ' | b'\'' | b'"' | b'(' | b'@'))
+    }) && low.iter().any(u8::is_ascii_digit);
+    computes
+        || INTERNALS.occur(low)
+        || needles!(
+            "self config request this settings app env debug <%[% system( exec( file. dir. popen ` io. runtime eval( |"
+        )
+        .occur(low)
 }
 
 fn expression(body: &[u8], opening: &str, closed: bool, weak: bool) -> Option<&'static str> {

@@ -87,6 +87,30 @@ pub(super) fn words_up_to(text: &[u8], max: usize) -> usize {
     text.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty()).take(max).count()
 }
 
+/// Where the n-th word begins (the first is 1); past every offset when there are fewer.
+pub(super) fn nth_word(text: &[u8], n: usize) -> usize {
+    let mut words = 0;
+    let mut inside = false;
+    for (at, b) in text.iter().enumerate() {
+        if b.is_ascii_whitespace() {
+            inside = false;
+        } else if !inside {
+            inside = true;
+            words += 1;
+            if words == n {
+                return at;
+            }
+        }
+    }
+    usize::MAX
+}
+
+/// How many suspicious places one text of this length has before the number itself convicts: honest texts have
+/// few, and each costs a judge's time.
+pub(super) fn places_max(text: &[u8]) -> usize {
+    64 + text.len() / 16
+}
+
 /// Pieces of text searched for together, in one pass. Written in one string: separated by white space, with
 /// `·` for a space inside a piece.
 #[derive(Debug)]

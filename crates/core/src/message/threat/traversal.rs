@@ -83,12 +83,14 @@ impl Climb {
 
 fn climbing(low: &[u8]) -> Climb {
     let mut climb = Climb { steps: 0, end: 0, odd: false };
+    let mut read_to = 0;
     for at in all(low, "..") {
-        if at < climb.end {
+        if at < read_to {
             continue;
         }
         let dots = rest(low, at).iter().take_while(|&&b| b == b'.').count();
         let after = at + dots;
+        read_to = after;
         let slash = byte(low, after);
         let before_dots = before(low, at);
         if is_word(before_dots) || !matches!(slash, b'/' | b'\\' | b';' | 0) {

@@ -8,6 +8,7 @@
 use std::sync::LazyLock;
 
 use super::View;
+use super::prefilter::Signs;
 use super::text::{
     Words, all, before, byte, has, has_any, is_space, is_word, needles, rest, skip_space, trimmed, window, word_at,
     word_before, words_up_to,
@@ -33,7 +34,15 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
             return Some(rule);
         }
     }
-    handler(low).or_else(|| address(low)).or_else(|| styles(low)).or_else(|| script(low))
+    let shows = |signs| view.signs.any(signs);
+    None.or_else(|| shows(Signs::HANDLER).then(|| handler(low)).flatten())
+        .or_else(|| shows(Signs::ADDRESS).then(|| address(low)).flatten())
+        .or_else(|| shows(Signs::ADDRESS.and(Signs::CALL).and(Signs::TAG)).then(|| styles(low)).flatten())
+        .or_else(|| {
+            shows(Signs::CALL.and(Signs::BRACKETS).and(Signs::BROWSER).and(Signs::ADDRESS))
+                .then(|| script(low))
+                .flatten()
+        })
 }
 
 struct Tag<'t> {
@@ -58,8 +67,10 @@ impl<'t> Tag<'t> {
         }
         let name_len = tail.iter().take_while(|&&b| is_word(b) || matches!(b, b'-' | b':')).count();
         let body = rest(tail, name_len);
-        let end = attributes_end(body);
-        let attributes = body.get(..end.unwrap_or(body.len())).unwrap_or_default();
+        // Without any end in sight a browser goes on to the next tag, and so does the reading.
+        let end = memchr::memchr(b'>', body).and_then(|_| attributes_end(body));
+        let open_end = || memchr::memchr(b'<', body).unwrap_or(body.len());
+        let attributes = body.get(..end.unwrap_or_else(open_end)).unwrap_or_default();
         Some(Self {
             name: tail.get(..name_len)?,
             attributes,
@@ -147,7 +158,7 @@ fn handler_in(attributes: &[u8]) -> bool {
         let lead = before(attributes, at);
         let name = word_at(attributes, at);
         let end = at + name.len();
-        let equals = skip_space(attributes, end);
+        let equals = if name.len() > 4 { skip_space(attributes, end) } else { return false };
         name.len() > 4
             && (is_space(lead) || matches!(lead, b'/' | b'"' | b'\'' | b'`' | b'<' | b'+' | 0..=0x1f | 0x80..))
             && name.iter().skip(2).all(u8::is_ascii_lowercase)
@@ -292,19 +303,26 @@ static PROBES: LazyLock<Words> = LazyLock::new(|| {
 
 /// JavaScript without a tag: behind a quote that closes, or nothing but a probe.
 fn script(low: &[u8]) -> Option<&'static str> {
+    let (mut quotes, mut counted) = (0_usize, 0_usize);
     for at in memchr::memchr2_iter(b'(', b'`', low) {
         let name_end = low
             .get(..at)
             .unwrap_or_default()
             .iter()
-            .rposition(|b| !is_space(*b) && !matches!(b, b')' | b'?' | b'.'))
-            .map_or(0, |n| n + 1);
+            .rev()
+            .take(8)
+            .position(|b| !is_space(*b) && !matches!(b, b')' | b'?' | b'.'))
+            .map_or(0, |n| at - n);
         let name = word_before(low, name_end);
         if !PROBES.has(name) {
             continue;
         }
         let start = name_end - name.len();
-        if breaks_out(low, start) && !matches!(name, b"function" | b"import" | b"write" | b"print" | b"open") {
+        quotes += memchr::memchr3_iter(b'\'', b'"', b'`', low.get(counted..start).unwrap_or_default()).count();
+        counted = start.max(counted);
+        if breaks_out(low, start, quotes % 2 == 1)
+            && !matches!(name, b"function" | b"import" | b"write" | b"print" | b"open")
+        {
             return Some("a quote closes and JavaScript goes on");
         }
         if is_probe(low, name, at) {
@@ -338,7 +356,7 @@ fn script(low: &[u8]) -> Option<&'static str> {
 }
 
 /// The statement before `start` is a string that was closed.
-fn breaks_out(low: &[u8], start: usize) -> bool {
+fn breaks_out(low: &[u8], start: usize, odd: bool) -> bool {
     let head = low.get(..start).unwrap_or_default();
     let lead: Vec<u8> = head.iter().rev().copied().take(12).collect();
     let operator = lead.iter().position(|b| !is_space(*b));
@@ -390,9 +408,8 @@ fn breaks_out(low: &[u8], start: usize) -> bool {
             )
     });
     // A text that itself begins as a string joins the call to it.
-    let joined = matches!(head.first(), Some(b'\'' | b'"')) && words_up_to(low, 8) < 8;
-    matches!(quote, Some(b'\'' | b'"' | b'`' | b'\\')) && memchr::memchr3_iter(b'\'', b'"', b'`', head).count() % 2 == 1
-        || joined && matches!(quote, Some(b'\'' | b'"'))
+    let joined = matches!(head.first(), Some(b'\'' | b'"')) && start < 200 && words_up_to(low, 8) < 8;
+    matches!(quote, Some(b'\'' | b'"' | b'`' | b'\\')) && odd || joined && matches!(quote, Some(b'\'' | b'"'))
 }
 
 /// `alert(1)`, `prompt(document.cookie)`: a call made only to be seen.

@@ -11,9 +11,6 @@ pub(super) use statement::{functions, selects, statement, statements};
 
 use super::text::{Words, byte, is_space, is_word, rest, window, word_at, words};
 
-/// Ways in that are tried on one string: enough for any honest text, and a bound on work.
-pub(super) const ENTRIES_MAX: usize = 256;
-
 /// White space and comments skipped in one go, bytes.
 const GAP_BYTES_MAX: usize = 96;
 

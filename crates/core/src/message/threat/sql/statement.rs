@@ -4,41 +4,12 @@ use super::super::text::{
     all, before, byte, has, has_any, is_space, is_word, needles, one_of, rest, window, word_at, word_before, words,
     words_up_to,
 };
-use super::{ENTRIES_MAX, Operand, gap, operand, swallows};
+use super::{Operand, gap, operand, swallows};
 
 /// Functions and names whose only use in a message is to wait, reveal or break out.
 pub(in super::super) fn functions(low: &[u8]) -> Option<&'static str> {
-    for (name, needs_number) in [
-        ("sleep", true),
-        ("pg_sleep", true),
-        ("benchmark", true),
-        ("extractvalue", false),
-        ("updatexml", false),
-        ("load_file", false),
-        ("randomblob", true),
-    ] {
-        for at in all(low, name).take(16) {
-            let lead = before(low, at);
-            let open = gap(low, at + name.len());
-            if byte(low, open) != b'(' || matches!(lead, b'.' | b':') || is_word(lead) {
-                continue;
-            }
-            let argument = gap(low, open + 1);
-            let fits = !needs_number
-                || matches!(byte(low, argument), b'0'..=b'9' | b'(' | b'_' | b'$' | b'[' | b'-')
-                || has(low, "select");
-            let context = needles!("select ' \" -- ·and· ·or· if( /* || *sleep +sleep -sleep ^").occur(low)
-                || low.len() < 40 && name != "sleep";
-            if fits
-                && context
-                && !has_any(low, &["time.sleep", "thread"])
-                && (name != "sleep"
-                    || needles!("select (select and·sleep or·sleep and( or( if( '+sleep */ '· \"· || *sleep sleep(__")
-                        .occur(low))
-            {
-                return Some("a database function that waits or reveals");
-            }
-        }
+    if waits(low) {
+        return Some("a database function that waits or reveals");
     }
     let names = needles!(
         "information_schema. `information_schema` xp_cmdshell sp_password sysobjects syscolumns \
@@ -69,9 +40,38 @@ pub(in super::super) fn functions(low: &[u8]) -> Option<&'static str> {
     nested(low).then_some("calls that read a database letter by letter")
 }
 
+/// `sleep(5)` with SQL around it, `benchmark(…)`, `load_file(…)`.
+fn waits(low: &[u8]) -> bool {
+    let query = has(low, "select");
+    let mut context = None;
+    memchr::memchr_iter(b'(', low).any(|open| {
+        let end = open - low.get(..open).unwrap_or_default().iter().rev().take(8).take_while(|b| is_space(**b)).count();
+        let name = word_before(low, end);
+        let counts = matches!(name, b"sleep" | b"pg_sleep" | b"benchmark" | b"randomblob");
+        if !counts && !matches!(name, b"extractvalue" | b"updatexml" | b"load_file") {
+            return false;
+        }
+        if matches!(before(low, end - name.len()), b'.' | b':') {
+            return false;
+        }
+        let argument = byte(low, gap(low, open + 1));
+        let fits = !counts || query || matches!(argument, b'0'..=b'9' | b'(' | b'_' | b'$' | b'[' | b'-');
+        // Every language sleeps; only SQL does so inside an expression.
+        let in_sql = *context.get_or_insert_with(|| {
+            needles!("select and·sleep or·sleep and( or( if( '+sleep */ '· \"· || *sleep sleep(__").occur(low)
+                && !has_any(low, &["time.sleep", "thread"])
+        });
+        fits && if name == b"sleep" {
+            in_sql
+        } else {
+            in_sql || low.len() < 40 || needles!("' \" -- ·and· ·or· /* ^").occur(low)
+        }
+    })
+}
+
 /// `ascii(substring(…`, `hex(load_file(…`: a function that spells, around one that reads.
 fn nested(low: &[u8]) -> bool {
-    memchr::memchr_iter(b'(', low).take(ENTRIES_MAX).any(|at| {
+    memchr::memchr_iter(b'(', low).any(|at| {
         let inner = gap(low, at + 1);
         let name = word_at(low, inner);
         words!("ascii ord hex unhex conv mid bin length char cast convert concat count md5").has(word_before(low, at))
@@ -83,14 +83,14 @@ fn nested(low: &[u8]) -> bool {
 
 /// A statement by itself: after `;`, or the whole string.
 pub(in super::super) fn statements(low: &[u8]) -> Option<&'static str> {
-    if memchr::memchr_iter(b';', low).take(ENTRIES_MAX).any(|at| {
+    if memchr::memchr_iter(b';', low).any(|at| {
         statement(low, gap(low, at + 1), true)
             && word_before(low, at).len() < 40
             && (at < 40 || has(rest(low, at), "--"))
     }) {
         return Some("a statement follows");
     }
-    if all(low, "select").take(ENTRIES_MAX).any(|at| !is_word(before(low, at)) && query(low, at)) {
+    if all(low, "select").any(|at| !is_word(before(low, at)) && query(low, at)) {
         return Some("a query");
     }
     statement(low, 0, false).then_some("a statement")

@@ -1,0 +1,259 @@
+//! What one message costs: benign and hostile ones through the production inbound plan, and its parts.
+//!
+//! `cargo bench -p portcullis-core --bench inspection`. Each line is the best of several rounds, in nanoseconds a
+//! message; `x benign` compares a hostile message with the benign one of its size.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use portcullis_core::identity::Principal;
+use portcullis_core::inspection::{Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
+use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::message::json::{Bounds, Pointers, Scan};
+use portcullis_core::message::threat::{Buffers, ClassSet, Detector};
+use portcullis_core::policy::checked::{
+    Envelope, ErrorReplies, Json, JsonMode, LimitKey, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm,
+    ThreatClass, Threats, TimestampUnit,
+};
+use portcullis_core::time::Now;
+
+const CLASSES: [ThreatClass; 9] = [
+    ThreatClass::Sqli,
+    ThreatClass::Nosql,
+    ThreatClass::Xss,
+    ThreatClass::Command,
+    ThreatClass::Traversal,
+    ThreatClass::Template,
+    ThreatClass::Ldap,
+    ThreatClass::Xxe,
+    ThreatClass::Lookup,
+];
+
+const JSON: Json =
+    Json { mode: JsonMode::Required, depth_max: 32, keys_max: 100_000, values_max: 100_000, string_bytes_max: 1 << 20 };
+
+/// Everything a production policy checks; limits far away, outcomes observed so that the list runs to its end.
+fn production() -> Messages {
+    let rate = Rate {
+        count: 1_000_000_000,
+        per: Duration::from_secs(1),
+        burst: 1_000_000_000,
+        algorithm: RateAlgorithm::TokenBucket,
+    };
+    let limit = |name: &str, per| MessageLimit { name: name.into(), per, rate, on_excess: OnRefuse::Observe };
+    Messages {
+        bytes_max: 1 << 20,
+        fragments_max: 64,
+        text: true,
+        binary: false,
+        control_rate: None,
+        limits: vec![limit("connection", LimitKey::Connection), limit("user", LimitKey::User)],
+        json: JSON,
+        envelope: Some(Envelope {
+            type_at: "/type".into(),
+            id_at: "/id".into(),
+            timestamp_at: "/timestamp".into(),
+            required: vec!["/type".into(), "/id".into(), "/timestamp".into()],
+            types: Some(["chat", "typing", "ack", "heartbeat"].map(String::from).into()),
+            timestamp_tolerance: Some(Duration::from_secs(300)),
+            timestamp_unit: TimestampUnit::Seconds,
+            replay_ids_max: 1024,
+        }),
+        threats: Some(Threats {
+            classes: CLASSES.into_iter().map(|class| (class, OnRefuse::Observe)).collect(),
+            skip_fields: Vec::new(),
+            decode_layers_max: 3,
+        }),
+        on_refuse: OnRefuse::Observe,
+    }
+}
+
+const CHAT: &str = "I don't think so - let's meet at 5 (or 6?) instead; Anna said \\\"fine\\\", and the select \
+    committee's paper is due on Monday: it's on https://example.com/a/b?x=1. We can order pizza, then go home. ";
+
+/// A message of `bytes` whose text repeats `unit`. Its id is fresh each time: `n` replaces the zeros.
+fn chat(unit: &str, bytes: usize) -> Vec<u8> {
+    let head = r#"{"id":"00000000","type":"chat","timestamp":1700000000,"room":"general","text":""#;
+    let mut text = head.to_owned();
+    while text.len() + unit.len() + 2 <= bytes {
+        text.push_str(unit);
+    }
+    text.push_str("\"}");
+    text.into_bytes()
+}
+
+fn body(member: impl Fn(usize) -> String, open: &str, close: &str, bytes: usize) -> Vec<u8> {
+    let mut text = format!(r#"{{"id":"00000000","type":"chat","timestamp":1700000000,"body":{open}"#);
+    let mut n = 0;
+    while text.len() + 12 < bytes {
+        if n > 0 {
+            text.push(',');
+        }
+        text.push_str(&member(n));
+        n += 1;
+    }
+    text.push_str(close);
+    text.push('}');
+    text.into_bytes()
+}
+
+struct Bench {
+    plan: Plan,
+    memory: Memory,
+    work: Workspace,
+    ledger: Ledger,
+    count: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let errors = ErrorReplies { detailed: false, template: "{}".into() };
+        let plan = Plan::compile(&production(), &errors, Direction::Inbound, true).unwrap_or_else(|e| fail(&e));
+        Self { plan, memory: Memory::new(), work: Workspace::new(7), ledger: Ledger::new(1024, [1, 2]), count: 0 }
+    }
+
+    /// Nanoseconds a message, best of the rounds; and the findings of the last one.
+    fn run(&mut self, message: &mut [u8]) -> (f64, usize) {
+        let (ip, principal) = (IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64), Principal::anonymous());
+        let mut found = 0;
+        let ns = best(message.len(), || {
+            self.count += 1;
+            fresh_id(message, self.count);
+            let wall = Duration::from_secs(1_700_000_000);
+            let now = Now { mono: Duration::from_nanos(self.count * 1000), wall };
+            let cx = Context { now, principal: &principal, ip: &ip, ledger: &self.ledger };
+            let message = Message { kind: Kind::Text, bytes: black_box(message) };
+            found = black_box(inspect(&self.plan, &mut self.memory, &cx, &mut self.work, &message)).findings.len();
+        });
+        (ns, found)
+    }
+}
+
+fn fresh_id(message: &mut [u8], count: u64) {
+    if let Some(digits) = message.get_mut(7..15) {
+        let mut n = count;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (n % 10) as u8;
+            n /= 10;
+        }
+    }
+}
+
+fn best(bytes: usize, mut step: impl FnMut()) -> f64 {
+    let steps = (1_500_000 / bytes.max(256)).max(10);
+    let mut best = f64::MAX;
+    for _ in 0..7 {
+        let start = Instant::now();
+        for _ in 0..steps {
+            step();
+        }
+        best = best.min(start.elapsed().as_nanos() as f64 / steps as f64);
+    }
+    best
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ! {
+    eprintln!("{error}");
+    std::process::exit(1)
+}
+
+fn main() {
+    let mut bench = Bench::new();
+    let mut benign_1k = 0.0;
+    let mut benign_16k = 0.0;
+    for (name, bytes) in [("128 B", 200), ("1 KiB", 1024), ("16 KiB", 16 << 10)] {
+        let (ns, found) = bench.run(&mut chat(CHAT, bytes));
+        say(&format!("benign chat {name}"), ns, found, 0.0);
+        if bytes == 1024 {
+            benign_1k = ns;
+        } else if bytes > 1024 {
+            benign_16k = ns;
+        }
+    }
+    let (ns, found) = bench.run(&mut chat("the quick brown fox jumps over the lazy dog, and again ", 1024));
+    say("plain words 1 KiB", ns, found, 0.0);
+    hostile(&mut bench, benign_1k, 1024);
+    hostile(&mut bench, benign_16k, 16 << 10);
+    parts();
+}
+
+fn hostile(bench: &mut Bench, benign: f64, bytes: usize) {
+    println!("hostile, {bytes} bytes:");
+    let texts = [
+        ("escapes only", r"\u0041"),
+        ("escaped quotes", r#"\""#),
+        ("suspicious bytes", "'<(;`${}%&|[#=*@)>"),
+        ("quotes and or", "' or "),
+        ("quotes or 1", "x' or y "),
+        ("union", "union "),
+        ("select (", "select ("),
+        ("tags", "<a b="),
+        ("open tags", "<a "),
+        ("on", " on"),
+        ("dollar braces", "${a"),
+        ("dots", "../"),
+        ("separators", ";ls x "),
+        ("backticks", "`a "),
+        ("alert(", "alert( "),
+        ("comments", "/*x*/"),
+        ("digits or", "1 or "),
+        ("parentheses", ")("),
+        ("percent noise", "%41%zz%3c"),
+        ("percent nested", "%252525253c"),
+        ("one escape a layer", "a%2525253c long text that stays as it is and is judged again for each layer, "),
+        ("entities", "&lt;&#60;"),
+        ("base64", "QWxhZGRpbjpvcGVuIHNlc2FtZQ"),
+        ("hex", "0x2e0x2e"),
+        ("json inside", r#"{\"a\":\"x' or y\"},"#),
+    ];
+    for (name, unit) in texts {
+        let (ns, found) = bench.run(&mut chat(unit, bytes));
+        say(name, ns, found, ns / benign);
+    }
+    let bodies: [(&str, Vec<u8>); 5] = [
+        ("deep nesting", body(|_| format!("{}1{}", "[".repeat(28), "]".repeat(28)), "[", "]", bytes)),
+        ("many keys", body(|n| format!("\"k{n}\":1"), "{", "}", bytes)),
+        ("look-alike keys", body(|n| format!("\"aaaaaaaaaaaaaaaa{n:04}\":1"), "{", "}", bytes)),
+        ("escaped keys", body(|n| format!("\"\\u006b{n}\":1"), "{", "}", bytes)),
+        ("many strings", body(|n| format!("\"'{n}\""), "[", "]", bytes)),
+    ];
+    for (name, mut message) in bodies {
+        let (ns, found) = bench.run(&mut message);
+        say(name, ns, found, ns / benign);
+    }
+}
+
+fn parts() {
+    println!("parts, benign chat 1 KiB:");
+    let message = chat(CHAT, 1024);
+    let bounds = Bounds::from(&JSON);
+    let mut scan = Scan::seeded(7);
+    let mut pointers = Pointers::default();
+    let ns = best(1024, || {
+        let _ = black_box(scan.run(black_box(&message), &bounds, &pointers));
+    });
+    say("json", ns, 0, 0.0);
+    for pointer in ["/id", "/type", "/timestamp"] {
+        pointers.add(pointer).unwrap_or_else(|e| fail(&e));
+    }
+    let ns = best(1024, || {
+        let _ = black_box(scan.run(black_box(&message), &bounds, &pointers));
+    });
+    say("json, three fields noted", ns, 0, 0.0);
+    let classes: ClassSet = CLASSES.into_iter().collect();
+    let detector = Detector::new(classes, 3);
+    let mut buffers = Buffers::default();
+    let ns = best(1024, || {
+        for span in scan.strings() {
+            black_box(detector.string(span.raw(&message), span.escapes, span.key, classes, &mut buffers));
+        }
+    });
+    say("threats, all strings", ns, 0, 0.0);
+}
+
+fn say(name: &str, ns: f64, found: usize, ratio: f64) {
+    let found = if found > 0 { format!("  {found} findings") } else { String::new() };
+    let ratio = if ratio > 0.0 { format!("  {ratio:.1} x benign") } else { String::new() };
+    println!("{name:<28}{ns:>10.0} ns{ratio}{found}");
+}
