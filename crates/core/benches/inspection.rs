@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p portcullis-core --bench inspection`. Each line is the best of several rounds, in nanoseconds a
 //! message; `x benign` compares a hostile message with the benign one of its size.
+#![allow(clippy::print_stdout, reason = "a program for a person to run")]
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

@@ -315,8 +315,7 @@ fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
         },
         b'-' => {
             let utf7 = word_before(low, at) == b"adw";
-            when(next == b'-' && !is_space(last) || next == b'-' && at < 48, Signs::COMMENT)
-                .and(when(utf7, Signs::ADDRESS))
+            when(next == b'-' && (!is_space(last) || at < 48), Signs::COMMENT).and(when(utf7, Signs::ADDRESS))
         }
         b'+' => when(word_at(low, at + 1) == b"adw", Signs::ADDRESS),
         b'/' | b'\\' => slash(low, at, b, last, next),
