@@ -3,10 +3,11 @@
 //! Takes the first place of the route's list that holds one. Two different tokens in places that the route
 //! reads are refused: what is verified must be what everyone else would read.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::identity::strict_json;
 use crate::policy::checked::{ClaimPointers, CredentialPlace};
 
 /// Subprotocols read from a request.
@@ -34,7 +35,7 @@ pub fn find(places: &[CredentialPlace], names: &ClaimPointers, headers: &HeaderM
             CredentialPlace::Header => from_header(headers),
             CredentialPlace::Cookie => Some(from_cookies(headers, &names.cookie_name)),
             CredentialPlace::Query => Some(from_query(query, &names.query_name)),
-            CredentialPlace::Subprotocol => Some(from_protocols(headers)),
+            CredentialPlace::Subprotocol => from_protocols(headers),
             CredentialPlace::FirstMessage => Some(Vec::new()),
         };
         let Some(tokens) = tokens else { return Found::Unclear };
@@ -63,14 +64,21 @@ fn from_header(headers: &HeaderMap) -> Option<Vec<String>> {
 
 fn from_cookies(headers: &HeaderMap, name: &str) -> Vec<String> {
     cookies(headers)
-        .filter(|(cookie, _)| *cookie == name)
-        .map(|(_, value)| value.trim_matches('"').to_owned())
+        .filter(|(cookie, _)| *cookie == name.as_bytes())
+        // A token is ASCII; what is not becomes one that never verifies.
+        .map(|(_, value)| String::from_utf8_lossy(value).trim_matches('"').to_owned())
         .collect()
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
+/// Names and values of all cookies (RFC 6265 4.2.1). Bytes, for an application's own may be in any encoding.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let values = headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes());
+    values.flat_map(|value| value.split(|b| *b == b';')).filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        let at = pair.iter().position(|b| *b == b'=')?;
+        let (name, value) = pair.split_at(at);
+        Some((name.trim_ascii_end(), value.get(1..).unwrap_or_default().trim_ascii_start()))
+    })
 }
 
 fn from_query(query: Option<&str>, name: &str) -> Vec<String> {
@@ -83,11 +91,15 @@ fn names(key: &str, name: &str) -> bool {
     percent_decode_str(key).decode_utf8_lossy() == name
 }
 
-/// `bearer, <token>`: the token is the one after the announcement.
-fn from_protocols(headers: &HeaderMap) -> Vec<String> {
+/// `bearer, <token>`: the token is the one after the announcement. `None` where two are announced.
+fn from_protocols(headers: &HeaderMap) -> Option<Vec<String>> {
     let all = protocols(headers);
-    let mut next = all.iter().skip_while(|protocol| !protocol.eq_ignore_ascii_case(BEARER_PROTOCOL));
-    next.nth(1).map(|token| vec![(*token).to_owned()]).unwrap_or_default()
+    let mut announced = (0..).zip(&all).filter(|(_, protocol)| protocol.eq_ignore_ascii_case(BEARER_PROTOCOL));
+    let Some((at, _)) = announced.next() else { return Some(Vec::new()) };
+    if announced.next().is_some() {
+        return None;
+    }
+    Some(all.get(at + 1).map(|token| (*token).to_owned()).into_iter().collect())
 }
 
 fn protocols(headers: &HeaderMap) -> Vec<&str> {
@@ -122,18 +134,20 @@ pub fn strip_query(query: &str, name: &str) -> Option<String> {
 
 /// The Cookie headers without these cookies, as one.
 #[must_use]
-pub fn strip_cookies(headers: &HeaderMap, names: &[&str]) -> Option<String> {
-    let kept: Vec<String> = cookies(headers)
-        .filter(|(cookie, _)| !names.contains(cookie))
-        .map(|(cookie, value)| format!("{cookie}={value}"))
-        .collect();
-    (!kept.is_empty()).then(|| kept.join("; "))
+pub fn strip_cookies(headers: &HeaderMap, names: &[&str]) -> Option<HeaderValue> {
+    let mut kept = Vec::new();
+    for (cookie, value) in cookies(headers).filter(|(cookie, _)| !names.iter().any(|name| name.as_bytes() == *cookie)) {
+        let separator: &[u8] = if kept.is_empty() { b"" } else { b"; " };
+        kept.extend([separator, cookie, b"=", value].concat());
+    }
+    HeaderValue::from_bytes(&kept).ok().filter(|_| !kept.is_empty())
 }
 
-/// The token of a first message: `{"type":"auth","token":"…"}`, nothing else read.
+/// The token of a first message: a JSON object with `type` `auth` and a string `token`, no name twice; other
+/// members are not read.
 #[must_use]
 pub fn from_first_message(message: &[u8]) -> Option<String> {
-    let message: Value = serde_json::from_slice(message).ok()?;
+    let message = strict_json::object(message)?;
     let is_auth = message.get("type").and_then(Value::as_str) == Some("auth");
     message.get("token").and_then(Value::as_str).filter(|_| is_auth).map(str::to_owned)
 }
@@ -191,6 +205,8 @@ mod tests {
         assert_eq!(find(&[], Some("token=a&token=b")), Found::Unclear);
         assert_eq!(find(&[("authorization", "Bearer a"), ("authorization", "Bearer b")], None), Found::Unclear);
         assert_eq!(find(&[("authorization", "Basic eDp5")], None), Found::Unclear);
+        assert_eq!(find(&[("sec-websocket-protocol", "bearer, a, bearer, b")], None), Found::Unclear);
+        assert_eq!(find(&[("cookie", "access_token=a; access_token=b")], None), Found::Unclear);
         assert_eq!(find(&[("authorization", "Bearer a")], Some("token=a")), Found::Token("a".into()));
     }
 
@@ -206,7 +222,12 @@ mod tests {
         assert_eq!(strip_query("token=a", "token"), None);
         assert_eq!(strip_query("token", "token"), None);
         let with = headers(&[("cookie", "access_token=a; s=1"), ("cookie", "access_token=b")]);
-        assert_eq!(strip_cookies(&with, &["access_token"]), Some("s=1".into()));
+        assert_eq!(strip_cookies(&with, &["access_token"]).unwrap(), "s=1");
+        assert_eq!(strip_cookies(&headers(&[("cookie", "access_token=a")]), &["access_token"]), None);
+        let mut foreign = HeaderMap::new();
+        foreign.insert("cookie", HeaderValue::from_bytes(b"n=\xe9; access_token=t.o.k").unwrap());
+        assert_eq!(from_cookies(&foreign, "access_token"), ["t.o.k"]);
+        assert_eq!(strip_cookies(&foreign, &["access_token"]).unwrap().as_bytes(), b"n=\xe9");
         assert_eq!(offered_protocols(&headers(&[("sec-websocket-protocol", "bearer, a.b.c, chat")])), ["chat"]);
         assert_eq!(announced_bearer(&headers(&[("sec-websocket-protocol", "chat, Bearer, a.b.c")])), Some("Bearer"));
         assert_eq!(announced_bearer(&headers(&[("sec-websocket-protocol", "chat")])), None);
@@ -215,9 +236,16 @@ mod tests {
     #[test]
     fn a_first_message_is_an_auth_message() {
         assert_eq!(from_first_message(br#"{"type":"auth","token":"a"}"#), Some("a".into()));
-        for bad in
-            ["", "{}", r#"{"type":"chat","token":"a"}"#, r#"{"token":"a"}"#, r#"{"type":"auth","token":1}"#, "\u{0}"]
-        {
+        for bad in [
+            "",
+            "{}",
+            r#"{"type":"chat","token":"a"}"#,
+            r#"{"token":"a"}"#,
+            r#"{"type":"auth","token":1}"#,
+            r#"{"type":"auth","token":"a","token":"b"}"#,
+            r#"["auth","a"]"#,
+            "\u{0}",
+        ] {
             assert_eq!(from_first_message(bad.as_bytes()), None, "{bad}");
         }
     }

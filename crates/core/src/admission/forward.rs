@@ -16,9 +16,23 @@ use crate::time::Now;
 const OURS: &str = "x-portcullis-";
 /// The session cookie of the admin listener.
 pub const ADMIN_COOKIE: &str = "portcullis_admin";
-const UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b',');
+/// A space too: at an end of a value it would be lost, and two subjects would look alike.
+const UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b',').add(b' ');
 
-const DROPPED: [HeaderName; 19] = [
+/// Headers by which some backends let a client choose another path or address than the ones judged here.
+const OVERRIDES: [&str; 9] = [
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+];
+
+const DROPPED: [HeaderName; 18] = [
     header::HOST,
     header::CONNECTION,
     header::UPGRADE,
@@ -37,7 +51,6 @@ const DROPPED: [HeaderName; 19] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("x-real-ip"),
 ];
 
 /// The upstream's headers, without those of the handshake itself.
@@ -87,10 +100,10 @@ fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
     values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
-/// `X-Portcullis-…` and its look-alikes: many servers read `_` as `-`.
+/// `X-Portcullis-…`, `X-Forwarded-…` and their look-alikes: many servers read `_` and other signs as `-`.
 fn is_ours(name: &str) -> bool {
-    let dashed = name.replace('_', "-");
-    dashed.starts_with(OURS) || dashed.starts_with("x-forwarded-")
+    let dashed: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    dashed.starts_with(OURS) || dashed.starts_with("x-forwarded-") || OVERRIDES.contains(&dashed.as_str())
 }
 
 /// Cookies know no ports: a browser brings the admin listener's along when both stand on one host.
@@ -101,7 +114,6 @@ fn drop_cookies(out: &mut HeaderMap, client: &HeaderMap, identity: &Identity, pl
     }
     if out.remove(header::COOKIE).is_some()
         && let Some(rest) = credential::strip_cookies(client, &names)
-        && let Ok(rest) = HeaderValue::from_str(&rest)
     {
         out.insert(header::COOKIE, rest);
     }
@@ -221,6 +233,11 @@ mod tests {
                 ("x_forwarded_for", "203.0.113.9"),
                 ("forwarded", "for=203.0.113.9"),
                 ("x-real-ip", "203.0.113.9"),
+                ("x_real_ip", "203.0.113.9"),
+                ("cf-connecting-ip", "203.0.113.9"),
+                ("x-original-url", "/admin"),
+                ("x.portcullis.subject", "root"),
+                ("x-forwarded-prefix", "/admin"),
             ],
             &Principal::anonymous(),
         );
@@ -233,6 +250,11 @@ mod tests {
             "x_forwarded_for",
             "forwarded",
             "x-real-ip",
+            "x_real_ip",
+            "cf-connecting-ip",
+            "x-original-url",
+            "x.portcullis.subject",
+            "x-forwarded-prefix",
         ] {
             assert!(!out.contains_key(name), "{name}");
         }
@@ -267,7 +289,7 @@ mod tests {
             ..Principal::anonymous()
         };
         let out = built(&[], &principal);
-        assert_eq!(text(&out, "x-portcullis-subject"), "u1%0D%0AX-Admin: 1");
+        assert_eq!(text(&out, "x-portcullis-subject"), "u1%0D%0AX-Admin:%201");
         assert_eq!(text(&out, "x-portcullis-roles"), "a%2Cadmin,%C3%BC");
         assert!(text(&out, "x-portcullis-signature").starts_with("t=1700000000;v1="));
     }

@@ -1,28 +1,30 @@
 //! What admission counts: connections in all, per address, per user; failed authentications and the bans that
 //! follow from them.
 //!
-//! Bounded, and sharded so that no lock is shared by all. An address that is forgotten is one without open
-//! connections, without a ban, and with its rates untouched; when a shard holds none such, strangers share one
-//! overflow entry, so inventing addresses evicts nobody's penalty (SPEC 6.5).
+//! Bounded, and sharded so that no lock is shared by all. An address is forgotten when nothing is lost with it,
+//! else when it has used less than half of its rates; never one with open connections, a ban or a penalty. When
+//! a shard holds only such, strangers share its overflow entry: its rates and its number of connections are
+//! theirs together, but no ban falls on it, for honest strangers would be banned with the others (SPEC 6.5).
+//! Never lets the allow-list overrule the deny-list.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash as _};
 use std::net::IpAddr;
-use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::limits::{IpKey, Limit, LimitState};
+use crate::limits::table::{Hashed, Table, Tracked};
+use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
 use crate::time::Now;
 use crate::verdict::Reason;
 
 const SHARDS: usize = 16;
-/// Entries looked at to find one that can be forgotten.
-const EVICTION_LOOKS: usize = 32;
 /// Sockets of one address that may be within their handshake at once, where no other number is set.
 pub const HANDSHAKES_PER_IP_MAX: u32 = 256;
 
@@ -34,11 +36,12 @@ pub struct Gate {
     settings: ArcSwap<Settings>,
     total: AtomicUsize,
     addresses: [Mutex<Addresses>; SHARDS],
-    users: [Mutex<BTreeMap<UserKey, u32>>; SHARDS],
+    /// Open connections by route and subject; one entry for each that has any.
+    users: [Mutex<Users>; SHARDS],
     seed: [u64; 2],
 }
 
-type UserKey = (String, Box<str>);
+type Users = HashMap<u128, u32, BuildHasherDefault<Hashed>>;
 
 struct Settings {
     total_max: usize,
@@ -53,76 +56,96 @@ struct Settings {
     ipv6_prefix: u8,
 }
 
-#[derive(Default)]
 struct Addresses {
-    known: BTreeMap<IpKey, Entry>,
+    table: Table<Entry>,
     overflow: Entry,
-    cursor: Option<IpKey>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Entry {
+    key: Option<IpKey>,
     rate: LimitState,
     failed: LimitState,
     open: u32,
     handshaking: u32,
     banned_until: u64,
+    idle_at: u64,
+    penalty_until: u64,
+}
+
+impl Tracked for Entry {
+    fn idle_at(&self) -> u64 {
+        self.idle_at.max(self.banned_until)
+    }
+
+    fn is_protected(&self, now: u64) -> bool {
+        self.open > 0 || self.handshaking > 0 || self.banned_until > now || self.penalty_until > now
+    }
 }
 
 impl Entry {
-    fn forgettable(&self, settings: &Settings, now: u64) -> bool {
-        let idle = |limit: &Option<Limit>, state| limit.is_none_or(|limit| limit.idle_at(state) <= now);
-        self.open == 0
-            && self.handshaking == 0
-            && self.banned_until <= now
-            && idle(&settings.rate, &self.rate)
-            && idle(&settings.failed, &self.failed)
+    /// Brings what the table reads in line with the rates.
+    fn settle(&mut self, settings: &Settings) {
+        let limits = [(&settings.rate, &self.rate), (&settings.failed, &self.failed)];
+        let states = || limits.iter().filter_map(|(limit, state)| Some((limit.as_ref()?, *state)));
+        let idle_at = states().map(|(limit, state)| limit.idle_at(state)).max();
+        let penalty_until = states().map(|(limit, state)| limit.penalty_until(state)).max();
+        self.idle_at = idle_at.unwrap_or_default();
+        self.penalty_until = penalty_until.unwrap_or_default();
     }
 }
 
+/// Where an address is counted: its hash, and whether it has an entry of its own.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    hash: u128,
+    own: bool,
+}
+
 impl Addresses {
-    fn entry(&mut self, key: IpKey, settings: &Settings, now: u64) -> &mut Entry {
-        let most = (settings.tracked_max / SHARDS).max(1);
-        if !self.known.contains_key(&key) && self.known.len() >= most && !self.forget_one(settings, now) {
-            return &mut self.overflow;
+    /// The entry of an address, and whether it is its own.
+    fn entry(&mut self, hash: u128, key: IpKey, now: u64) -> (&mut Entry, bool) {
+        match self.table.find_or_admit(hash, now) {
+            Some(entry) => {
+                entry.key = Some(key);
+                (entry, true)
+            }
+            None => (&mut self.overflow, false),
         }
-        self.known.entry(key).or_default()
     }
 
-    /// The entry that a seat was counted in.
-    fn counted(&mut self, key: IpKey) -> &mut Entry {
-        match self.known.get_mut(&key) {
+    /// The entry that was counted in; it cannot have left, for an open connection protects it.
+    fn counted(&mut self, place: Place) -> &mut Entry {
+        match self.table.find(place.hash).filter(|_| place.own) {
             Some(entry) => entry,
             None => &mut self.overflow,
         }
     }
-
-    fn forget_one(&mut self, settings: &Settings, now: u64) -> bool {
-        let from = self.cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        let behind = self.known.range((from, Bound::Unbounded));
-        let seen: Vec<_> = behind.take(EVICTION_LOOKS).map(|(key, entry)| (*key, *entry)).collect();
-        self.cursor = if seen.len() < EVICTION_LOOKS { None } else { seen.last().map(|(key, _)| *key) };
-        let victim = seen.iter().find(|(_, entry)| entry.forgettable(settings, now));
-        victim.is_some_and(|(key, _)| self.known.remove(key).is_some())
-    }
 }
 
 impl Gate {
-    /// Counters for a policy. `seed` comes from the system's generator; it spreads users over shards.
+    /// Counters for a policy. `seed` comes from the system's generator; nobody can compute which addresses or users meet in one
+    /// shard without it.
     #[must_use]
     pub fn new(policy: &Policy, seed: [u64; 2]) -> Arc<Self> {
+        let settings = Settings::of(policy);
+        let shard = || Addresses { table: Table::new(settings.shard_entries_max()), overflow: Entry::default() };
         Arc::new(Self {
-            settings: ArcSwap::from_pointee(Settings::of(policy)),
             total: AtomicUsize::new(0),
-            addresses: Default::default(),
+            addresses: std::array::from_fn(|_| Mutex::new(shard())),
             users: Default::default(),
             seed,
+            settings: ArcSwap::from_pointee(settings),
         })
     }
 
     /// Takes over another policy's numbers; counts stay.
     pub fn reconfigure(&self, policy: &Policy) {
-        self.settings.store(Arc::new(Settings::of(policy)));
+        let settings = Settings::of(policy);
+        for shard in &self.addresses {
+            lock(shard).table.resize(settings.shard_entries_max());
+        }
+        self.settings.store(Arc::new(settings));
     }
 
     /// Connections held, handshakes included.
@@ -134,7 +157,7 @@ impl Gate {
     /// Addresses that something is remembered of.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        self.addresses.iter().map(|shard| lock(shard).known.len()).sum()
+        self.addresses.iter().map(|shard| lock(shard).table.len()).sum()
     }
 
     /// Addresses banned at `now`, with what is left of each ban.
@@ -144,23 +167,31 @@ impl Gate {
         let left = |until: u64| Duration::from_nanos(until.saturating_sub(now));
         let mut found = Vec::new();
         for shard in &self.addresses {
-            let banned = lock(shard);
-            let banned = banned.known.iter().filter(|(_, entry)| entry.banned_until > now);
-            found.extend(banned.map(|(key, entry)| (*key, left(entry.banned_until))));
+            let shard = lock(shard);
+            let banned = shard.table.entries().filter(|entry| entry.banned_until > now);
+            found.extend(banned.filter_map(|entry| Some((entry.key?, left(entry.banned_until)))));
         }
         found
     }
 
-    /// Bans an address for so long, or lifts its ban with zero.
-    pub fn ban(&self, key: IpKey, how_long: Duration, now: Now) {
-        let settings = self.settings.load();
-        let nanos = now.mono_nanos();
-        let mut shard = lock(self.shard(key));
-        let entry = shard.entry(key, &settings, nanos);
-        entry.banned_until = nanos.saturating_add(crate::limits::nanos(how_long));
+    /// Bans an address for so long, or lifts its ban with zero. False when every tracked address has a penalty of
+    /// its own and none can be forgotten for this one.
+    pub fn ban(&self, key: IpKey, how_long: Duration, now: Now) -> bool {
+        let now = now.mono_nanos();
+        let hash = self.hash(key);
+        let mut shard = lock(pick(&self.addresses, hash));
         if how_long.is_zero() {
-            entry.failed = LimitState::default();
+            if let Some(entry) = shard.table.find(hash) {
+                entry.banned_until = 0;
+                entry.failed = LimitState::default();
+            }
+            return true;
         }
+        let (entry, own) = shard.entry(hash, key, now);
+        if own {
+            entry.banned_until = now.saturating_add(nanos(how_long));
+        }
+        own
     }
 
     /// The key an address is counted under.
@@ -173,55 +204,54 @@ impl Gate {
     /// trusted proxy's own address is counted in the total alone.
     pub(super) fn socket(self: &Arc<Self>, peer: IpAddr, now: Now) -> Result<Pending, Reason> {
         let settings = self.settings.load();
-        if self.total.load(Ordering::Relaxed) >= settings.total_max {
+        let mut place = None;
+        if !within(&settings.trusted, peer) {
+            settings.denied(peer)?;
+            if !within(&settings.allow, peer) {
+                place = Some(self.handshaking(&settings, peer, now.mono_nanos())?);
+            }
+        }
+        let pending = Pending { gate: Arc::clone(self), place };
+        // Counted first and looked at then: two that come at once cannot both have the last place. Dropping
+        // `pending` gives it back.
+        if self.total.fetch_add(1, Ordering::Relaxed) >= settings.total_max {
             return Err(Reason::ServerFull);
         }
-        let mut counted = None;
-        if !within(&settings.trusted, peer) && !within(&settings.allow, peer) {
-            let key = IpKey::of(peer, settings.ipv6_prefix);
-            settings.denied(peer)?;
-            let nanos = now.mono_nanos();
-            let mut shard = lock(self.shard(key));
-            let entry = shard.entry(key, &settings, nanos);
-            if entry.banned_until > nanos {
-                return Err(Reason::SourceBanned);
-            }
-            if entry.handshaking >= settings.per_ip_max.unwrap_or(HANDSHAKES_PER_IP_MAX).max(1) {
-                return Err(Reason::ConnectionsPerIp);
-            }
-            entry.handshaking += 1;
-            counted = Some(key);
-        }
-        self.total.fetch_add(1, Ordering::Relaxed);
-        Ok(Pending { gate: Arc::clone(self), key: counted })
+        Ok(pending)
     }
 
-    /// Counts an attempt of a client: deny-list, ban, rate, concurrency.
+    fn handshaking(&self, settings: &Settings, peer: IpAddr, now: u64) -> Result<Place, Reason> {
+        let key = IpKey::of(peer, settings.ipv6_prefix);
+        let hash = self.hash(key);
+        let mut shard = lock(pick(&self.addresses, hash));
+        let (entry, own) = shard.entry(hash, key, now);
+        if entry.banned_until > now {
+            return Err(Reason::SourceBanned);
+        }
+        if entry.handshaking >= settings.per_ip_max.unwrap_or(HANDSHAKES_PER_IP_MAX).max(1) {
+            return Err(Reason::ConnectionsPerIp);
+        }
+        entry.handshaking += 1;
+        Ok(Place { hash, own })
+    }
+
+    /// Counts an attempt of a client: deny-list, ban, failed authentications, rate, concurrency.
     pub(super) fn seat(self: &Arc<Self>, client: IpAddr, now: Now) -> Result<Seat, Full> {
         let settings = self.settings.load();
+        settings.denied(client).map_err(|reason| (reason, None))?;
         let key = IpKey::of(client, settings.ipv6_prefix);
-        let nanos = now.mono_nanos();
-        let mut shard = lock(self.shard(key));
-        let entry = shard.entry(key, &settings, nanos);
+        let hash = self.hash(key);
+        let now = now.mono_nanos();
+        let mut shard = lock(pick(&self.addresses, hash));
+        let (entry, own) = shard.entry(hash, key, now);
+        let mut rate = None;
         if !within(&settings.allow, client) {
-            settings.denied(client).map_err(|reason| (reason, None))?;
-            if entry.banned_until > nanos {
-                return Err((Reason::SourceBanned, Some(Duration::from_nanos(entry.banned_until - nanos))));
-            }
-            if let Some(limit) = &settings.rate {
-                let allowance = limit.check(&mut entry.rate, nanos, 1);
-                if !allowance.allowed {
-                    return Err((Reason::ConnectionRate, Some(allowance.retry_after)));
-                }
-            }
-            if settings.per_ip_max.is_some_and(|max| entry.open >= max) {
-                return Err((Reason::ConnectionsPerIp, None));
-            }
+            rate = entry.attempt(&settings, now)?;
         }
         entry.open += 1;
         drop(shard);
         self.total.fetch_add(1, Ordering::Relaxed);
-        Ok(Seat { gate: Arc::clone(self), key, user: None })
+        Ok(Seat { gate: Arc::clone(self), key, place: Place { hash, own }, user: None, rate })
     }
 
     /// Counts a failed authentication. True when it brought a ban.
@@ -232,29 +262,66 @@ impl Gate {
             return false;
         }
         let key = IpKey::of(client, settings.ipv6_prefix);
-        let nanos = now.mono_nanos();
-        let mut shard = lock(self.shard(key));
-        let entry = shard.entry(key, &settings, nanos);
-        let allowance = limit.check(&mut entry.failed, nanos, 1);
-        // The last one that the rate allows brings the ban: five a minute means that the fifth is the last.
-        let ban = allowance.remaining == 0;
-        if ban {
-            entry.banned_until = nanos.saturating_add(crate::limits::nanos(settings.ban));
+        let hash = self.hash(key);
+        let now = now.mono_nanos();
+        let mut shard = lock(pick(&self.addresses, hash));
+        let (entry, own) = shard.entry(hash, key, now);
+        let allowance = limit.check(&mut entry.failed, now, 1);
+        // The last one that the rate allows brings the ban: five a minute means that the fifth is the last. When
+        // the ban ends the count begins anew. Without a ban, `attempt` refuses until the rate has refilled.
+        let bans = allowance.remaining == 0 && own && !settings.ban.is_zero();
+        if bans {
+            entry.banned_until = now.saturating_add(nanos(settings.ban));
+            entry.failed = LimitState::default();
         }
-        ban
+        entry.settle(&settings);
+        bans
     }
 
-    fn shard(&self, key: IpKey) -> &Mutex<Addresses> {
-        let bits = match key.address() {
-            IpAddr::V4(v4) => u64::from(u32::from(v4)),
-            IpAddr::V6(v6) => (u128::from(v6) >> 64) as u64 ^ u128::from(v6) as u64,
-        };
-        pick(&self.addresses, spread(bits, self.seed))
+    fn hash(&self, key: IpKey) -> u128 {
+        let mut hasher = self.hasher();
+        key.hash(&mut hasher);
+        hasher.finish128().as_u128()
     }
 
-    fn user_shard(&self, user: &str) -> &Mutex<BTreeMap<UserKey, u32>> {
-        let bits = user.bytes().fold(self.seed[1], |sum, byte| spread(sum ^ u64::from(byte), self.seed));
-        pick(&self.users, bits)
+    fn user_hash(&self, route: &str, subject: &str) -> u128 {
+        let mut hasher = self.hasher();
+        (route, subject).hash(&mut hasher);
+        hasher.finish128().as_u128()
+    }
+
+    fn hasher(&self) -> SipHasher13 {
+        let [first, second] = self.seed;
+        SipHasher13::new_with_keys(first, second)
+    }
+}
+
+impl Entry {
+    /// Judges and counts an attempt; tells what is left of the rate, and its limit.
+    fn attempt(&mut self, settings: &Settings, now: u64) -> Result<Option<(Limit, Allowance)>, Full> {
+        if self.banned_until > now {
+            return Err((Reason::SourceBanned, Some(Duration::from_nanos(self.banned_until - now))));
+        }
+        if let Some(limit) = &settings.failed {
+            let mut untouched = self.failed;
+            let allowance = limit.check(&mut untouched, now, 1);
+            if !allowance.allowed {
+                return Err((Reason::AuthenticationRate, Some(allowance.retry_after)));
+            }
+        }
+        let mut rate = None;
+        if let Some(limit) = settings.rate {
+            let allowance = limit.check(&mut self.rate, now, 1);
+            self.settle(settings);
+            if !allowance.allowed {
+                return Err((Reason::ConnectionRate, Some(allowance.retry_after)));
+            }
+            rate = Some((limit, allowance));
+        }
+        if settings.per_ip_max.is_some_and(|max| self.open >= max) {
+            return Err((Reason::ConnectionsPerIp, None));
+        }
+        Ok(rate)
     }
 }
 
@@ -275,6 +342,10 @@ impl Settings {
         }
     }
 
+    fn shard_entries_max(&self) -> usize {
+        (self.tracked_max / SHARDS).max(1)
+    }
+
     fn denied(&self, ip: IpAddr) -> Result<(), Reason> {
         if within(&self.deny, ip) { Err(Reason::SourceDenied) } else { Ok(()) }
     }
@@ -283,15 +354,15 @@ impl Settings {
 /// A socket within its handshake; counted until dropped.
 pub struct Pending {
     gate: Arc<Gate>,
-    key: Option<IpKey>,
+    place: Option<Place>,
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         self.gate.total.fetch_sub(1, Ordering::Relaxed);
-        if let Some(key) = self.key {
-            let mut shard = lock(self.gate.shard(key));
-            let entry = shard.counted(key);
+        if let Some(place) = self.place {
+            let mut shard = lock(pick(&self.gate.addresses, place.hash));
+            let entry = shard.counted(place);
             entry.handshaking = entry.handshaking.saturating_sub(1);
         }
     }
@@ -301,7 +372,9 @@ impl Drop for Pending {
 pub struct Seat {
     gate: Arc<Gate>,
     key: IpKey,
-    user: Option<UserKey>,
+    place: Place,
+    user: Option<u128>,
+    rate: Option<(Limit, Allowance)>,
 }
 
 impl Seat {
@@ -311,17 +384,20 @@ impl Seat {
         self.key
     }
 
-    /// Counts the connection to its user on a route too.
-    pub(super) fn take_user(&mut self, route: &str, subject: &str, max: u32) -> Result<(), Full> {
-        let mut users = lock(self.gate.user_shard(subject));
-        let key = (route.to_owned(), Box::from(subject));
-        let open = users.entry(key.clone()).or_default();
-        if *open >= max {
-            return Err((Reason::ConnectionsPerUser, None));
-        }
-        *open += 1;
-        self.user = Some(key);
-        Ok(())
+    /// The rate of connection attempts of its address, and what is left of it.
+    pub(super) fn rate(&self) -> Option<(Limit, Allowance)> {
+        self.rate
+    }
+
+    /// Counts the connection to its user on a route too; tells how many more there may be.
+    pub(super) fn take_user(&mut self, route: &str, subject: &str, max: u32) -> Result<u32, Full> {
+        let hash = self.gate.user_hash(route, subject);
+        let mut users = lock(pick(&self.gate.users, hash));
+        let open = users.get(&hash).copied().unwrap_or_default();
+        let left = max.checked_sub(open + 1).ok_or((Reason::ConnectionsPerUser, None))?;
+        users.insert(hash, open + 1);
+        self.user = Some(hash);
+        Ok(left)
     }
 }
 
@@ -329,16 +405,16 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.gate.total.fetch_sub(1, Ordering::Relaxed);
         {
-            let mut shard = lock(self.gate.shard(self.key));
-            let entry = shard.counted(self.key);
+            let mut shard = lock(pick(&self.gate.addresses, self.place.hash));
+            let entry = shard.counted(self.place);
             entry.open = entry.open.saturating_sub(1);
         }
-        if let Some(key) = self.user.take() {
-            let mut users = lock(self.gate.user_shard(&key.1));
-            if let Some(open) = users.get_mut(&key) {
+        if let Some(hash) = self.user.take() {
+            let mut users = lock(pick(&self.gate.users, hash));
+            if let Some(open) = users.get_mut(&hash) {
                 *open = open.saturating_sub(1);
                 if *open == 0 {
-                    users.remove(&key);
+                    users.remove(&hash);
                 }
             }
         }
@@ -361,13 +437,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn spread(bits: u64, seed: [u64; 2]) -> u64 {
-    let mixed = (bits ^ seed[0]).wrapping_mul(seed[1] | 1);
-    mixed ^ (mixed >> 32)
-}
-
-fn pick<T>(shards: &[T; SHARDS], bits: u64) -> &T {
+/// The upper bits choose the shard, the lower ones the slot within it.
+fn pick<T>(shards: &[T; SHARDS], hash: u128) -> &T {
     let [first, rest @ ..] = shards;
-    let at = usize::try_from(bits % SHARDS as u64).unwrap_or(0);
+    let at = usize::try_from(hash >> 96).unwrap_or(0) % SHARDS;
     at.checked_sub(1).and_then(|at| rest.get(at)).unwrap_or(first)
 }

@@ -15,6 +15,29 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
         || headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
+/// Judges what every request must have, a handshake or not: one Host (RFC 9112 3.2), and no other host in its
+/// target, for the upstream is chosen by the route alone.
+///
+/// # Errors
+/// [`Reason::HandshakeMalformed`].
+pub(super) fn check_target(head: &Head<'_>) -> Result<(), (Reason, &'static str)> {
+    let Some(host) = only(head.headers, &header::HOST).filter(|host| is_authority(host)) else {
+        return Err((Reason::HandshakeMalformed, "there is not exactly one Host that names a host"));
+    };
+    let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    match target {
+        Some(target) if !target.eq_ignore_ascii_case(host) => {
+            Err((Reason::HandshakeMalformed, "the request's target names another host than Host"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Letters, digits and what stands in names, addresses and ports.
+fn is_authority(host: &[u8]) -> bool {
+    !host.is_empty() && host.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(b))
+}
+
 /// Judges a handshake.
 ///
 /// # Errors
@@ -27,9 +50,6 @@ pub(super) fn check(head: &Head<'_>) -> Result<(), (Reason, &'static str)> {
     }
     if head.version != Version::HTTP_11 {
         return malformed("the request is not HTTP/1.1");
-    }
-    if headers.get_all(header::HOST).iter().count() != 1 {
-        return malformed("there is not exactly one Host");
     }
     if headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING) {
         return malformed("a handshake has no body");
@@ -80,7 +100,7 @@ mod tests {
         edit(&mut headers);
         let uri = Uri::from_static("/ws");
         let head = Head { method: &Method::GET, uri: &uri, version: Version::HTTP_11, headers: &headers };
-        check(&head).map_err(|(reason, _)| reason)
+        check_target(&head).and_then(|()| check(&head)).map_err(|(reason, _)| reason)
     }
 
     #[test]
@@ -116,19 +136,44 @@ mod tests {
 
     #[test]
     fn a_body_a_second_host_or_a_missing_token_is_no_handshake() {
-        let set = |name: &'static str, value: &'static str| {
-            move |headers: &mut HeaderMap| {
-                headers.append(name, value.parse().unwrap());
-            }
-        };
-        let edits = [("content-length", "1"), ("transfer-encoding", "chunked"), ("host", "b.test")]
-            .map(|(name, value)| judged(set(name, value)));
-        assert_eq!(edits, [Err(Reason::HandshakeMalformed); 3]);
-        for (name, value) in [("upgrade", "websockets"), ("connection", "close")] {
+        let edits: [(&'static str, &str); 9] = [
+            ("content-length", "1"),
+            ("content-length", "0"),
+            ("transfer-encoding", "chunked"),
+            ("host", "a b"),
+            ("host", "a/b"),
+            ("host", "root@gate.test"),
+            ("host", ""),
+            ("upgrade", "websockets"),
+            ("connection", "close"),
+        ];
+        for (name, value) in edits {
             let refused = judged(|headers| {
                 headers.insert(name, value.parse().unwrap());
             });
-            assert_eq!(refused, Err(Reason::HandshakeMalformed), "{name}");
+            assert_eq!(refused, Err(Reason::HandshakeMalformed), "{name}: {value}");
+        }
+        for name in ["host", "sec-websocket-key"] {
+            let refused = judged(|headers| {
+                let value = headers.get(name).unwrap().clone();
+                headers.append(name, value);
+            });
+            assert_eq!(refused, Err(Reason::HandshakeMalformed), "two {name}");
+            let refused = judged(|headers| {
+                headers.remove(name);
+            });
+            assert_eq!(refused, Err(Reason::HandshakeMalformed), "no {name}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_names_another_host_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "gate.test".parse().unwrap());
+        for (uri, ok) in [("/ws", true), ("http://gate.test/ws", true), ("http://169.254.169.254/ws", false)] {
+            let uri: Uri = uri.parse().unwrap();
+            let head = Head { method: &Method::GET, uri: &uri, version: Version::HTTP_11, headers: &headers };
+            assert_eq!(check_target(&head).is_ok(), ok, "{uri}");
         }
     }
 }

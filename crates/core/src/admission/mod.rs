@@ -8,6 +8,7 @@
 //! Never touches a socket: the shell feeds it a head and answers its [`Question`]s. Never tells a client which
 //! part of a credential was wrong.
 
+mod binding;
 pub mod client_address;
 pub mod credential;
 mod forward;
@@ -15,7 +16,11 @@ mod gate;
 mod handshake;
 mod origin;
 pub mod proxy_protocol;
+mod role;
 pub mod route;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,7 +35,7 @@ pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
 
 use crate::identity::cache::TokenDigest;
 use crate::identity::{Failure, KeyRing, Method, Principal, TokenCache};
-use crate::policy::checked::{Authenticate, BoundClaim, CredentialPlace, PlainHttp, RefuseWith};
+use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
 use crate::policy::{Policy, Route};
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -199,7 +204,7 @@ impl Admission {
                 self.visit = Some(visit);
                 self.identify(now)
             }
-            Err(refusal) => refuse(refusal),
+            Err(refusal) => refuse(*refusal),
         }
     }
 
@@ -216,26 +221,35 @@ impl Admission {
                     self.identify(now)
                 }
                 Some(None) => self.reject(Reason::CredentialInvalid, now, "the first message is no credential"),
-                None => self.reject(Reason::AuthenticationTimeout, now, "no first message came in time"),
+                // Nothing was tried, so nothing counts against the address.
+                None => self.refuse_here(Reason::AuthenticationTimeout, "credential", "no first message came in time"),
             },
         }
     }
 
     /// Everything before the credential.
-    #[expect(clippy::result_large_err, reason = "built once a refused connection, and handed straight on")]
-    fn settle(&self, head: &Head<'_>, now: Now) -> Result<Visit, Refusal> {
-        let seat = self.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| Refusal {
-            retry_after,
-            ..Refusal::early(reason, "source", reason.row().internal)
-        })?;
+    fn settle(&self, head: &Head<'_>, now: Now) -> Result<Visit, Box<Refusal>> {
         let websocket = handshake::is_upgrade(head.headers);
         let found = self.policy.find(head.uri.path());
         let known = found.as_ref().map(|(route, _)| Arc::clone(route));
-        // The route is looked up early for its own origins alone; that there is none is said in its turn.
+        // The route is looked up early for its own origins and its way to refuse; that there is none is said in
+        // its turn. Only a true handshake can be accepted to be closed.
+        let early = |reason: Reason, check, detail: &str| {
+            let sound = || handshake::check_target(head).and_then(|()| handshake::check(head)).is_ok();
+            let closes = websocket && tells_by_close(reason) && sound();
+            Box::new(Refusal::at(reason, check, detail, known.as_deref(), closes))
+        };
+        let seat = self.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| {
+            let mut refusal = early(reason, "source", reason.row().internal);
+            refusal.retry_after = retry_after;
+            refusal
+        })?;
         let origins = known.as_ref().map_or(self.policy.origins(), |route| route.origins(&self.policy));
-        let early = |reason, check, detail: &str| Refusal::at(reason, check, detail, known.as_deref());
         let needs_origin = websocket || !matches!(*head.method, http::Method::GET | http::Method::HEAD);
-        origins.check(head.headers, needs_origin).map_err(|reason| early(reason, "origin", reason.row().internal))?;
+        origins
+            .check(head.headers, self.arrival.tls, needs_origin)
+            .map_err(|reason| early(reason, "origin", reason.row().internal))?;
+        handshake::check_target(head).map_err(|(reason, what)| early(reason, "handshake", what))?;
         if websocket {
             handshake::check(head).map_err(|(reason, what)| early(reason, "handshake", what))?;
         }
@@ -355,24 +369,18 @@ impl Admission {
 
     /// May the principal be here?
     fn permit(&mut self, principal: Arc<Principal>, now: Now) -> Step {
-        let Some(visit) = &self.visit else {
-            return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
-        };
-        let spec = &visit.route.spec;
-        let subject = principal.subject.as_deref().map(str::to_owned);
-        let denied = bound(&visit.params, spec, &principal).or_else(|| {
-            let has = spec.roles.iter().any(|role| principal.roles.iter().any(|held| **held == **role));
-            (!spec.roles.is_empty() && !has).then_some((Reason::RoleMissing, "role"))
-        });
-        if let Some((reason, check)) = denied {
-            return refuse(Refusal {
-                subject,
-                ..Refusal::at(reason, check, reason.row().internal, Some(&visit.route))
-            });
-        }
+        // Taken, so that nothing can be asked or answered after a decision.
         let Some(visit) = self.visit.take() else {
             return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
         };
+        let spec = &visit.route.spec;
+        let denied = binding::check(&visit.params, &spec.bind, &principal)
+            .map_err(|reason| (reason, "binding"))
+            .and_then(|()| role::check(&spec.roles, &principal).map_err(|reason| (reason, "role")));
+        if let Err((reason, check)) = denied {
+            let subject = principal.subject.as_deref().map(str::to_owned);
+            return refuse(Refusal { subject, ..visit.refusal(reason, check, reason.row().internal) });
+        }
         self.welcome(visit, principal, now)
     }
 
@@ -381,14 +389,16 @@ impl Admission {
         let identity = &self.policy.checked.identity;
         let spec = &visit.route.spec;
         let mut response_headers = HeaderMap::new();
+        if let Some((limit, allowance)) = visit.seat.rate() {
+            let policy = format!("\"attempts\";q={};w={}", limit.capacity(), seconds(limit.period()));
+            say_limit(&mut response_headers, &policy, &format!("\"attempts\";r={}", allowance.remaining));
+        }
         if let (Some(max), Some(subject), true) = (spec.connections_per_user_max, &principal.subject, visit.websocket) {
             if let Err((reason, retry_after)) = visit.seat.take_user(&spec.name, subject, max) {
-                let at = Refusal::at(reason, "user", reason.row().internal, Some(&visit.route));
+                let at = visit.refusal(reason, "user", reason.row().internal);
                 return refuse(Refusal { retry_after, subject: Some(subject.to_string()), ..at });
             }
-            if let Ok(value) = HeaderValue::from_str(&format!("\"connections\";q={max}")) {
-                response_headers.insert("ratelimit-policy", value);
-            }
+            say_limit(&mut response_headers, &format!("\"connections\";q={max}"), "");
         }
         let places = places(&visit.route, &self.policy);
         let mut offered_protocols = credential::offered_protocols(&visit.headers);
@@ -410,43 +420,59 @@ impl Admission {
     }
 
     fn refuse_here(&mut self, reason: Reason, check: &'static str, detail: &str) -> Step {
-        let visit = self.visit.take();
-        refuse(Refusal::at(reason, check, detail, visit.as_ref().map(|visit| &*visit.route)))
+        refuse(match self.visit.take() {
+            Some(visit) => visit.refusal(reason, check, detail),
+            None => Refusal::early(reason, check, detail),
+        })
     }
 }
 
+impl Visit {
+    fn refusal(&self, reason: Reason, check: &'static str, detail: &str) -> Refusal {
+        Refusal::at(reason, check, detail, Some(&self.route), self.websocket)
+    }
+}
+
+/// Where credentials may stand; nowhere on a route that does not look at them, so that an upstream with an
+/// authentication of its own gets them as they came.
 fn places<'a>(route: &'a Route, policy: &'a Policy) -> &'a [CredentialPlace] {
+    if route.spec.authenticate == Authenticate::Off {
+        return &[];
+    }
     route.spec.credentials.as_deref().unwrap_or(&policy.checked.identity.credentials)
 }
 
-/// A path parameter that does not equal its claim (SPEC 4.3).
-fn bound(
-    params: &route::Params,
-    spec: &crate::policy::checked::Route,
-    principal: &Principal,
-) -> Option<(Reason, &'static str)> {
-    let differs = spec.bind.iter().any(|(name, claim)| {
-        let value = params.iter().find(|(param, _)| param == name).map(|(_, value)| value.as_str());
-        let claim = match claim {
-            BoundClaim::Subject => principal.subject.as_deref(),
-            BoundClaim::Tenant => principal.tenant.as_deref(),
-            BoundClaim::Session => principal.session.as_deref(),
-        };
-        claim.is_none() || value != claim
-    });
-    differs.then_some((Reason::PathBinding, "binding"))
+/// Whether a refusal before the route may be told by a close code. Denied and banned sources are not worth an
+/// accepted handshake.
+fn tells_by_close(reason: Reason) -> bool {
+    !matches!(reason, Reason::SourceDenied | Reason::SourceBanned | Reason::AuthenticationRate)
+}
+
+/// Adds `RateLimit-Policy` and, where something is left to tell, `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
+fn say_limit(headers: &mut HeaderMap, policy: &str, left: &str) {
+    for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Some(value) = HeaderValue::from_str(text).ok().filter(|_| !text.is_empty()) {
+            headers.append(name, value);
+        }
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 impl Refusal {
     fn early(reason: Reason, check: &'static str, detail: &str) -> Self {
-        Self::at(reason, check, detail, None)
+        Self::at(reason, check, detail, None, false)
     }
 
-    fn at(reason: Reason, check: &'static str, detail: &str, route: Option<&Route>) -> Self {
+    /// `closes`: the client has sent a true handshake, so a route may refuse by a close code.
+    fn at(reason: Reason, check: &'static str, detail: &str, route: Option<&Route>, closes: bool) -> Self {
         Self {
             reason,
             check,
-            refuse_with: route.map_or(RefuseWith::Status, |route| route.spec.refuse_with),
+            refuse_with: route.filter(|_| closes).map_or(RefuseWith::Status, |route| route.spec.refuse_with),
             retry_after: None,
             headers: HeaderMap::new(),
             detail: detail.to_owned(),

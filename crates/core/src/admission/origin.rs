@@ -1,7 +1,9 @@
 //! Origin: may this web page open a connection here (SPEC 2.4, cross-site WebSocket hijacking)?
 //!
 //! Compares scheme, host and port as the browser serialises them (RFC 6454 6.2); never a part of a string, so
-//! that prefixes, suffixes and user info win nothing. `null` is no origin that a list can hold.
+//! that prefixes, suffixes and user info win nothing. `null` is no origin that a list can hold. That the page came
+//! from the gateway's own host is the weakest rule: it holds against other sites, not against a name server that
+//! answers with the gateway's address (DNS rebinding), for there Origin and Host agree.
 
 use http::{HeaderMap, header};
 use regex::Regex;
@@ -15,16 +17,39 @@ pub const ORIGIN_BYTES_MAX: usize = 512;
 /// An allow-list, compiled.
 #[derive(Debug, Clone)]
 pub struct OriginCheck {
-    spec: Origins,
+    any: bool,
+    exact: Vec<String>,
+    subdomains: Vec<Subdomains>,
     patterns: Vec<Regex>,
+    localhost: bool,
+    same_host: bool,
+    missing_allowed: bool,
 }
 
-/// Scheme, host and port of an origin.
+#[derive(Debug, Clone)]
+struct Subdomains {
+    scheme: String,
+    /// With the dot before it.
+    suffix: String,
+    port: Option<u16>,
+}
+
+/// Scheme, host and port of an origin; the scheme's own port where it names none, none where the scheme has none.
 #[derive(Debug, PartialEq, Eq)]
 struct Parts<'a> {
     scheme: &'a str,
     host: &'a str,
-    port: u16,
+    port: Option<u16>,
+}
+
+impl Parts<'_> {
+    /// As a browser writes it: the scheme's own port is left out.
+    fn serialised(&self) -> String {
+        match self.port.filter(|_| self.port != default_port(self.scheme)) {
+            Some(port) => format!("{}://{}:{port}", self.scheme, self.host),
+            None => format!("{}://{}", self.scheme, self.host),
+        }
+    }
 }
 
 impl OriginCheck {
@@ -33,84 +58,103 @@ impl OriginCheck {
     /// # Errors
     /// A pattern is no regular expression.
     pub fn compile(spec: &Origins) -> Result<Self, regex::Error> {
-        let patterns = spec.allow.iter().filter_map(|rule| match rule {
-            OriginRule::Regex(pattern) => Some(Regex::new(&format!("^(?:{pattern})$"))),
-            _ => None,
-        });
-        Ok(Self { patterns: patterns.collect::<Result<_, _>>()?, spec: spec.clone() })
+        let mut check = Self {
+            any: false,
+            exact: Vec::new(),
+            subdomains: Vec::new(),
+            patterns: Vec::new(),
+            localhost: spec.localhost,
+            same_host: spec.same_host,
+            missing_allowed: spec.missing_allowed,
+        };
+        for rule in &spec.allow {
+            match rule {
+                OriginRule::Any => check.any = true,
+                // A rule that is no origin matches nothing.
+                OriginRule::Exact(origin) => check.exact.extend(parse(origin).map(|parts| parts.serialised())),
+                OriginRule::Subdomains { scheme, suffix, port } => check.subdomains.push(Subdomains {
+                    scheme: scheme.clone(),
+                    suffix: format!(".{suffix}"),
+                    port: port.or_else(|| default_port(scheme)),
+                }),
+                OriginRule::Regex(pattern) => check.patterns.push(Regex::new(&format!("^(?:{pattern})$"))?),
+            }
+        }
+        Ok(check)
     }
 
-    /// Judges a request. Two Origin headers are refused.
+    /// Judges a request; `tls` says whether it came over TLS. Two Origin headers are refused.
     ///
     /// # Errors
     /// [`Reason::OriginMissing`], [`Reason::OriginRefused`].
-    pub fn check(&self, headers: &HeaderMap, needed: bool) -> Result<(), Reason> {
+    pub fn check(&self, headers: &HeaderMap, tls: bool, needed: bool) -> Result<(), Reason> {
         let mut values = headers.get_all(header::ORIGIN).iter();
         let Some(value) = values.next() else {
-            return if self.spec.missing_allowed || !needed { Ok(()) } else { Err(Reason::OriginMissing) };
+            return if self.missing_allowed || !needed { Ok(()) } else { Err(Reason::OriginMissing) };
         };
         let text = value.to_str().map_err(|_| Reason::OriginRefused)?;
         if values.next().is_some() || text.len() > ORIGIN_BYTES_MAX {
             return Err(Reason::OriginRefused);
         }
-        if self.spec.allow.contains(&OriginRule::Any) {
+        if self.any {
             return Ok(());
         }
         let origin = parse(text).ok_or(Reason::OriginRefused)?;
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        if self.allows(text, &origin) || self.is_own(&origin, host) { Ok(()) } else { Err(Reason::OriginRefused) }
+        if self.allows(&origin) || self.is_own(&origin, host, tls) { Ok(()) } else { Err(Reason::OriginRefused) }
     }
 
-    fn allows(&self, text: &str, origin: &Parts<'_>) -> bool {
-        let local = self.spec.localhost
-            && matches!(origin.scheme, "http" | "https")
-            && matches!(origin.host, "localhost" | "127.0.0.1" | "[::1]");
-        local
-            || self.spec.allow.iter().any(|rule| match rule {
-                OriginRule::Exact(allowed) => parse(allowed).is_some_and(|allowed| allowed == *origin),
-                OriginRule::Subdomains { scheme, suffix, port } => {
-                    let below = origin.host.strip_suffix(suffix.as_str()).and_then(|rest| rest.strip_suffix('.'));
-                    let wanted = port.or_else(|| default_port(scheme));
-                    below.is_some_and(|label| !label.is_empty())
-                        && origin.scheme == scheme
-                        && Some(origin.port) == wanted
-                }
-                OriginRule::Any | OriginRule::Regex(_) => false,
-            })
-            || self.patterns.iter().any(|pattern| pattern.is_match(text))
+    fn allows(&self, origin: &Parts<'_>) -> bool {
+        let text = origin.serialised();
+        let local =
+            matches!(origin.scheme, "http" | "https") && matches!(origin.host, "localhost" | "127.0.0.1" | "[::1]");
+        let below = |rule: &Subdomains| {
+            let labels = origin.host.strip_suffix(rule.suffix.as_str());
+            labels.is_some_and(|labels| !labels.is_empty()) && origin.scheme == rule.scheme && origin.port == rule.port
+        };
+        (self.localhost && local)
+            || self.exact.contains(&text)
+            || self.subdomains.iter().any(below)
+            || self.patterns.iter().any(|pattern| pattern.is_match(&text))
     }
 
-    /// The page came from this very host: `Host` and origin name the same host and port.
-    fn is_own(&self, origin: &Parts<'_>, host: Option<&str>) -> bool {
-        let Some(host) = host.filter(|_| self.spec.same_host) else { return false };
-        let (name, port) = split_port(host);
-        let port = port.map_or_else(|| default_port(origin.scheme), |port| port.parse().ok());
-        name == origin.host && port == Some(origin.port)
+    /// The page came from this very host: `Host` and origin name the same host and port. Over TLS a page that
+    /// came without it is another's.
+    fn is_own(&self, origin: &Parts<'_>, host: Option<&str>, tls: bool) -> bool {
+        let Some(host) = host.filter(|_| self.same_host && (!tls || origin.scheme == "https")) else { return false };
+        let Some((name, port)) = split_port(host) else { return false };
+        name.eq_ignore_ascii_case(origin.host) && port.or_else(|| default_port(origin.scheme)) == origin.port
     }
 }
 
+/// An origin as RFC 6454 6.2 serialises it: lower case, no path, no user, no trailing dot.
 fn parse(text: &str) -> Option<Parts<'_>> {
     let (scheme, rest) = text.split_once("://")?;
-    let default = default_port(scheme)?;
-    let (host, port) = split_port(rest);
-    let port = match port {
-        None => default,
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().ok()?,
-        Some(_) => return None,
+    let (host, port) = split_port(rest)?;
+    let named = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"+-.".contains(&c);
+    let plain = |host: &str| {
+        host.split('.').all(|label| {
+            !label.is_empty()
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
+        })
     };
-    let plain = |host: &str| host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
     let literal = |host: &str| {
         let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         inner.is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok())
     };
-    let sound = !host.is_empty() && !host.ends_with('.') && (plain(host) || literal(host));
-    sound.then_some(Parts { scheme, host, port })
+    let sound = scheme.starts_with(|c: char| c.is_ascii_lowercase()) && scheme.bytes().all(named);
+    let port = port.or_else(|| default_port(scheme));
+    (sound && (plain(host) || literal(host))).then_some(Parts { scheme, host, port })
 }
 
-fn split_port(authority: &str) -> (&str, Option<&str>) {
+/// Host and port; `None` when what stands after the last colon is no port.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
+        Some((host, port)) if !port.ends_with(']') => {
+            let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            Some((host, Some(port.parse().ok().filter(|_| digits)?)))
+        }
+        _ => Some((authority, None)),
     }
 }
 
@@ -130,7 +174,7 @@ mod tests {
         let spec = Origins { allow: rules, localhost: false, same_host: false, missing_allowed: false };
         let mut headers = HeaderMap::new();
         headers.insert(header::ORIGIN, origin.parse().unwrap());
-        OriginCheck::compile(&spec).unwrap().check(&headers, true).is_ok()
+        OriginCheck::compile(&spec).unwrap().check(&headers, false, true).is_ok()
     }
 
     #[test]
@@ -150,7 +194,19 @@ mod tests {
             "https://APP.example.com",
             "https://app.example.com.",
             "https://app.example.com:443x",
+            "https://app.example.com:+443",
+            "https://app.example.com:99999",
             "https://app.example.com:",
+            "https://app.example.com/",
+            "https://app.example.com?",
+            "https://app.example.com ",
+            "https://user:password@app.example.com",
+            "https://app%2eexample.com",
+            "https://xn--pp-yia.example.com",
+            "https:///app.example.com",
+            "https:app.example.com",
+            "//app.example.com",
+            "app.example.com",
             "ftp://app.example.com",
             "",
         ] {
@@ -168,11 +224,33 @@ mod tests {
             "https://evilexample.com",
             "https://a.example.com.evil.test",
             "https://.example.com",
+            "https://a..example.com",
+            "https://a.example.com.",
             "http://a.example.com",
             "https://a.example.com:444",
         ] {
             assert!(!check(rule(), trick), "{trick}");
         }
+    }
+
+    #[test]
+    fn an_app_has_an_origin_of_its_own_scheme() {
+        let rule = || vec![OriginRule::Exact("capacitor://localhost".into())];
+        assert!(check(rule(), "capacitor://localhost"));
+        for trick in
+            ["http://localhost", "capacitor://localhost:80", "capacitor://localhost.evil.test", "ionic://localhost"]
+        {
+            assert!(!check(rule(), trick), "{trick}");
+        }
+    }
+
+    #[test]
+    fn letters_outside_ascii_are_no_origin() {
+        let spec = Origins { allow: vec![], localhost: true, same_host: true, missing_allowed: true };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, http::HeaderValue::from_bytes("https://bücher.example".as_bytes()).unwrap());
+        let refused = OriginCheck::compile(&spec).unwrap().check(&headers, false, true);
+        assert_eq!(refused, Err(Reason::OriginRefused));
     }
 
     #[test]
@@ -187,27 +265,31 @@ mod tests {
         let spec = Origins { allow: vec![OriginRule::Any], localhost: false, same_host: false, missing_allowed: false };
         let check = OriginCheck::compile(&spec).unwrap();
         let mut headers = HeaderMap::new();
-        assert_eq!(check.check(&headers, true), Err(Reason::OriginMissing));
-        assert_eq!(check.check(&headers, false), Ok(()));
+        assert_eq!(check.check(&headers, false, true), Err(Reason::OriginMissing));
+        assert_eq!(check.check(&headers, false, false), Ok(()));
         headers.append(header::ORIGIN, "https://a.test".parse().unwrap());
         headers.append(header::ORIGIN, "https://b.test".parse().unwrap());
-        assert_eq!(check.check(&headers, true), Err(Reason::OriginRefused));
+        assert_eq!(check.check(&headers, false, true), Err(Reason::OriginRefused));
     }
 
     #[test]
     fn the_gateways_own_page_may_connect_where_that_is_allowed() {
         let spec = Origins { allow: vec![], localhost: false, same_host: true, missing_allowed: false };
         let check = OriginCheck::compile(&spec).unwrap();
-        for (origin, host, ok) in [
-            ("http://127.0.0.1:8350", "127.0.0.1:8350", true),
-            ("https://example.com", "example.com", true),
-            ("http://127.0.0.1:8351", "127.0.0.1:8350", false),
-            ("http://evil.test:8350", "127.0.0.1:8350", false),
+        for (origin, host, tls, ok) in [
+            ("http://127.0.0.1:8350", "127.0.0.1:8350", false, true),
+            ("https://example.com", "example.com", false, true),
+            ("https://example.com", "Example.com:443", true, true),
+            ("http://example.com", "example.com", true, false),
+            ("http://example.com", "example.com", false, true),
+            ("http://127.0.0.1:8351", "127.0.0.1:8350", false, false),
+            ("http://evil.test:8350", "127.0.0.1:8350", false, false),
+            ("http://127.0.0.1:8350", "127.0.0.1:8350x", false, false),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ORIGIN, origin.parse().unwrap());
             headers.insert(header::HOST, host.parse().unwrap());
-            assert_eq!(check.check(&headers, true).is_ok(), ok, "{origin} at {host}");
+            assert_eq!(check.check(&headers, tls, true).is_ok(), ok, "{origin} at {host}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Which route a path belongs to (SPEC 1.2). Templates: `/ws/{user_id}`, `/{*rest}`.
 //!
-//! A path is split at `/` as it came, then each segment is percent-decoded once. Dot segments, encoded slashes,
-//! backslashes and control characters are refused, for a backend may read them otherwise than this does.
+//! A path is split at `/` as it came, then each segment is percent-decoded once. What a backend may read
+//! otherwise than this does has no route: dot segments, empty segments (many servers merge slashes), encoded
+//! slashes, backslashes, control characters, `;` (some servers cut a segment there), and escapes of these that
+//! would appear if a second reader decoded once more.
 
 use std::sync::Arc;
 
@@ -69,10 +71,11 @@ impl Template {
         Ok(template)
     }
 
-    /// Literals first, then parameters, then rests: what is more specific is tried first.
-    pub(crate) fn rank(&self) -> (bool, std::cmp::Reverse<usize>, Vec<bool>) {
-        let parameters = self.parts.iter().map(|part| matches!(part, Part::Param(_))).collect();
-        (self.rest.is_some(), std::cmp::Reverse(self.parts.len()), parameters)
+    /// Compared segment by segment from the left: a literal is more specific than a parameter, and that more
+    /// than a rest; so `/admin/{*rest}` is asked before `/{a}/{b}`.
+    pub(crate) fn rank(&self) -> Vec<u8> {
+        let parts = self.parts.iter().map(|part| u8::from(matches!(part, Part::Param(_))));
+        parts.chain(self.rest.is_some().then_some(2)).collect()
     }
 
     fn matches(&self, segments: &[String]) -> Option<Params> {
@@ -126,16 +129,28 @@ fn segments(path: &str) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let mut segments = Vec::new();
-    for raw in inner.split('/') {
+    let mut raw_segments = inner.split('/').peekable();
+    while let Some(raw) = raw_segments.next() {
         let decoded = percent_decode_str(raw).decode_utf8().ok()?;
-        let ambiguous =
-            decoded == "." || decoded == ".." || decoded.contains(|c: char| c == '/' || c == '\\' || c.is_control());
-        if ambiguous || segments.len() >= SEGMENTS_MAX {
+        let empty_inside = raw.is_empty() && raw_segments.peek().is_some();
+        let ambiguous = matches!(decoded.as_ref(), "." | "..")
+            || decoded.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
+            || raw.contains(';')
+            || is_escaped_twice(&decoded);
+        if empty_inside || ambiguous || segments.len() >= SEGMENTS_MAX {
             return None;
         }
         segments.push(decoded.into_owned());
     }
     Some(segments)
+}
+
+/// Whether decoding once more would bring a dot, a slash, a backslash or a control character.
+fn is_escaped_twice(decoded: &str) -> bool {
+    let signs = |bytes: &mut dyn Iterator<Item = u8>| {
+        bytes.filter(|b| matches!(b, b'.' | b'/' | b'\\') || b.is_ascii_control()).count()
+    };
+    decoded.contains('%') && signs(&mut percent_decode_str(decoded)) > signs(&mut decoded.bytes())
 }
 
 #[cfg(test)]
@@ -163,9 +178,31 @@ mod tests {
 
     #[test]
     fn a_path_with_two_readings_has_no_route() {
-        for path in ["/ws/..", "/ws/%2e%2e", "/ws/%2e", "/ws/a%2Fb", "/ws/a%5cb", "/ws/a%00", "/ws/%ff", "ws", "", "*"]
-        {
+        for path in [
+            "/ws/..",
+            "/ws/%2e%2e",
+            "/ws/%2e",
+            "/ws/a%2Fb",
+            "/ws/a%5cb",
+            "/ws/a%00",
+            "/ws/%ff",
+            "ws",
+            "",
+            "*",
+            "//ws",
+            "/ws//a",
+            "/ws/..;/a",
+            "/ws;x=1/a",
+            "/ws/%252e%252e",
+            "/ws/a%252fb",
+            "/ws/a%255cb",
+            "/ws/a%2500",
+            "/ws/a\\b",
+        ] {
             assert_eq!(matched("/{*rest}", path), None, "{path}");
+        }
+        for path in ["/ws/", "/ws/100%25", "/ws/100%2525", "/ws/a%3Bb", "/ws/a.b", "/ws/...", "/ws/%C3%BC"] {
+            assert!(matched("/{*rest}", path).is_some(), "{path}");
         }
         assert!(matched("/{*rest}", &format!("/{}", "a".repeat(PATH_BYTES_MAX - 1))).is_some());
         assert_eq!(matched("/{*rest}", &format!("/{}", "a".repeat(PATH_BYTES_MAX))), None);
@@ -175,7 +212,7 @@ mod tests {
 
     #[test]
     fn literals_win_over_parameters_and_those_over_rests() {
-        let mut templates: Vec<_> = ["/{*rest}", "/{a}/{b}", "/ws/{b}", "/ws/{*rest}", "/ws/x"]
+        let mut templates: Vec<_> = ["/{*rest}", "/{a}/{b}", "/ws/{b}", "/ws/{*rest}", "/ws/x", "/admin/{*rest}"]
             .iter()
             .map(|t| Template::compile(t).unwrap())
             .collect();
@@ -188,6 +225,7 @@ mod tests {
         assert_eq!(templates[first("/ws/y")], Template::compile("/ws/{b}").unwrap());
         assert_eq!(templates[first("/a/b")], Template::compile("/{a}/{b}").unwrap());
         assert_eq!(templates[first("/ws/a/b")], Template::compile("/ws/{*rest}").unwrap());
+        assert_eq!(templates[first("/admin/x")], Template::compile("/admin/{*rest}").unwrap());
         assert_eq!(templates[first("/q")], Template::compile("/{*rest}").unwrap());
     }
 

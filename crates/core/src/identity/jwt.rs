@@ -136,7 +136,10 @@ pub(crate) fn signed_payload(text: &str, bytes_max: usize, ring: &KeyRing) -> Re
     let token = token::parse(text, bytes_max)?;
     match ring.try_verify(token.algorithm, token.key_id.as_deref(), token.signed, &token.signature) {
         Trial::Verified => Ok(token.payload),
-        Trial::Refused => Err(Reason::TokenSignature.into()),
+        Trial::Refused { id_unknown } => {
+            let missing_key = id_unknown.then_some(MissingKey { algorithm: token.algorithm, id: token.key_id });
+            Err(Failure { reason: Reason::TokenSignature, missing_key })
+        }
         Trial::WrongAlgorithm => Err(Reason::TokenAlgorithm.into()),
         Trial::Unknown => Err(Failure {
             reason: Reason::TokenKeyUnknown,

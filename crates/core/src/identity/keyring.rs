@@ -34,8 +34,9 @@ struct Source {
 pub(crate) enum Trial {
     /// A key verified the signature.
     Verified,
-    /// Keys were tried and none did.
-    Refused,
+    /// Keys were tried and none did; `id_unknown` when none of them has the token's `kid`, so that a fresh
+    /// set may still hold the right one.
+    Refused { id_unknown: bool },
     /// A key has the id, and is pinned to another algorithm; or nothing here uses that algorithm.
     WrongAlgorithm,
     /// No key has the id.
@@ -108,7 +109,8 @@ impl KeyRing {
         let mut candidates = keys().filter(|key| key.algorithm() == algorithm).filter(named).peekable();
         if candidates.peek().is_some() {
             let verified = candidates.take(CANDIDATES_MAX).any(|key| key.verifies(signed, signature));
-            return if verified { Trial::Verified } else { Trial::Refused };
+            let id_unknown = key_id.is_some() && !keys().any(|key| key.id() == key_id);
+            return if verified { Trial::Verified } else { Trial::Refused { id_unknown } };
         }
         let id_is_pinned_elsewhere = key_id.is_some() && keys().any(|key| key.id() == key_id);
         let algorithm_is_used =

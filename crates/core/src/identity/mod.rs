@@ -15,13 +15,13 @@ pub mod jwt;
 pub mod key;
 pub mod keyring;
 pub mod principal;
-mod strict_json;
+pub(crate) mod strict_json;
 pub mod token;
 
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod wycheproof;
 

@@ -5,20 +5,17 @@
 //! neither is found, a new key is not stored: all such keys of a shard share one state per limit, so that
 //! whoever invents keys is limited together with the other inventors, and nobody's penalty is lost.
 //! Never grows past `entries_max`, never allocates for a key it refuses to store, never searches more than
-//! [`PROBES_MAX`] entries. The hash is SipHash-1-3 with a seed given by the caller, so that keys that
+//! [`PROBES_MAX`](super::table::PROBES_MAX) entries. The hash is SipHash-1-3 with a seed given by the caller, so that keys that
 //! meet in one place cannot be computed from outside.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hash as _, Hasher};
+use std::collections::BTreeMap;
+use std::hash::Hash as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::table::{Table, Tracked};
 use super::{Allowance, IpKey, Limit, LimitState};
-
-/// Entries looked at when a full shard needs room: enough to find an idle one with high probability,
-/// few enough that an inventor of keys cannot buy work with them.
-pub const PROBES_MAX: usize = 16;
 
 /// Shards of a large ledger; a small one has fewer.
 const SHARDS_MAX: usize = 64;
@@ -51,20 +48,26 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Shard {
-    slots: HashMap<u128, usize, BuildHasherDefault<Hashed>>,
-    entries: Vec<Entry>,
-    entries_max: usize,
-    hand: usize,
+    table: Table<Entry>,
     /// One state per limit; the number of limits is the policy's.
     overflow: BTreeMap<u32, LimitState>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Entry {
-    hash: u128,
     state: LimitState,
     idle_at: u64,
     penalty_until: u64,
+}
+
+impl Tracked for Entry {
+    fn idle_at(&self) -> u64 {
+        self.idle_at
+    }
+
+    fn is_protected(&self, now: u64) -> bool {
+        self.penalty_until > now
+    }
 }
 
 impl Ledger {
@@ -102,7 +105,7 @@ impl Ledger {
     /// Entries held.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
+        self.shards.iter().map(|shard| lock(shard).table.len()).sum()
     }
 
     /// Whether nothing is held.
@@ -125,72 +128,17 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 impl Shard {
     fn new(entries_max: usize) -> Self {
-        Self { slots: HashMap::default(), entries: Vec::new(), entries_max, hand: 0, overflow: BTreeMap::new() }
+        Self { table: Table::new(entries_max), overflow: BTreeMap::new() }
     }
 
     fn check(&mut self, limit: &Limit, key: &Key, now: u64, cost: u32) -> Allowance {
-        let Some(slot) = self.slots.get(&key.hash).copied().or_else(|| self.admit(key, now)) else {
-            return limit.check(self.overflow.entry(key.scope).or_default(), now, cost);
-        };
-        let Some(entry) = self.entries.get_mut(slot) else {
+        let Some(entry) = self.table.find_or_admit(key.hash, now) else {
             return limit.check(self.overflow.entry(key.scope).or_default(), now, cost);
         };
         let allowance = limit.check(&mut entry.state, now, cost);
         entry.idle_at = limit.idle_at(&entry.state);
         entry.penalty_until = limit.penalty_until(&entry.state);
         allowance
-    }
-
-    /// A slot for a new key, or none.
-    fn admit(&mut self, key: &Key, now: u64) -> Option<usize> {
-        let fresh = Entry { hash: key.hash, state: LimitState::default(), idle_at: 0, penalty_until: 0 };
-        let slot = if self.entries.len() < self.entries_max {
-            self.entries.push(fresh);
-            self.entries.len() - 1
-        } else {
-            let slot = self.victim(now)?;
-            let entry = self.entries.get_mut(slot)?;
-            self.slots.remove(&entry.hash);
-            *entry = fresh;
-            slot
-        };
-        self.slots.insert(key.hash, slot);
-        Some(slot)
-    }
-
-    /// Looks at the next few entries: the first idle one, else the one closest to idle that has no penalty.
-    fn victim(&mut self, now: u64) -> Option<usize> {
-        let len = self.entries.len();
-        let mut second_best: Option<(u64, usize)> = None;
-        for _ in 0..PROBES_MAX.min(len) {
-            let slot = self.hand % len;
-            self.hand = (slot + 1) % len;
-            let entry = self.entries.get(slot)?;
-            if entry.idle_at <= now {
-                return Some(slot);
-            }
-            if entry.penalty_until <= now && second_best.is_none_or(|(idle_at, _)| entry.idle_at < idle_at) {
-                second_best = Some((entry.idle_at, slot));
-            }
-        }
-        second_best.map(|(_, slot)| slot)
-    }
-}
-
-/// Keys are hashed already: the table takes the lower half as it is.
-#[derive(Debug, Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let (head, _) = bytes.split_at(bytes.len().min(8));
-        let mut low = [0; 8];
-        low.iter_mut().zip(head).for_each(|(to, from)| *to = *from);
-        self.0 = u64::from_ne_bytes(low);
     }
 }
 

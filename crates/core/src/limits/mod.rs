@@ -8,6 +8,7 @@
 pub mod bucket;
 pub mod ip_key;
 pub mod ledger;
+pub mod table;
 pub mod window;
 
 use std::time::Duration;
