@@ -3,6 +3,7 @@
 //!
 //! Decides nothing: the core's admission does. Nothing reaches an upstream before it has said yes (SPEC 2.1).
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use portcullis_codec::deflate::{DeflatePolicy, Params};
 use portcullis_codec::handshake::accept_key;
 use portcullis_codec::{Offer, Proposal};
 use portcullis_core::admission::{
-    Admission, Admitted, Answer, Arrival, Decision, Head, Question, Refusal, Step, credential,
+    Admission, Admitted, Answer, Arrival, Decision, Head, Pending, Question, Refusal, Step, credential,
 };
 use portcullis_core::event::Decision as Recorded;
 use portcullis_core::policy::checked::RefuseWith;
@@ -34,12 +35,14 @@ use crate::{client_leg, http_pass, problem};
 pub(crate) type Body = Either<Full<Bytes>, Incoming>;
 
 /// What is known of a socket before its first request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Socket {
     /// The TCP peer, or what a PROXY header said of it.
     pub peer: IpAddr,
     /// It speaks TLS to us.
     pub tls: bool,
+    /// Its counted place until it has a seat.
+    pub(crate) pending: Rc<Cell<Option<Pending>>>,
 }
 
 /// Answers one request.
@@ -87,7 +90,7 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         };
         admission.arrive(&head, worker.shared.clock.now())
     };
-    let visit = Visit { worker: Rc::clone(worker), client, connection_id };
+    let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
     match visit.settle(&mut admission, step).await {
         Settled::Done(decision) => visit.enact(*decision, request).await,
         Settled::FirstMessage(timeout) => visit.upgrade_for_credential(admission, timeout, request),
@@ -105,6 +108,8 @@ struct Visit {
     worker: Rc<Worker>,
     client: IpAddr,
     connection_id: String,
+    /// Given back once a seat is taken, so that no connection counts twice.
+    pending: Rc<Cell<Option<Pending>>>,
 }
 
 impl Visit {
@@ -144,6 +149,7 @@ impl Visit {
             Err(failure) => self.failed(&admitted, failure.reason, failure.detail),
             Ok(upstream::Answer::Refused(response, lease)) => self.refused_by_upstream(&admitted, response, &lease),
             Ok(upstream::Answer::Opened(opened)) => {
+                drop(self.pending.take());
                 let on_upgrade = hyper::upgrade::on(&mut request);
                 let response = switching(&key, request.headers(), &admitted, &opened);
                 self.relay_after(on_upgrade, admitted, *opened);
@@ -205,8 +211,13 @@ impl Visit {
         let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         let protocol = first_protocol(headers);
         let on_upgrade = hyper::upgrade::on(&mut request);
-        let visit =
-            Self { worker: Rc::clone(&self.worker), client: self.client, connection_id: self.connection_id.clone() };
+        let visit = Self {
+            worker: Rc::clone(&self.worker),
+            client: self.client,
+            connection_id: self.connection_id.clone(),
+            pending: Rc::clone(&self.pending),
+        };
+        drop(self.pending.take());
         let answered = protocol.clone();
         tokio::task::spawn_local(Box::pin(async move {
             let Ok(upgraded) = on_upgrade.await else { return };

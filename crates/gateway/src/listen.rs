@@ -3,6 +3,7 @@
 //! Each worker has a socket of its own on the same address (`SO_REUSEPORT`), so no accept is handed over. Time,
 //! header bytes and header count of a handshake are bounded before anything is decided.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
@@ -101,12 +102,12 @@ async fn welcome(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
             Ok(Err(())) | Err(_) => return note(&worker, peer, Reason::ProxyHeaderInvalid, String::new()),
         };
     }
-    let _pending = match admission::on_accept(&worker.shared.gate, peer, now) {
+    let pending = match admission::on_accept(&worker.shared.gate, peer, now) {
         Ok(pending) => pending,
         Err(reason) => return turn_away(&worker, stream, peer, reason).await,
     };
     let tls = worker.shared.tls.load_full();
-    let socket = Socket { peer, tls: tls.is_some() };
+    let socket = Socket { peer, tls: tls.is_some(), pending: Rc::new(Cell::new(Some(pending))) };
     let leg = match tls {
         None => Leg::Tcp(stream),
         Some(config) => {
@@ -122,7 +123,8 @@ async fn welcome(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
 }
 
 async fn speak_http(worker: &Rc<Worker>, leg: Leg, socket: Socket, listen: &Listen) {
-    let service = service_fn(|request| handshake::serve(Rc::clone(worker), socket, request));
+    let peer = socket.peer;
+    let service = service_fn(|request| handshake::serve(Rc::clone(worker), socket.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(listen.handshake_timeout)
@@ -132,11 +134,11 @@ async fn speak_http(worker: &Rc<Worker>, leg: Leg, socket: Socket, listen: &List
         .with_upgrades();
     let Err(error) = connection.await else { return };
     if error.is_timeout() {
-        note(worker, socket.peer, Reason::HandshakeTimeout, String::new());
+        note(worker, peer, Reason::HandshakeTimeout, String::new());
     } else if error.is_parse_too_large() {
-        note(worker, socket.peer, Reason::HandshakeTooLarge, String::new());
+        note(worker, peer, Reason::HandshakeTooLarge, String::new());
     } else if error.is_parse() {
-        note(worker, socket.peer, Reason::HandshakeMalformed, error.to_string());
+        note(worker, peer, Reason::HandshakeMalformed, error.to_string());
     }
 }
 
