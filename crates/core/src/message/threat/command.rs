@@ -147,7 +147,7 @@ impl<'t> Program<'t> {
         self.path
             || matches!(
                 byte(tail, 0),
-                b'-' | b'/' | b'>' | b'<' | b'|' | b';' | b'&' | b'%' | b'$' | b'.' | b'*' | b'`' | b'\\' | b'#'
+                b'-' | b'/' | b'>' | b'<' | b'|' | b'&' | b'%' | b'$' | b'.' | b'*' | b'`' | b'\\' | b'#'
             )
             || byte(tail, 0).is_ascii_digit()
             || needles!("/etc http \\ 127.0 /bin c: .txt .php").occur(tail)

@@ -29,9 +29,6 @@ use crate::message::json::decode_into;
 use crate::policy::checked::ThreatClass;
 use prefilter::Signs;
 
-/// Longest excerpt in a detection, bytes of the string.
-pub const EXCERPT_BYTES_MAX: usize = 48;
-
 /// Layers of encoding that are ever peeled, whatever the policy says.
 pub const LAYERS_MAX: u8 = 8;
 
@@ -75,8 +72,8 @@ impl FromIterator<ThreatClass> for ClassSet {
     }
 }
 
-/// What was found in a string.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What was found in a string. Nothing of the string itself is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Detection {
     /// The class.
     pub class: ThreatClass,
@@ -84,8 +81,6 @@ pub struct Detection {
     pub rule: &'static str,
     /// Layers of encoding that were peeled before it showed.
     pub layers: u8,
-    /// The string's beginning, escaped; at most [`EXCERPT_BYTES_MAX`] bytes of it.
-    pub excerpt: String,
 }
 
 impl Detection {
@@ -238,8 +233,7 @@ impl Detector {
         }
         view.signs = signs;
         let (class, rule) = judge(&view, suspects)?;
-        let excerpt = text.get(..text.len().min(EXCERPT_BYTES_MAX)).unwrap_or_default().escape_ascii().to_string();
-        Some(Detection { class, rule, layers, excerpt })
+        Some(Detection { class, rule, layers })
     }
 }
 

@@ -153,12 +153,27 @@ const WORDS: &[(&str, Signs)] = &[
     ("insert", Signs::STATEMENT),
     ("delete", Signs::STATEMENT),
     ("waitfor", Signs::STATEMENT),
-    ("having", Signs::STATEMENT),
     ("document.", Signs::BROWSER),
     ("constructor", Signs::BROWSER),
     ("boot.ini", Signs::PATH),
     ("web-inf", Signs::PATH),
 ];
+
+/// A word of SQL goes on as SQL does.
+fn goes_on(low: &[u8], word: &str, end: usize) -> bool {
+    let next = super::sql::gap(low, end);
+    match word {
+        "select" => super::sql::selects(rest(low, end)),
+        "union" => {
+            !byte(low, next).is_ascii_lowercase()
+                || words!("all select distinct distinctrow values table").has(word_at(low, next))
+        }
+        "insert" => word_at(low, next) == b"into",
+        "delete" => word_at(low, next) == b"from",
+        "waitfor" => word_at(low, next) == b"delay",
+        _ => true,
+    }
+}
 
 /// First words of SQL statements that have no word above.
 fn opens_statement(low: &[u8]) -> bool {
@@ -196,8 +211,8 @@ impl Prefilter {
         match &self.words {
             Some(searcher) => {
                 for found in searcher.find_iter(low) {
-                    if let Some((_, shown)) = WORDS.get(found.pattern().as_usize()) {
-                        signs.add(*shown);
+                    if let Some((word, shown)) = WORDS.get(found.pattern().as_usize()) {
+                        signs.add(when(goes_on(low, word, found.end()), *shown));
                     }
                 }
             }
@@ -240,10 +255,11 @@ fn each_mark(low: &[u8], mut seen: impl FnMut(usize, u8)) {
             any |= *mark;
         }
         if any != 0 {
-            for (n, (&mark, &b)) in marks.iter().zip(block).enumerate() {
-                if mark != 0 {
-                    seen(base + n, b);
-                }
+            let mut lanes = u128::from_le_bytes(marks);
+            while lanes != 0 {
+                let n = (lanes.trailing_zeros() / 8) as usize;
+                lanes &= lanes - 1;
+                seen(base + n, block.get(n).copied().unwrap_or(0));
             }
         }
         base += 16;
@@ -464,9 +480,8 @@ fn slash(low: &[u8], at: usize, b: u8, last: u8, next: u8) -> Signs {
     {
         return Signs::CLIMB.and(Signs::PATH);
     }
-    let wild = matches!(next, b'?' | b'*' | b'[')
-        || matches!(byte(low, at + 2), b'?' | b'*')
-        || matches!(byte(low, at + 3), b'?' | b'*');
+    let near = [next, byte(low, at + 2), byte(low, at + 3)];
+    let wild = !is_word(last) && last != b'/' && near.iter().any(|b| matches!(b, b'?' | b'*' | b'['));
     let word = word_at(low, at + 1);
     let folder =
         words!("etc bin proc dev var root sbin windows winnt boot usr inetpub config passwd shadow system32 opt")

@@ -1,6 +1,6 @@
 //! Small questions about bytes that every judge asks.
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, packed};
 
 /// The byte at an offset; 0 past the end.
 #[inline]
@@ -111,20 +111,43 @@ pub(super) fn places_max(text: &[u8]) -> usize {
     64 + text.len() / 16
 }
 
-/// Pieces of text searched for together, in one pass. Written in one string: separated by white space, with
-/// `·` for a space inside a piece.
+/// Pieces of text searched for together. Written in one string: separated by white space, with `·` for a space
+/// inside a piece. Packed SIMD searches where the machine has them (an automaton takes 2 ns a byte, these a
+/// tenth); the automaton elsewhere.
 #[derive(Debug)]
-pub(super) struct Needles(Option<AhoCorasick>);
+pub(super) struct Needles {
+    packed: Vec<packed::Searcher>,
+    bytes: Vec<u8>,
+    rest: Option<AhoCorasick>,
+}
+
+/// Pieces in one packed search: past it the machine's buckets fill up and every byte is a candidate.
+const PACKED_PIECES_MAX: usize = 32;
 
 impl Needles {
     pub(super) fn new(pieces: &str) -> Self {
-        // It fails only for more states than memory has room for; the lists are short.
-        Self(AhoCorasick::new(pieces.split_whitespace().map(|piece| piece.replace('·', " "))).ok())
+        let pieces: Vec<String> = pieces.split_whitespace().map(|piece| piece.replace('·', " ")).collect();
+        let (single, long): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.len() == 1);
+        let mut needles = Self { packed: Vec::new(), bytes: single.concat().into_bytes(), rest: None };
+        let mut unpacked = Vec::new();
+        for some in long.chunks(PACKED_PIECES_MAX) {
+            match packed::Searcher::new(some) {
+                Some(searcher) => needles.packed.push(searcher),
+                None => unpacked.extend_from_slice(some),
+            }
+        }
+        if !unpacked.is_empty() {
+            // It fails only for more states than memory has room for; the lists are short.
+            needles.rest = AhoCorasick::new(unpacked).ok();
+        }
+        needles
     }
 
     /// Whether any occurs.
     pub(super) fn occur(&self, text: &[u8]) -> bool {
-        self.0.as_ref().is_some_and(|set| set.is_match(text))
+        self.bytes.iter().any(|&b| memchr::memchr(b, text).is_some())
+            || self.packed.iter().any(|set| set.find(text).is_some())
+            || self.rest.as_ref().is_some_and(|set| set.is_match(text))
     }
 }
 

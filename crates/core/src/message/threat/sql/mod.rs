@@ -61,7 +61,7 @@ pub(super) fn swallows(low: &[u8], at: usize) -> bool {
                     || matches!(byte(tail, 2), b'+' | b'-' | b'%' | b'!' | b'\'' | b'"')
                     || tail.len() < 12)
         }
-        b'#' => tail.len() < 6 && !is_space(byte(tail, 1)),
+        b'#' => tail.len() < 3 && !is_space(byte(tail, 1)),
         b'/' => tail.starts_with(b"/*") && memchr::memmem::find(tail, b"*/").is_none(),
         b';' => {
             let next = byte(tail, 1);
