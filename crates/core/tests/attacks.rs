@@ -1,5 +1,6 @@
 //! Every case of `tests/attacks/*.jsonl`: `{"payload", "idea", "blocked", "class"?}`. A payload travels as the text of a
 //! message; `class`, where given, must be what convicts it. Honest look-alikes stand beside the attacks.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
