@@ -12,6 +12,7 @@ The binary is $PORTCULLIS, or target/debug/portcullis. Exit 0 when nothing faile
 import argparse
 import asyncio
 import pathlib
+import signal
 import sys
 import time
 import traceback
@@ -37,7 +38,7 @@ async def run_one(case: registry.Case, shared: Shared, verbose: bool) -> tuple[s
                 except BaseException:
                     if verbose:
                         for gateway in lab.gateways:
-                            print(f"    --- the gateway's last lines:\n    " + "\n    ".join(gateway.child.lines[-25:]))
+                            print("    --- the gateway's last lines:\n    " + "\n    ".join(gateway.child.lines[-25:]))
                     raise
         return "passed", ""
     except registry.Skip as reason:
@@ -71,6 +72,8 @@ async def main() -> int:
         print(f"{binary()} is not there: cargo build -p portcullis")
         return 2
 
+    # A term ends the running case in good order, as Ctrl-C does.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     shared = Shared()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     failures = []
@@ -96,4 +99,7 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    try:
+        sys.exit(asyncio.run(main()))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("ended before its end")

@@ -21,10 +21,15 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _signal(pid: int, number: int) -> None:
+    """To a child and what it started: each child leads a process group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
+
+
 def _kill_leftovers() -> None:
     for pid in list(_LIVE):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
 
 
 atexit.register(_kill_leftovers)
@@ -64,6 +69,7 @@ class Child:
             env={**os.environ, **(env or {})},
             cwd=cwd,
             limit=64 << 20,
+            process_group=0,
             preexec_fn=_die_with_parent,
         )
         _LIVE.add(process.pid)
@@ -109,16 +115,15 @@ class Child:
         return code
 
     async def stop(self) -> None:
-        """Ends it by pid: a term, then a kill."""
+        """Ends it and what it started, by its process group: a term, then a kill."""
         if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
+            _signal(self.pid, signal.SIGTERM)
             try:
                 await asyncio.wait_for(self.process.wait(), 2.0)
             except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    self.process.kill()
-                await self.process.wait()
+                pass
+            _signal(self.pid, signal.SIGKILL)
+            await self.process.wait()
         _LIVE.discard(self.pid)
         for reader in self._readers:
             reader.cancel()
@@ -142,14 +147,14 @@ async def run(*command, env: dict[str, str] | None = None, seconds: float = 30, 
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **(env or {})},
         cwd=cwd,
+        process_group=0,
         preexec_fn=_die_with_parent,
     )
     _LIVE.add(process.pid)
     try:
         out, err = await asyncio.wait_for(process.communicate(), seconds)
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        _signal(process.pid, signal.SIGKILL)
         await process.wait()
         raise
     finally:
