@@ -1,6 +1,6 @@
 //! What one message costs: benign and hostile ones through the production inbound plan, and its parts.
 //!
-//! `cargo bench -p portcullis-core --bench inspection`. Each line is the best of several rounds, in nanoseconds a
+//! `cargo bench -p portcullis-core --bench inspection [-- NAME…]`. Each line is the best of several rounds, in nanoseconds a
 //! message; `x benign` compares a hostile message with the benign one of its size.
 #![allow(clippy::print_stdout, reason = "a program for a person to run")]
 
@@ -114,6 +114,16 @@ impl Bench {
         Self { plan, memory: Memory::new(), work: Workspace::new(7), ledger: Ledger::new(1024, [1, 2]), count: 0 }
     }
 
+    /// Measures one message and prints its line; nanoseconds a message.
+    fn say(&mut self, name: &str, mut message: Vec<u8>, benign: f64) -> f64 {
+        if !wanted(name) {
+            return 0.0;
+        }
+        let (ns, found) = self.run(&mut message);
+        say(name, ns, found, if benign > 0.0 { ns / benign } else { 0.0 });
+        ns
+    }
+
     /// Nanoseconds a message, best of the rounds; and the findings of the last one.
     fn run(&mut self, message: &mut [u8]) -> (f64, usize) {
         let (ip, principal) = (IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64), Principal::anonymous());
@@ -129,6 +139,12 @@ impl Bench {
         });
         (ns, found)
     }
+}
+
+/// Names given on the command line choose; without any, all are measured.
+fn wanted(name: &str) -> bool {
+    let mut chosen = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
+    chosen.peek().is_none() || chosen.any(|part| name.contains(&part))
 }
 
 fn fresh_id(message: &mut [u8], count: u64) {
@@ -161,19 +177,10 @@ fn fail(error: &dyn std::fmt::Display) -> ! {
 
 fn main() {
     let mut bench = Bench::new();
-    let mut benign_1k = 0.0;
-    let mut benign_16k = 0.0;
-    for (name, bytes) in [("128 B", 200), ("1 KiB", 1024), ("16 KiB", 16 << 10)] {
-        let (ns, found) = bench.run(&mut chat(CHAT, bytes));
-        say(&format!("benign chat {name}"), ns, found, 0.0);
-        if bytes == 1024 {
-            benign_1k = ns;
-        } else if bytes > 1024 {
-            benign_16k = ns;
-        }
-    }
-    let (ns, found) = bench.run(&mut chat("the quick brown fox jumps over the lazy dog, and again ", 1024));
-    say("plain words 1 KiB", ns, found, 0.0);
+    bench.say("benign chat 128 B", chat(CHAT, 200), 0.0);
+    let benign_1k = bench.say("benign chat 1 KiB", chat(CHAT, 1024), 0.0);
+    let benign_16k = bench.say("benign chat 16 KiB", chat(CHAT, 16 << 10), 0.0);
+    bench.say("plain words 1 KiB", chat("the quick brown fox jumps over the lazy dog, and again ", 1024), 0.0);
     hostile(&mut bench, benign_1k, 1024);
     hostile(&mut bench, benign_16k, 16 << 10);
     parts();
@@ -209,8 +216,7 @@ fn hostile(bench: &mut Bench, benign: f64, bytes: usize) {
         ("json inside", r#"{\"a\":\"x' or y\"},"#),
     ];
     for (name, unit) in texts {
-        let (ns, found) = bench.run(&mut chat(unit, bytes));
-        say(name, ns, found, ns / benign);
+        bench.say(name, chat(unit, bytes), benign);
     }
     let bodies: [(&str, Vec<u8>); 5] = [
         ("deep nesting", body(|_| format!("{}1{}", "[".repeat(28), "]".repeat(28)), "[", "]", bytes)),
@@ -219,9 +225,8 @@ fn hostile(bench: &mut Bench, benign: f64, bytes: usize) {
         ("escaped keys", body(|n| format!("\"\\u006b{n}\":1"), "{", "}", bytes)),
         ("many strings", body(|n| format!("\"'{n}\""), "[", "]", bytes)),
     ];
-    for (name, mut message) in bodies {
-        let (ns, found) = bench.run(&mut message);
-        say(name, ns, found, ns / benign);
+    for (name, message) in bodies {
+        bench.say(name, message, benign);
     }
 }
 

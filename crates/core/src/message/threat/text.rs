@@ -151,21 +151,72 @@ impl Needles {
     }
 }
 
-/// Words looked up whole. Written in one string, separated by white space.
+/// Words looked up whole. Written in one string, separated by white space. Lower case, letters and digits first.
 #[derive(Debug)]
-pub(super) struct Words(Vec<&'static [u8]>);
+pub(super) struct Words {
+    /// By first byte: bit n says that a word of n bytes begins with it. Most words of prose end here.
+    lengths: Box<[u32; 256]>,
+    /// Words as numbers, in an open-addressing table at most a quarter full; 0 is free.
+    table: Box<[u128]>,
+}
+
+/// Longest word in a set, bytes: one bit for each length.
+const WORD_BYTES_MAX: usize = 31;
 
 impl Words {
+    /// Words longer than [`WORD_BYTES_MAX`] are left out; there are none.
     pub(super) fn new(words: &'static str) -> Self {
-        let mut words: Vec<&[u8]> = words.split_whitespace().map(str::as_bytes).collect();
-        words.sort_unstable();
-        Self(words)
+        let words: Vec<&[u8]> = words.split_whitespace().map(str::as_bytes).collect();
+        let slots = (words.len() * 4).next_power_of_two();
+        let mut set = Self { lengths: Box::new([0; 256]), table: vec![0; slots].into() };
+        for word in words.into_iter().filter(|word| word.len() <= WORD_BYTES_MAX) {
+            if let Some(lengths) = word.first().and_then(|&first| set.lengths.get_mut(usize::from(first))) {
+                *lengths |= 1 << word.len();
+            }
+            let number = number(word);
+            let mut slot = place(number);
+            while let Some(found) = set.table.get_mut(slot & (slots - 1)) {
+                if *found == 0 || *found == number {
+                    *found = number;
+                    break;
+                }
+                slot += 1;
+            }
+        }
+        set
     }
 
     /// Whether a word is one of them.
+    #[inline]
     pub(super) fn has(&self, word: &[u8]) -> bool {
-        self.0.binary_search(&word).is_ok()
+        let Some(&first) = word.first() else { return false };
+        let lengths = self.lengths.get(usize::from(first)).copied().unwrap_or(0);
+        word.len() <= WORD_BYTES_MAX && lengths >> word.len() & 1 == 1 && self.is_listed(number(word))
     }
+
+    fn is_listed(&self, number: u128) -> bool {
+        let mut slot = place(number);
+        loop {
+            match self.table.get(slot & (self.table.len().wrapping_sub(1))) {
+                None | Some(0) => return false,
+                Some(&found) if found == number => return true,
+                Some(_) => slot += 1,
+            }
+        }
+    }
+}
+
+/// A word's first 16 bytes as a number; none is 0, as no word holds a zero byte. Longer words are told apart by
+/// their length alone, which is enough for the few there are.
+fn number(word: &[u8]) -> u128 {
+    word.iter().take(16).fold(0, |number, &b| number << 8 | u128::from(b))
+}
+
+/// Where a number is looked for first.
+fn place(number: u128) -> usize {
+    let mixed = (number as u64 ^ (number >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // The mask keeps the low bits, whatever the width of usize.
+    (mixed >> 40) as usize
 }
 
 /// [`Needles`] where they are used; made once.
@@ -187,3 +238,43 @@ macro_rules! words {
 }
 
 pub(super) use {needles, words};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_whole_and_nothing_else_is() {
+        let list = "or and union onreadystatechange geometrycollection a";
+        let words = Words::new(list);
+        for word in list.split(' ') {
+            assert!(words.has(word.as_bytes()), "{word}");
+        }
+        for word in ["", "o", "ors", "an", "onreadystatechang", "b", "\0", "unionunionunionunionunionunionunion"] {
+            assert!(!words.has(word.as_bytes()), "{word}");
+        }
+    }
+
+    #[test]
+    fn needles_are_found_anywhere() {
+        let needles = Needles::new("( ab·c longer");
+        for text in ["x(", "zab cz", "the longer one of the two", "longer"] {
+            assert!(needles.occur(text.as_bytes()), "{text}");
+        }
+        for text in ["", "abc", "long er, and nothing else in it"] {
+            assert!(!needles.occur(text.as_bytes()), "{text}");
+        }
+        let many = (0..100).map(|n| format!("piece{n}x")).collect::<Vec<_>>().join(" ");
+        let needles = Needles::new(&many);
+        assert!((0..100).all(|n| needles.occur(format!("it has piece{n}x in it").as_bytes())));
+        assert!(!needles.occur(b"piece100x, and more of that kind"));
+    }
+
+    #[test]
+    fn words_are_counted_from_one() {
+        assert_eq!(nth_word(b"  ab cd", 1), 2);
+        assert_eq!(nth_word(b"  ab cd", 2), 5);
+        assert_eq!(nth_word(b"  ab cd", 3), usize::MAX);
+        assert_eq!(words_up_to(b"a b c d", 3), 3);
+    }
+}
