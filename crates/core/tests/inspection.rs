@@ -1,5 +1,7 @@
 //! The pipeline as the relay sees it: order, outcomes, limits at their edges, memory that stays bounded.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
