@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use portcullis_core::event::Event;
@@ -96,6 +96,8 @@ pub struct AuditLog(Arc<Inner>);
 struct Inner {
     orders: Sender<Order>,
     shared: Arc<Shared>,
+    /// The writer's thread, to be woken by who waits for it.
+    thread: Thread,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -116,9 +118,10 @@ impl AuditLog {
         });
         let (orders, receiver) = mpsc::channel();
         let writer = Writer::open(path, settings.clone(), Arc::clone(&shared), receiver)?;
-        let thread =
+        let writer =
             std::thread::Builder::new().name("audit".into()).spawn(move || writer.run()).map_err(StoreError::Thread)?;
-        Ok(Self(Arc::new(Inner { orders, shared, writer: Mutex::new(Some(thread)) })))
+        let thread = writer.thread().clone();
+        Ok(Self(Arc::new(Inner { orders, shared, thread, writer: Mutex::new(Some(writer)) })))
     }
 
     /// Hands over an event. Never blocks.
@@ -136,6 +139,7 @@ impl AuditLog {
     pub fn record_durably(&self, event: Event) -> Result<(), StoreError> {
         let (done, wait) = mpsc::sync_channel(1);
         self.hand_over(event, Some(done))?;
+        self.0.thread.unpark();
         answer(&wait, DURABLE_PATIENCE)
     }
 
@@ -163,6 +167,7 @@ impl AuditLog {
     pub fn flush(&self, timeout: Duration) -> Result<(), StoreError> {
         let (done, wait) = mpsc::sync_channel(1);
         self.0.orders.send(Order::Flush(done)).map_err(|_| StoreError::Closed)?;
+        self.0.thread.unpark();
         answer(&wait, timeout)
     }
 
@@ -174,6 +179,7 @@ impl AuditLog {
     pub fn sweep(&self, timeout: Duration) -> Result<u64, StoreError> {
         let (done, wait) = mpsc::sync_channel(1);
         self.0.orders.send(Order::Sweep(done)).map_err(|_| StoreError::Closed)?;
+        self.0.thread.unpark();
         answer(&wait, timeout)
     }
 
@@ -215,7 +221,7 @@ impl Inner {
         self.shared.closing.store(true, Ordering::Release);
         // A failed send means that the writer has ended already.
         let _ = self.orders.send(Order::Close);
-        thread.thread().unpark();
+        self.thread.unpark();
         if thread.join().is_err() {
             tracing::error!("the audit writer ended by a fault of its own");
         }

@@ -196,7 +196,11 @@ fn fill(conditions: &mut Conditions, query: &Query) -> Result<(), StoreError> {
         }
     }
     let numbers = [
-        ("events.severity >= ?", query.severity_min.filter(|least| *least > Severity::Low).map(rank)),
+        // The first half is what the index of severities is limited to: the ordinary is not in it.
+        (
+            "events.severity > 0 AND events.severity >= ?",
+            query.severity_min.filter(|least| *least > Severity::Low).map(rank),
+        ),
         ("events.time_unix_ms >= ?", query.since.map(saturating)),
         ("events.time_unix_ms < ?", query.until.map(saturating)),
     ];

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use portcullis_core::event::{DETAIL_BYTES_MAX, Event};
 use portcullis_core::verdict::Severity;
-use rusqlite::{CachedStatement, Row};
+use rusqlite::{Row, Transaction};
 use serde::Serialize;
 
 /// Longest text in any field but `detail`, bytes.
@@ -21,9 +21,13 @@ pub(crate) const COLUMNS: &str = "events.seq, events.id, events.time_unix_ms, ev
      events.user, events.tenant, events.route, events.message_type, events.detail, events.metadata";
 
 /// Repeating an id does nothing: a batch may be written again after a failure that was none.
-pub(crate) const INSERT: &str = "INSERT INTO events (id, time_unix_ms, type, category, severity, decision, \
+const INSERT: &str = "INSERT INTO events (id, time_unix_ms, type, category, severity, decision, \
      check_name, source_ip, connection, session, user, tenant, route, message_type, detail, metadata) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT (id) DO NOTHING";
+
+/// Enters the row just inserted into the search table.
+const INDEX: &str = "INSERT INTO events_text (rowid, type, user, route, message_type, detail, metadata) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// An event read back. Names are texts, so that what a later version wrote can be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,10 +101,15 @@ fn clip(text: &mut String, bytes_max: usize) {
     }
 }
 
-/// Binds one event and runs the statement made of [`INSERT`].
-pub(crate) fn insert(statement: &mut CachedStatement<'_>, event: &Event) -> rusqlite::Result<usize> {
+/// Writes one event, and into the search table where it has words to search for.
+pub(crate) fn insert(change: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
     let row = event.reason.row();
-    statement.execute(rusqlite::params![
+    let metadata = if event.metadata.is_empty() {
+        String::new()
+    } else {
+        serde_json::to_string(&event.metadata).unwrap_or_default()
+    };
+    let inserted = change.prepare_cached(INSERT)?.execute(rusqlite::params![
         event.id,
         i64::try_from(event.time_unix_ms).unwrap_or(i64::MAX),
         row.label,
@@ -116,12 +125,20 @@ pub(crate) fn insert(statement: &mut CachedStatement<'_>, event: &Event) -> rusq
         event.route,
         event.message_type,
         event.detail,
-        if event.metadata.is_empty() {
-            String::new()
-        } else {
-            serde_json::to_string(&event.metadata).unwrap_or_default()
-        },
-    ])
+        metadata,
+    ])?;
+    if inserted > 0 && !event.detail.is_empty() {
+        change.prepare_cached(INDEX)?.execute(rusqlite::params![
+            change.last_insert_rowid(),
+            row.label,
+            event.user,
+            event.route,
+            event.message_type,
+            event.detail,
+            metadata,
+        ])?;
+    }
+    Ok(())
 }
 
 /// Severity as a number that sorts.

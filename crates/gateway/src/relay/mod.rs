@@ -211,8 +211,7 @@ impl Future for Relay {
         if this.turn(cx, now) {
             return Poll::Ready(());
         }
-        this.timely(cx, now.mono);
-        if this.turn(cx, now) { Poll::Ready(()) } else { Poll::Pending }
+        if this.timely(cx, now.mono) && this.turn(cx, now) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis_codec::{Decoder, Opcode, Sender, encode_close, encode_control};
 use portcullis_core::inspection::Memory;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::AsyncWrite as _;
 
 use super::leg::Leg;
 
@@ -71,19 +71,14 @@ impl Side {
 
     /// Reads what is there. `Ok(0)` is the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut read = ReadBuf::new(buffer);
-        match Pin::new(&mut self.leg).poll_read(cx, &mut read) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(read.filled().len())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+        self.leg.poll_recv(cx, buffer)
     }
 
     /// Writes as much as the peer takes at once and keeps the rest.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
         if self.backlog() == 0 {
             while !bytes.is_empty() {
-                match Pin::new(&mut self.leg).poll_write(cx, bytes) {
+                match self.leg.poll_send(cx, bytes) {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(taken)) => bytes = bytes.get(taken..).unwrap_or_default(),
                     Poll::Ready(Err(error)) => return Err(error),
@@ -99,7 +94,7 @@ impl Side {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, now: Duration) -> io::Result<()> {
         while self.backlog() > 0 {
             let rest = self.waiting.get(self.written..).unwrap_or_default();
-            match Pin::new(&mut self.leg).poll_write(cx, rest) {
+            match self.leg.poll_send(cx, rest) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(taken)) => {
                     self.written += taken;

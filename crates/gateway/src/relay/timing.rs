@@ -19,12 +19,15 @@ const NAP_MAX: Duration = Duration::from_secs(60);
 const GRAIN: Duration = Duration::from_millis(5);
 
 impl Relay {
-    /// Does what is due, if anything is.
-    pub(super) fn timely(&mut self, cx: &mut Context<'_>, now: Duration) {
+    /// Does what is due. True when something was.
+    pub(super) fn timely(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let mut was_due = false;
         while self.timer.as_mut().poll(cx).is_ready() {
             self.due(now);
             self.set_timer(now);
+            was_due = true;
         }
+        was_due
     }
 
     /// Sleeps until the next time anything could be due.

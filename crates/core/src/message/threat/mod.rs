@@ -178,7 +178,8 @@ impl Detector {
     }
 
     fn layers(&self, text: &[u8], key: bool, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
-        let found = self.view(text, key, 0, wanted, buffers);
+        // One long word, such as an id, can only be an attack that is packed.
+        let found = if prefilter::is_one_word(text) { None } else { self.view(text, key, 0, wanted, buffers) };
         if found.is_some() || self.layers_max == 0 {
             return found;
         }
@@ -199,16 +200,11 @@ impl Detector {
     }
 
     fn decoded(&self, text: &[u8], key: bool, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
-        if !decode::may_be_encoded(text) {
-            return None;
-        }
         let (mut from, mut to) = (std::mem::take(&mut buffers.next), std::mem::take(&mut buffers.scratch));
         let mut found = None;
-        from.clear();
-        from.extend_from_slice(text);
         for layer in 1..=self.layers_max {
             to.clear();
-            if !decode::peel(&from, &mut to) {
+            if !decode::peel(if layer == 1 { text } else { &from }, &mut to) {
                 break;
             }
             found = self.view(&to, key, layer, wanted, buffers);

@@ -8,17 +8,25 @@
 use aho_corasick::packed;
 
 use super::command::PROGRAMS;
-use super::text::{before, byte, is_space, is_word, rest, skip_space, word_at, word_before, words};
+use super::text::{Bytes, before, byte, bytes, is_space, is_word, rest, skip_space, word_at, word_before, words};
 use super::{ClassSet, View};
 use crate::policy::checked::ThreatClass;
 
 /// A word without white space or punctuation that is shorter than this carries nothing.
 const BLAND_BYTES_MAX: usize = 16;
 
+const BLAND: Bytes = bytes!(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-');
+
 /// Letters, digits, `-` and `_` only, and few: names, ids, keys.
 #[inline]
 pub(super) fn is_bland(text: &[u8]) -> bool {
-    text.len() < BLAND_BYTES_MAX && text.iter().all(|&b| is_word(b) || b == b'-')
+    text.len() < BLAND_BYTES_MAX && BLAND.has_all(text)
+}
+
+/// Letters, digits, `_` and single `-` only: no grammar begins there.
+#[inline]
+pub(super) fn is_one_word(text: &[u8]) -> bool {
+    BLAND.has_all(text) && !text.windows(2).any(|pair| pair == b"--")
 }
 
 /// What a string shows; a set of the constants below.

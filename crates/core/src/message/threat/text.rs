@@ -14,10 +14,44 @@ pub(super) fn before(text: &[u8], at: usize) -> u8 {
     at.checked_sub(1).map_or(0, |at| byte(text, at))
 }
 
+/// A set of bytes; asking it is one load. Made by [`bytes!`].
+#[derive(Debug)]
+pub(super) struct Bytes(pub(super) [bool; 256]);
+
+impl Bytes {
+    #[inline]
+    pub(super) fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+
+    /// Whether all bytes of a text are in it.
+    #[inline]
+    pub(super) fn has_all(&self, text: &[u8]) -> bool {
+        text.iter().all(|&b| self.has(b))
+    }
+}
+
+/// The set of the bytes that match a pattern, computed by the compiler.
+macro_rules! bytes {
+    ($pattern:pat) => {{
+        let mut set = [false; 256];
+        let mut n = 0_u8;
+        let mut rest = &mut set as &mut [bool];
+        while let Some((first, tail)) = rest.split_first_mut() {
+            *first = matches!(n, $pattern);
+            n = n.wrapping_add(1);
+            rest = tail;
+        }
+        $crate::message::threat::text::Bytes(set)
+    }};
+}
+
+const WORD: Bytes = bytes!(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_');
+
 /// Part of an identifier in most languages.
 #[inline]
 pub(super) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    WORD.has(byte)
 }
 
 /// White space to a parser; the no-break space's second byte counts, as attackers use it.
@@ -237,7 +271,7 @@ macro_rules! words {
     }};
 }
 
-pub(super) use {needles, words};
+pub(super) use {bytes, needles, words};
 
 #[cfg(test)]
 mod tests {
