@@ -71,7 +71,7 @@ pub struct Event {
     /// What was found, in words for operators; bounded, never a payload, token or secret.
     pub detail: String,
     /// More facts, as name and value; bounded.
-    pub metadata: Vec<(String, String)>,
+    pub metadata: Vec<(&'static str, String)>,
 }
 
 /// Longest `detail`, bytes.

@@ -56,6 +56,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -92,7 +93,8 @@ async fn welcome(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
     let policy = worker.policy();
     let listen = &policy.checked.listen;
     let now = worker.shared.clock.now();
-    // Only latency suffers without it.
+    // On Linux it is inherited from the listener. Only latency suffers without it.
+    #[cfg(not(target_os = "linux"))]
     let _ = stream.set_nodelay(true);
     let mut peer = peer.ip().to_canonical();
     if listen.client_address == ClientAddressFrom::ProxyProtocol {

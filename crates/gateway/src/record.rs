@@ -31,7 +31,7 @@ pub(crate) struct Draft {
     /// Message type.
     pub message_type: Option<String>,
     /// More facts.
-    pub metadata: Vec<(String, String)>,
+    pub metadata: Vec<(&'static str, String)>,
 }
 
 impl Draft {
@@ -79,7 +79,7 @@ impl Draft {
 /// One structured log line an event: refusals where someone reads them, the ordinary at debug.
 fn log(event: &Event) {
     let row = event.reason.row();
-    let ip = event.source_ip.map(|ip| ip.to_string()).unwrap_or_default();
+    let ip = event.source_ip.map(tracing::field::display);
     let connection = event.connection.as_deref().unwrap_or_default();
     let route = event.route.as_deref().unwrap_or_default();
     macro_rules! line {
@@ -87,7 +87,7 @@ fn log(event: &Event) {
             tracing::$level!(
                 target: "portcullis::event",
                 reference = %event.id, reason = row.label, decision = event.decision.label(), check = event.check,
-                ip = %ip, connection, route, "{}", event.detail
+                ip, connection, route, "{}", event.detail
             )
         };
     }

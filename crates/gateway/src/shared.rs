@@ -32,6 +32,11 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
+    /// Time since the start.
+    pub(crate) fn mono(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// The present.
     pub(crate) fn now(&self) -> Now {
         Now { mono: self.start.elapsed(), wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO) }

@@ -26,6 +26,9 @@ const READ_BYTES: usize = 64 << 10;
 /// The latest a client is asked to come back after a restart.
 const RECONNECT_WITHIN_MS: u32 = 5_000;
 
+/// The wall clock is read this often.
+const WALL_EVERY: Duration = Duration::from_millis(100);
+
 /// What others ask of a worker.
 pub(crate) enum Command {
     /// A new policy is in force.
@@ -60,6 +63,8 @@ pub(crate) struct Worker {
     random: Cell<u64>,
     generation: Cell<u64>,
     policy: RefCell<Arc<Policy>>,
+    /// The clocks as they were last read together.
+    read_at: Cell<Now>,
 }
 
 impl Worker {
@@ -77,8 +82,23 @@ impl Worker {
             random: Cell::new(seed | 1),
             generation: Cell::new(shared.generation.load(Ordering::Acquire)),
             policy: RefCell::new(policy),
+            read_at: Cell::new(shared.clock.now()),
             shared,
         })
+    }
+
+    /// The present as messages see it: of the two clocks only the monotonic one is read each time, so that a jump
+    /// of the wall clock is seen within [`WALL_EVERY`].
+    pub(crate) fn now(&self) -> Now {
+        let read = self.read_at.get();
+        let mono = self.shared.clock.mono();
+        let since = mono.saturating_sub(read.mono);
+        if since < WALL_EVERY {
+            return Now { mono, wall: read.wall + since };
+        }
+        let now = self.shared.clock.now();
+        self.read_at.set(now);
+        now
     }
 
     /// The policy in force on this thread.

@@ -30,7 +30,7 @@ fn event(number: u32, age: Duration, reason: Reason, user: &str) -> Event {
         route: Some("chat".into()),
         message_type: Some("say".into()),
         detail: "at /text: quote, then OR".into(),
-        metadata: vec![("class".into(), "sqli".into())],
+        metadata: vec![("class", "sqli".into())],
     }
 }
 

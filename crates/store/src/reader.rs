@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_core::verdict::{Category, Severity};
+use portcullis_core::verdict::{Category, Reason, Severity};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -180,6 +180,11 @@ fn fill(conditions: &mut Conditions, query: &Query) -> Result<(), StoreError> {
         return Err(StoreError::BadQuery(format!("at most {TYPES_MAX} types may be named")));
     }
     if !query.types.is_empty() {
+        // What is above low has an index of types; the ordinary, which is most of the file, is found soon without.
+        let ordinary = |label: &String| Reason::from_label(label).is_none_or(|r| r.row().severity == Severity::Low);
+        if !query.types.iter().any(ordinary) {
+            conditions.and("events.severity > 0");
+        }
         conditions.and(&format!("events.type IN ({})", vec!["?"; query.types.len()].join(",")));
         conditions.values.extend(query.types.iter().cloned().map(Value::Text));
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use portcullis_core::event::{DETAIL_BYTES_MAX, Event};
 use portcullis_core::verdict::Severity;
-use rusqlite::{Row, Transaction};
+use rusqlite::{CachedStatement, Row, Transaction};
 use serde::Serialize;
 
 /// Longest text in any field but `detail`, bytes.
@@ -85,8 +85,7 @@ pub(crate) fn bounded(mut event: Event) -> Event {
         clip(field, FIELD_BYTES_MAX);
     }
     event.metadata.truncate(METADATA_PAIRS_MAX);
-    for (name, value) in &mut event.metadata {
-        clip(name, FIELD_BYTES_MAX);
+    for (_, value) in &mut event.metadata {
         clip(value, FIELD_BYTES_MAX);
     }
     event
@@ -101,44 +100,57 @@ fn clip(text: &mut String, bytes_max: usize) {
     }
 }
 
-/// Writes one event, and into the search table where it has words to search for.
-pub(crate) fn insert(change: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
-    let row = event.reason.row();
-    let metadata = if event.metadata.is_empty() {
-        String::new()
-    } else {
-        serde_json::to_string(&event.metadata).unwrap_or_default()
-    };
-    let inserted = change.prepare_cached(INSERT)?.execute(rusqlite::params![
-        event.id,
-        i64::try_from(event.time_unix_ms).unwrap_or(i64::MAX),
-        row.label,
-        row.category.label(),
-        rank(row.severity),
-        event.decision.label(),
-        event.check,
-        event.source_ip.as_ref().map(IpAddr::to_string),
-        event.connection,
-        event.session,
-        event.user,
-        event.tenant,
-        event.route,
-        event.message_type,
-        event.detail,
-        metadata,
-    ])?;
-    if inserted > 0 && !event.detail.is_empty() {
-        change.prepare_cached(INDEX)?.execute(rusqlite::params![
-            change.last_insert_rowid(),
+/// The statements that write events, made once for a batch.
+pub(crate) struct Inserts<'t> {
+    change: &'t Transaction<'t>,
+    row: CachedStatement<'t>,
+    words: CachedStatement<'t>,
+}
+
+impl<'t> Inserts<'t> {
+    pub(crate) fn new(change: &'t Transaction<'t>) -> rusqlite::Result<Self> {
+        Ok(Self { change, row: change.prepare_cached(INSERT)?, words: change.prepare_cached(INDEX)? })
+    }
+
+    /// Writes one event, and into the search table where it has words to search for.
+    pub(crate) fn write(&mut self, event: &Event) -> rusqlite::Result<()> {
+        let row = event.reason.row();
+        let metadata = if event.metadata.is_empty() {
+            String::new()
+        } else {
+            serde_json::to_string(&event.metadata).unwrap_or_default()
+        };
+        let inserted = self.row.execute(rusqlite::params![
+            event.id,
+            i64::try_from(event.time_unix_ms).unwrap_or(i64::MAX),
             row.label,
+            row.category.label(),
+            rank(row.severity),
+            event.decision.label(),
+            event.check,
+            event.source_ip.as_ref().map(IpAddr::to_string),
+            event.connection,
+            event.session,
             event.user,
+            event.tenant,
             event.route,
             event.message_type,
             event.detail,
             metadata,
         ])?;
+        if inserted > 0 && !event.detail.is_empty() {
+            self.words.execute(rusqlite::params![
+                self.change.last_insert_rowid(),
+                row.label,
+                event.user,
+                event.route,
+                event.message_type,
+                event.detail,
+                metadata,
+            ])?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Severity as a number that sorts.
@@ -206,7 +218,7 @@ pub(crate) mod tests {
             route: Some("chat".into()),
             message_type: Some("say".into()),
             detail: "script in `/text`".into(),
-            metadata: vec![("field".into(), "/text".into())],
+            metadata: vec![("field", "/text".into())],
         }
     }
 
@@ -218,7 +230,7 @@ pub(crate) mod tests {
         let mut past = event("a");
         past.user = Some(format!("{}é", "u".repeat(FIELD_BYTES_MAX - 1)));
         past.detail = "d".repeat(DETAIL_BYTES_MAX + 1);
-        past.metadata = vec![("n".into(), "v".into()); METADATA_PAIRS_MAX + 1];
+        past.metadata = vec![("n", "v".into()); METADATA_PAIRS_MAX + 1];
         let kept = bounded(past);
         assert_eq!(kept.user.unwrap().len(), FIELD_BYTES_MAX - 1);
         assert_eq!(kept.detail.len(), DETAIL_BYTES_MAX);

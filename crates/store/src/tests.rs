@@ -84,7 +84,8 @@ fn an_event_comes_back_as_it_was_recorded() {
     assert_eq!((found.connection, found.session), (sent.connection, sent.session));
     assert_eq!((found.user, found.tenant), (sent.user, sent.tenant));
     assert_eq!((found.route, found.message_type), (sent.route, sent.message_type));
-    assert_eq!((found.detail, found.metadata, found.time_unix_ms), (sent.detail, sent.metadata, sent.time_unix_ms));
+    let metadata: Vec<_> = sent.metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    assert_eq!((found.detail, found.metadata, found.time_unix_ms), (sent.detail, metadata, sent.time_unix_ms));
 }
 
 #[test]

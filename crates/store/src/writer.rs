@@ -14,7 +14,8 @@ use portcullis_core::event::Event;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::log::{Settings, Shared};
-use crate::{StoreError, row, schema};
+use crate::row::Inserts;
+use crate::{StoreError, schema};
 
 /// Events in one commit.
 const BATCH_MAX: usize = 1_024;
@@ -187,9 +188,11 @@ impl Writer {
         }
         let Some(file) = self.file.as_mut() else { return Err(StoreError::Closed) };
         let change = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut inserts = Inserts::new(&change)?;
         for event in &self.batch {
-            row::insert(&change, event)?;
+            inserts.write(event)?;
         }
+        drop(inserts);
         Ok(change.commit()?)
     }
 

@@ -250,7 +250,7 @@ pub(super) fn denied(shared: &Shared, peer: Option<SocketAddr>, what: &str) {
     let Some(left_out) = shared.denials.admit(Instant::now()) else { return };
     let mut event = event(Reason::AdminDenied, Decision::Refused, peer, what.to_owned());
     if left_out > 0 {
-        event.metadata.push(("not_recorded_before".into(), left_out.to_string()));
+        event.metadata.push(("not_recorded_before", left_out.to_string()));
     }
     shared.state.live.record(event);
 }

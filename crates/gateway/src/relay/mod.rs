@@ -98,6 +98,8 @@ pub(crate) struct Relay {
     message_at: Duration,
     timer: Pin<Box<tokio::time::Sleep>>,
     timer_at: Duration,
+    /// The timer knows whom to wake at `timer_at`.
+    timer_armed: bool,
     generation: u64,
     /// The route's place in the metrics.
     counter: usize,
@@ -145,6 +147,7 @@ impl Relay {
             message_at: now.mono,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: Duration::ZERO,
+            timer_armed: false,
             events: pump::EventBudget::default(),
             caller: parts.caller,
         };
@@ -205,7 +208,7 @@ impl Future for Relay {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let now = this.worker.shared.clock.now();
+        let now = this.worker.now();
         this.live.watch(cx.waker());
         this.obey(now.mono);
         if this.turn(cx, now) {
@@ -231,7 +234,7 @@ impl Drop for Relay {
                 ("messages_out", self.live.outbound.get().to_string()),
                 ("age_ms", age.as_millis().to_string()),
             ] {
-                draft.metadata.push((name.to_owned(), value));
+                draft.metadata.push((name, value));
             }
             self.worker.record(draft, now);
         }

@@ -8,7 +8,7 @@ use portcullis_core::event::Decision;
 use portcullis_core::inspection::{self, Action, Direction, Finding, Verdict};
 use portcullis_core::policy::checked::OnRefuse;
 use portcullis_core::time::Now;
-use portcullis_core::verdict::Reason;
+use portcullis_core::verdict::{Reason, Severity};
 
 use super::side::Side;
 use super::{Caller, Phase, Relay};
@@ -16,20 +16,36 @@ use crate::worker::{Scratch, Worker};
 
 /// Reads of one direction before the other has its turn.
 const READS_MAX: usize = 4;
-/// Events a connection may write in one second; the rest are counted in metrics and named in the next.
+/// Events a connection may write in one second; the rest are counted in metrics and named in the next. High and
+/// critical ones have as many of their own, so that no flood of small faults hides an attack.
 const EVENTS_PER_SECOND: u32 = 20;
 
 /// Keeps one noisy connection from filling the audit.
 #[derive(Debug, Default)]
 pub(super) struct EventBudget {
-    window: Duration,
-    spent: u32,
-    suppressed: u64,
+    ordinary: Budget,
+    severe: Budget,
     last_reference: String,
 }
 
+#[derive(Debug, Default)]
+struct Budget {
+    window: Duration,
+    spent: u32,
+    suppressed: u64,
+}
+
 impl EventBudget {
-    /// How many events were withheld before this one; `None` withholds this one too.
+    /// How many events of this weight were withheld before this one; `None` withholds this one too.
+    fn spend(&mut self, severity: Severity, now: Duration) -> Option<u64> {
+        match severity {
+            Severity::Low | Severity::Medium => self.ordinary.spend(now),
+            Severity::High | Severity::Critical => self.severe.spend(now),
+        }
+    }
+}
+
+impl Budget {
     fn spend(&mut self, now: Duration) -> Option<u64> {
         if now.saturating_sub(self.window) >= Duration::from_secs(1) {
             self.window = now;
@@ -187,9 +203,9 @@ impl Relay {
             _ => Reason::ProtocolError,
         };
         self.worker.shard().refused(reason, Decision::Closed);
-        if self.events.spend(now.mono).is_some() {
+        if self.events.spend(reason.row().severity, now.mono).is_some() {
             let mut draft = self.caller.draft(reason, Decision::Closed, "codec", error.to_string());
-            draft.metadata.push((String::from("rule"), error.label().to_owned()));
+            draft.metadata.push(("rule", error.label().to_owned()));
             self.worker.record(draft, now);
         }
         let code = reason.row().close_code;
@@ -296,7 +312,8 @@ impl Lane<'_> {
         for finding in &verdict.findings {
             let decision = decision(finding.outcome);
             self.worker.shard().refused(finding.reason, decision);
-            if let Some(suppressed) = self.events.spend(self.now.mono) {
+            let severity = finding.reason.row().severity;
+            if let Some(suppressed) = self.events.spend(severity, self.now.mono) {
                 self.events.last_reference = self.record(finding, decision, suppressed);
             }
             match finding.outcome {
@@ -319,13 +336,13 @@ impl Lane<'_> {
         let mut draft = self.caller.draft(finding.reason, decision, finding.check, finding.detail.clone());
         draft.message_type.clone_from(&finding.message_type);
         if let Some(field) = &finding.field {
-            draft.metadata.push((String::from("field"), field.clone()));
+            draft.metadata.push(("field", field.clone()));
         }
         if self.direction == Direction::Outbound {
-            draft.metadata.push((String::from("direction"), String::from("outbound")));
+            draft.metadata.push(("direction", String::from("outbound")));
         }
         if suppressed > 0 {
-            draft.metadata.push((String::from("withheld"), suppressed.to_string()));
+            draft.metadata.push(("withheld", suppressed.to_string()));
         }
         self.worker.record(draft, self.now)
     }
@@ -433,5 +450,32 @@ fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Inbound => Direction::Outbound,
         Direction::Outbound => Direction::Inbound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_flood_of_small_faults_does_not_hide_an_attack() {
+        let mut events = EventBudget::default();
+        for _ in 0..1000 {
+            events.spend(Severity::Medium, SECOND);
+        }
+        assert_eq!(events.spend(Severity::Medium, SECOND), None);
+        assert_eq!(events.spend(Severity::High, SECOND), Some(0));
+        assert_eq!(events.spend(Severity::Critical, SECOND), Some(0));
+    }
+
+    #[test]
+    fn what_was_withheld_is_named_in_the_next_second() {
+        let mut events = EventBudget::default();
+        let kept = (0..EVENTS_PER_SECOND + 5).filter(|_| events.spend(Severity::Low, SECOND).is_some()).count();
+        assert_eq!(kept, EVENTS_PER_SECOND as usize);
+        assert_eq!(events.spend(Severity::Low, SECOND * 2), Some(5));
+        assert_eq!(events.spend(Severity::Low, SECOND * 2), Some(0));
     }
 }

@@ -21,12 +21,17 @@ const GRAIN: Duration = Duration::from_millis(5);
 impl Relay {
     /// Does what is due. True when something was.
     pub(super) fn timely(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        // Armed and far from its time, it has nothing to say to a message.
+        if self.timer_armed && now + GRAIN * 2 < self.timer_at {
+            return false;
+        }
         let mut was_due = false;
         while self.timer.as_mut().poll(cx).is_ready() {
             self.due(now);
             self.set_timer(now);
             was_due = true;
         }
+        self.timer_armed = true;
         was_due
     }
 
@@ -46,6 +51,7 @@ impl Relay {
 
     fn reset(&mut self, at: Duration, now: Duration) {
         self.timer_at = at;
+        self.timer_armed = false;
         let instant = tokio::time::Instant::now() + at.saturating_sub(now);
         self.timer.as_mut().reset(instant);
     }
