@@ -81,6 +81,6 @@ fn event(number: u32) -> Event {
         route: Some("chat".into()),
         message_type: Some("say".into()),
         detail: format!("a string closes its context and goes on as SQL in `/text`, message {}", number % 1000),
-        metadata: vec![("field".into(), "/text".into())],
+        metadata: vec![("field", "/text".into())],
     }
 }
