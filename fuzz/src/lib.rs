@@ -15,7 +15,7 @@ pub const SECRET: &[u8] = b"fuzzed-and-known-to-nobody-else!";
 const POLICY: &str = "
 environment: development
 sources: { connection_rate: off, connections_per_ip_max: 5, failed_auth_rate: off }
-origins: { allow: ['https://app.example.com', '*.example.org'], localhost: off, same_host: off, missing: allow }
+origins: { allow: ['https://app.example.com', 'https://*.example.org'], localhost: off, same_host: off, missing: allow }
 identity:
   keys: [{ algorithm: HS256, secret: 'fuzzed-and-known-to-nobody-else!' }]
   issuers: [https://issuer.example]
