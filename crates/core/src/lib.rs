@@ -12,5 +12,6 @@ pub mod inspection;
 pub mod limits;
 pub mod message;
 pub mod policy;
+pub mod reputation;
 pub mod time;
 pub mod verdict;

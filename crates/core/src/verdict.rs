@@ -120,7 +120,7 @@ table! {
     ServerFull = "server_full", 1013, 503, Security, High, "Service unavailable", "the gateway holds as many connections as `listen.connections_max` allows", "raise the limit, or add a node";
     Draining = "draining", 1012, 503, Administration, Low, "Service restarting", "the gateway is shutting down", "connect again after a moment";
     SourceDenied = "source_denied", 4003, 403, Security, Medium, "Access denied", "the address is on `sources.deny`", "take the network off the list";
-    SourceBanned = "source_banned", 4003, 403, Security, Medium, "Access denied", "the address is banned after repeated failures", "wait until the ban ends, or lift it";
+    SourceBanned = "source_banned", 4003, 403, Security, Medium, "Access denied", "the address is banned: after repeated failures, or by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     ConnectionRate = "connection_rate", 4008, 429, Security, Medium, "Too many connections", "too many connection attempts from this address", "slow down; `sources.connection_rate` sets the rate";
     ConnectionsPerIp = "connections_per_ip", 4008, 429, Security, Medium, "Too many connections", "too many open connections from this address", "close some; `sources.connections_per_ip_max` sets the number";
     // origin
@@ -141,6 +141,7 @@ table! {
     TokenSignature = "token_signature", 4001, 401, Authentication, High, "Authentication failed", "the token's signature does not verify", "check that issuer and gateway use the same key";
     TokenAlgorithm = "token_algorithm", 4001, 401, Authentication, High, "Authentication failed", "the token names an algorithm its key is not pinned to", "pin the issuer's algorithm in `identity.keys`";
     TokenKeyUnknown = "token_key_unknown", 4001, 401, Authentication, Medium, "Authentication failed", "no key is known for this token", "check `kid` and the key sets in `identity.jwks`";
+    CredentialRevoked = "credential_revoked", 4001, 401, Authentication, High, "Authentication failed", "the credential was revoked: its token, session, user or tenant", "sign in again; `portcullis bans` lists what is revoked";
     TokenExpired = "token_expired", 4001, 401, Authentication, Low, "Authentication failed", "the token has expired", "fetch a new token";
     TokenNotYetValid = "token_not_yet_valid", 4001, 401, Authentication, Medium, "Authentication failed", "the token is not valid yet", "check the clocks";
     TokenIssuer = "token_issuer", 4001, 401, Authentication, Medium, "Authentication failed", "the token's issuer is not accepted", "add it to `identity.issuers`";
@@ -151,6 +152,7 @@ table! {
     AuthenticationRate = "authentication_rate", 4008, 429, Authentication, High, "Too many attempts", "too many failed authentications from this address", "wait; `sources.failed_auth_rate` sets the rate";
     // access
     PathBinding = "path_binding", 4003, 403, Authorization, High, "Access denied", "a path parameter does not equal the claim it is bound to", "connect to your own path";
+    PrincipalBanned = "principal_banned", 4003, 403, Authorization, High, "Access denied", "the user, session, token or tenant is banned by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     RoleMissing = "role_missing", 4003, 403, Authorization, Medium, "Access denied", "the principal has none of the roles the route asks for", "grant the role, or change `routes[].roles`";
     ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route allows", "close one; `connections_per_user_max` sets the number";
     // upstream

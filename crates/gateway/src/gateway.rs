@@ -13,10 +13,11 @@ use portcullis_core::identity::{KeyRing, TokenCache};
 use portcullis_core::limits::Ledger;
 use portcullis_core::policy::{Checked, Policy};
 use portcullis_core::verdict::Reason;
-use portcullis_store::{AuditLog, Settings, StoreError};
+use portcullis_store::{AuditLog, BLOCKS_FILE, Settings, StoreError};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::admin::{self, AdminState};
+use crate::blocklist::Keeper;
 use crate::live::View;
 use crate::metrics::Metrics;
 use crate::record::Draft;
@@ -66,9 +67,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// The audit store cannot be opened.
-    #[error("the audit store: {0}")]
-    Audit(#[from] StoreError),
+    /// The audit or the blocklist cannot be opened.
+    #[error("the state folder: {0}")]
+    Store(#[from] StoreError),
     /// A key set that must be there is not.
     #[error("{0}")]
     Keys(#[from] fetch::FetchError),
@@ -99,6 +100,7 @@ impl Gateway {
         let admin_address = local(&admin_listener).unwrap_or(spec.admin.address);
         let shared = share(Arc::clone(&policy), workers)?;
         blocking(load_keys(&shared, &shared.keys.load_full(), &policy, true))??;
+        let keeper = Keeper::open(&spec.state_dir.join(BLOCKS_FILE), &shared)?;
         let (stop, stopping) = watch::channel(false);
         let mut threads = Vec::new();
         let mut commands = Vec::new();
@@ -108,6 +110,10 @@ impl Gateway {
             let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
             let name = format!("worker-{index}");
             threads.push(thread(name, move || work(shared, index, listener, receiver, stopping))?);
+        }
+        {
+            let (workers, stopping) = (commands.clone(), stopping.clone());
+            threads.push(thread(String::from("blocklist"), move || keeper.run(workers, &stopping))?);
         }
         let core = Arc::new(Core { shared, commands, reloader, reloading: Mutex::new(()) });
         for listener in admin_listener {
@@ -234,10 +240,10 @@ fn compile(checked: Checked) -> Result<Arc<Policy>, StartError> {
 
 fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError> {
     let spec = &policy.checked;
+    let folder = &spec.state_dir;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| StartError::State { path: folder.display().to_string(), source })?;
     let audit = if spec.audit.enabled {
-        let folder = &spec.state_dir;
-        std::fs::create_dir_all(folder)
-            .map_err(|source| StartError::State { path: folder.display().to_string(), source })?;
         let settings =
             Settings { queue_max: spec.audit.queue_max, retention: spec.audit.retention, ..Settings::default() };
         Some(AuditLog::open(&folder.join(AUDIT_FILE), &settings)?)
@@ -402,7 +408,8 @@ fn admin_state(core: &Arc<Core>, address: SocketAddr) -> AdminState {
         let core = Arc::clone(core);
         Arc::new(move || core.reload())
     };
-    let view = View { shared: Arc::clone(shared), workers: core.commands.clone(), reload };
+    let blocks = policy.checked.state_dir.join(BLOCKS_FILE);
+    let view = View { shared: Arc::clone(shared), workers: core.commands.clone(), reload, blocks };
     AdminState {
         metrics: Arc::clone(&shared.metrics),
         events: shared.events.clone(),

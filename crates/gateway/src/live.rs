@@ -1,13 +1,16 @@
 //! What the admin listener sees of the gateway and may order: the other end of [`crate::admin::Live`].
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use portcullis_core::event::Event;
+use portcullis_core::reputation::{Block, Target};
+use portcullis_store::{Blocks, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::admin::{ConnectionInfo, Live};
+use crate::admin::{Blocked, ConnectionInfo, Live};
 use crate::metrics::Gauges;
 use crate::shared::Shared;
 use crate::worker::Command;
@@ -23,6 +26,8 @@ pub(crate) struct View {
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Vec<UnboundedSender<Command>>,
     pub(crate) reload: Reload,
+    /// The blocklist's file.
+    pub(crate) blocks: PathBuf,
 }
 
 impl Live for View {
@@ -43,6 +48,20 @@ impl Live for View {
             worker.send(Command::Disconnect(id.to_owned(), reply)).is_ok()
                 && answer.recv_timeout(WORKER_TIMEOUT).unwrap_or(false)
         })
+    }
+
+    fn blocked(&self) -> Result<Blocked, StoreError> {
+        let now = self.shared.clock.now().unix_millis();
+        let file = Blocks::open(&self.blocks)?;
+        Ok(Blocked { blocks: file.all(now)?, earned: file.earned(now)? })
+    }
+
+    fn block(&self, block: &Block) -> Result<(), StoreError> {
+        Blocks::open(&self.blocks)?.put(block)
+    }
+
+    fn unblock(&self, target: &Target) -> Result<bool, StoreError> {
+        Blocks::open(&self.blocks)?.remove(target)
     }
 
     fn gauges(&self) -> Gauges {

@@ -5,11 +5,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use portcullis_core::identity::Principal;
 use portcullis_core::inspection::Direction;
 use portcullis_core::time::Now;
+use portcullis_core::verdict::Reason;
 
 use crate::admin::ConnectionInfo;
 use crate::relay::Caller;
@@ -19,6 +22,8 @@ use crate::relay::Caller;
 pub(crate) enum Order {
     /// Close: an operator said so.
     Disconnect,
+    /// Close: its caller is not welcome any more.
+    Refuse(Reason),
     /// Close: the gateway stops.
     Drain {
         /// When the client had better come back.
@@ -31,7 +36,7 @@ pub(crate) struct Handle {
     key: u64,
     id: Box<str>,
     client: std::net::IpAddr,
-    user: Option<Box<str>>,
+    principal: Arc<Principal>,
     route: Box<str>,
     opened: Now,
     /// Messages from the client.
@@ -71,7 +76,8 @@ impl Handle {
         }
     }
 
-    fn give(&self, order: Order) {
+    /// Gives an order; the connection obeys at its next turn, which is at once.
+    pub(crate) fn give(&self, order: Order) {
         self.order.set(Some(order));
         self.wake();
     }
@@ -80,7 +86,7 @@ impl Handle {
         ConnectionInfo {
             id: self.id.to_string(),
             client: self.client,
-            user: self.user.as_deref().map(str::to_owned),
+            user: self.principal.subject.as_deref().map(str::to_owned),
             route: self.route.to_string(),
             opened_unix_ms: self.opened.unix_millis(),
             messages_in: self.inbound.get(),
@@ -105,7 +111,7 @@ impl Registry {
             key,
             id: caller.connection_id.as_str().into(),
             client: caller.client,
-            user: caller.principal.subject.clone(),
+            principal: Arc::clone(&caller.principal),
             route: caller.route.spec.name.as_str().into(),
             opened: now,
             inbound: Cell::new(0),
@@ -150,6 +156,15 @@ impl Registry {
     pub(crate) fn drain(&self, mut reconnect_after: impl FnMut() -> Duration) {
         for handle in self.open.borrow().values() {
             handle.give(Order::Drain { reconnect_after: reconnect_after() });
+        }
+    }
+
+    /// Tells those to close for whom `judge` has a reason.
+    pub(crate) fn enforce(&self, judge: impl Fn(std::net::IpAddr, &Principal) -> Option<Reason>) {
+        for handle in self.open.borrow().values() {
+            if let Some(reason) = judge(handle.client, &handle.principal) {
+                handle.give(Order::Refuse(reason));
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     List(usize, std::sync::mpsc::SyncSender<Vec<ConnectionInfo>>),
     /// Close one.
     Disconnect(String, std::sync::mpsc::SyncSender<bool>),
+    /// The blocklist changed: close whom it names.
+    Enforce,
     /// Stop accepting, close all.
     Drain,
 }
@@ -174,6 +176,10 @@ impl Worker {
                 // Whoever asked may have stopped waiting.
                 Command::List(most, reply) => drop(reply.try_send(self.registry.list(most))),
                 Command::Disconnect(id, reply) => drop(reply.try_send(self.registry.disconnect(&id))),
+                Command::Enforce => {
+                    let now = self.shared.clock.now();
+                    self.registry.enforce(|client, principal| self.shared.gate.blocked(client, principal, now));
+                }
                 Command::Drain => self.drain(),
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Decides names, defaults and examples. Never acts; each command has its own file in `commands`.
 
+mod ban;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use portcullis_core::policy::Overrides;
 use portcullis_core::policy::checked::{Algorithm, Environment};
 use portcullis_core::verdict::{Reason, Severity};
+
+pub(crate) use ban::{Ban, Bans, Revoke, Unban, Whom};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,6 +61,14 @@ pub(crate) enum Command {
     /// Search the audit or follow it
     #[command(subcommand)]
     Audit(Audit),
+    /// Keep an address, network, user, session, token or tenant out
+    Ban(Ban),
+    /// End the credentials a user, session, token or tenant holds now
+    Revoke(Revoke),
+    /// Lift a ban or a revocation
+    Unban(Unban),
+    /// List who is banned or revoked
+    Bans(Bans),
     /// Say why something was refused, by its reference or reason
     Explain(Explain),
     /// Print a shell's completion script

@@ -51,6 +51,10 @@ fn run(cli: Cli) -> Outcome {
         Command::Verdicts(told) => commands::verdicts::run(&told),
         Command::Token(told) => commands::token::run(&told),
         Command::Audit(told) => commands::audit::run(&told),
+        Command::Ban(told) => commands::ban::ban(&told),
+        Command::Revoke(told) => commands::ban::revoke(&told),
+        Command::Unban(told) => commands::ban::unban(&told),
+        Command::Bans(told) => commands::ban::bans(&told),
         Command::Explain(told) => commands::explain::run(&told),
         Command::Completions(told) => commands::completions::run(&told),
     }

@@ -50,6 +50,14 @@ pub enum StoreError {
         /// How long the caller waited.
         waited: Duration,
     },
+    /// The blocklist holds all it may.
+    #[error(
+        "the blocklist holds {entries_max} entries, which is all it may; lift some with `portcullis unban`, or ban networks instead of addresses"
+    )]
+    Full {
+        /// Its bound.
+        entries_max: usize,
+    },
     /// The log was closed.
     #[error("the audit log is closed")]
     Closed,

@@ -1,4 +1,4 @@
-//! What lasts: audit events in an embedded SQLite file.
+//! What lasts: audit events and the blocklist, each in an embedded SQLite file.
 //!
 //! Decides how an event is kept, for how long, and how it is found again. Never decides whether a fact
 //! is worth an event, never blocks the one who records (SPEC 10.2), never loses an acknowledged event
@@ -7,11 +7,14 @@
 //! [`AuditLog`] writes: any thread hands over an event, one thread commits them in groups.
 //! [`AuditReader`] reads the same file through a connection of its own, while the writer runs or not.
 //!
+//! [`Blocks`] keeps whom operators shut out, in a file of its own.
+//!
 //! The fields of a stored event are what a client said about itself as well: whoever prints them on a
 //! terminal or a page must escape them.
 //!
 //! Tests: beside each room; `tests/killed.rs` kills a real process between commits.
 
+mod blocks;
 mod error;
 mod log;
 mod queue;
@@ -22,6 +25,7 @@ mod schema;
 mod tests;
 mod writer;
 
+pub use blocks::{BLOCKS_FILE, Blocks};
 pub use error::StoreError;
 pub use log::{AuditLog, Recorded, Settings, Status};
 pub use queue::RESERVE_MAX;

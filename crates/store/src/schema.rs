@@ -143,7 +143,7 @@ fn refusal(path: &Path, error: rusqlite::Error) -> StoreError {
 }
 
 /// Creates the file readable by its owner only; SQLite gives its side files the same mode.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn create_private(path: &Path) -> Result<(), StoreError> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]

@@ -5,7 +5,7 @@
 //! else when it has used less than half of its rates; never one with open connections, a ban or a penalty. When
 //! a shard holds only such, strangers share its overflow entry: its rates and its number of connections are
 //! theirs together, but no ban falls on it, for honest strangers would be banned with the others (SPEC 6.5).
-//! Never lets the allow-list overrule the deny-list.
+//! Never lets the allow-list overrule the deny-list or an operator's ban.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash as _};
@@ -18,9 +18,11 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use crate::identity::Principal;
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
+use crate::reputation::Blocklist;
 use crate::time::Now;
 use crate::verdict::Reason;
 
@@ -39,6 +41,8 @@ pub struct Gate {
     /// Open connections by route and subject; one entry for each that has any.
     users: [Mutex<Users>; SHARDS],
     seed: [u64; 2],
+    /// Whom operators keep out.
+    blocklist: ArcSwap<Blocklist>,
 }
 
 type Users = HashMap<u128, u32, BuildHasherDefault<Hashed>>;
@@ -136,7 +140,27 @@ impl Gate {
             users: Default::default(),
             seed,
             settings: ArcSwap::from_pointee(settings),
+            blocklist: ArcSwap::default(),
         })
+    }
+
+    /// Puts another blocklist in force.
+    pub fn set_blocklist(&self, list: Blocklist) {
+        self.blocklist.store(Arc::new(list));
+    }
+
+    /// Why an operator keeps a client out, if one does.
+    #[must_use]
+    pub fn blocked(&self, client: IpAddr, principal: &Principal, now: Now) -> Option<Reason> {
+        let list = self.blocklist.load();
+        let now = now.unix_millis();
+        list.banned_until(client, now).map(|_| Reason::SourceBanned).or_else(|| list.refuses(principal, now))
+    }
+
+    /// What is left of an operator's ban of an address.
+    fn banned_for(&self, ip: IpAddr, now: Now) -> Option<Duration> {
+        let until = self.blocklist.load().banned_until(ip, now.unix_millis())?;
+        Some(Duration::from_millis(until.saturating_sub(now.unix_millis())))
     }
 
     /// Takes over another policy's numbers; counts stay.
@@ -207,6 +231,9 @@ impl Gate {
         let mut place = None;
         if !within(&settings.trusted, peer) {
             settings.denied(peer)?;
+            if self.banned_for(peer, now).is_some() {
+                return Err(Reason::SourceBanned);
+            }
             if !within(&settings.allow, peer) {
                 place = Some(self.handshaking(&settings, peer, now.mono_nanos())?);
             }
@@ -239,6 +266,9 @@ impl Gate {
     pub(super) fn seat(self: &Arc<Self>, client: IpAddr, now: Now) -> Result<Seat, Full> {
         let settings = self.settings.load();
         settings.denied(client).map_err(|reason| (reason, None))?;
+        if let Some(left) = self.banned_for(client, now) {
+            return Err((Reason::SourceBanned, Some(left)));
+        }
         let key = IpKey::of(client, settings.ipv6_prefix);
         let hash = self.hash(key);
         let now = now.mono_nanos();

@@ -374,8 +374,12 @@ impl Admission {
             return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
         };
         let spec = &visit.route.spec;
-        let denied = binding::check(&visit.params, &spec.bind, &principal)
-            .map_err(|reason| (reason, "binding"))
+        let denied = match self.gate.blocked(self.arrival.client, &principal, now) {
+            Some(reason) => Err((reason, "blocklist")),
+            None => Ok(()),
+        };
+        let denied = denied
+            .and_then(|()| binding::check(&visit.params, &spec.bind, &principal).map_err(|reason| (reason, "binding")))
             .and_then(|()| role::check(&spec.roles, &principal).map_err(|reason| (reason, "role")));
         if let Err((reason, check)) = denied {
             let subject = principal.subject.as_deref().map(str::to_owned);

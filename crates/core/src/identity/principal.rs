@@ -31,6 +31,8 @@ pub struct Principal {
     pub session: Option<Box<str>>,
     /// Token id (`jti`), where there is one.
     pub token_id: Option<Box<str>>,
+    /// When the credential was issued (`iat`), Unix seconds.
+    pub issued_at_unix_s: Option<u64>,
     /// When the credential ends, Unix seconds.
     pub expires_at_unix_s: Option<u64>,
 }
@@ -47,6 +49,7 @@ impl Principal {
             tenant: None,
             session: None,
             token_id: None,
+            issued_at_unix_s: None,
             expires_at_unix_s: None,
         }
     }

@@ -86,6 +86,12 @@ fn splits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
+/// A duration as configurations write it: `90s`, `15m`, `24h`, `7d`; at most ten years, `None` for anything else.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    Span::from_text(text).map(|span| span.0)
+}
+
 impl Leaf for Span {
     const EXPECTED: &'static str = "a duration";
     const HELP: &'static str = DURATION_HELP;

@@ -31,6 +31,7 @@ mod tests;
 pub use checked::Checked;
 use checked::Environment;
 pub use compiled::{CompileError, Policy, Route};
+pub use human::duration;
 pub use manual::reference_markdown;
 pub use report::{ConfigError, ERRORS_MAX, Errors, Location, Warning};
 pub use schema::schema;

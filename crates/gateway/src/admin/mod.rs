@@ -12,6 +12,7 @@
 
 mod api;
 mod audit_query;
+mod blocks;
 mod chart;
 mod guard;
 mod login;
@@ -29,6 +30,8 @@ use std::sync::Arc;
 use axum::routing::{delete, get, post};
 use portcullis_core::event::Event;
 use portcullis_core::policy::checked::Secret;
+use portcullis_core::reputation::{Block, Target};
+use portcullis_store::StoreError;
 use tokio::sync::broadcast;
 
 pub use guard::{Access, ENDPOINTS};
@@ -64,6 +67,21 @@ pub trait Live: Send + Sync {
     fn connections(&self, limit: usize) -> Vec<ConnectionInfo>;
     /// Tells a connection to close; `false` where there is none with this id.
     fn disconnect(&self, id: &str) -> bool;
+    /// Whom the blocklist names, and whose failures earned a ban.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn blocked(&self) -> Result<Blocked, StoreError>;
+    /// Puts an entry on the blocklist; open connections it names are closed within a second.
+    ///
+    /// # Errors
+    /// The list is full, or its file cannot be written.
+    fn block(&self, block: &Block) -> Result<(), StoreError>;
+    /// Takes a target off; `false` where it was not on it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn unblock(&self, target: &Target) -> Result<bool, StoreError>;
     /// What is measured now.
     fn gauges(&self) -> Gauges;
     /// Reads the configuration again and puts it in force.
@@ -77,6 +95,15 @@ pub trait Live: Send + Sync {
     fn ready(&self) -> bool;
     /// Records an event. Never blocks.
     fn record(&self, event: Event);
+}
+
+/// Who is kept out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Blocked {
+    /// By operators, the latest first.
+    pub blocks: Vec<Block>,
+    /// Addresses banned for failed authentications, and when each ban ends in Unix milliseconds; some seconds old.
+    pub earned: Vec<(IpAddr, u64)>,
 }
 
 /// One open connection.
@@ -135,6 +162,11 @@ pub fn router(state: AdminState) -> axum::Router {
         .route("/api/security/health", get(api::security_health))
         .route("/api/security/audit-logs", get(api::audit_logs))
         .route("/api/security/config", get(api::config))
+        .route("/api/security/blocks", get(blocks::list))
+        .route("/api/security/block", post(blocks::block))
+        .route("/api/security/unblock", post(blocks::unblock))
+        .route("/api/security/block-ip", post(blocks::block_ip))
+        .route("/api/security/unblock-ip", post(blocks::unblock_ip))
         .route("/api/connections", get(api::connections))
         .route("/api/connections/{id}", delete(api::disconnect))
         .route("/api/reload", post(api::reload))

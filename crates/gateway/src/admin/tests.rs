@@ -12,15 +12,16 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use portcullis_core::event::{Decision, Event};
 use portcullis_core::policy::checked::Secret;
+use portcullis_core::reputation::{Block, Target};
 use portcullis_core::verdict::Reason;
-use portcullis_store::{AuditLog, Settings};
+use portcullis_store::{AuditLog, Settings, StoreError};
 use tokio::sync::broadcast;
 use tower::ServiceExt as _;
 
 use super::guard::{Denials, event};
 use super::login::{LOGINS_MAX, Logins};
 use super::stream::{EVENTS_A_TICK_MAX, History, RECENT_MAX, SAMPLES_MAX, WATCHERS_MAX, drain};
-use super::{Access, AdminState, ConnectionInfo, ENDPOINTS, Live, router};
+use super::{Access, AdminState, Blocked, ConnectionInfo, ENDPOINTS, Live, router};
 use crate::metrics::{Gauges, Metrics};
 
 const TOKEN: &str = "an admin token of thirty-two bytes";
@@ -31,6 +32,7 @@ const REMOTE: &str = "192.0.2.9:50000";
 #[derive(Default)]
 struct Fake {
     recorded: Mutex<Vec<Event>>,
+    blocks: Mutex<Vec<Block>>,
     reloads: AtomicU32,
     draining: AtomicBool,
 }
@@ -51,6 +53,23 @@ impl Live for Fake {
 
     fn disconnect(&self, id: &str) -> bool {
         id == "c1"
+    }
+
+    fn blocked(&self) -> Result<Blocked, StoreError> {
+        let earned = vec![("192.0.2.7".parse().unwrap(), 9)];
+        Ok(Blocked { blocks: self.blocks.lock().unwrap().clone(), earned })
+    }
+
+    fn block(&self, block: &Block) -> Result<(), StoreError> {
+        self.blocks.lock().unwrap().push(block.clone());
+        Ok(())
+    }
+
+    fn unblock(&self, target: &Target) -> Result<bool, StoreError> {
+        let mut blocks = self.blocks.lock().unwrap();
+        let before = blocks.len();
+        blocks.retain(|block| block.target != *target);
+        Ok(blocks.len() < before)
     }
 
     fn gauges(&self) -> Gauges {
@@ -285,6 +304,8 @@ async fn the_token_opens_every_endpoint_from_anywhere_and_under_any_name() {
             ("POST", "/login") => StatusCode::UNAUTHORIZED,
             // Nothing is stored here.
             (_, "/api/security/audit-logs") => StatusCode::NOT_FOUND,
+            // Nobody is named.
+            ("POST", path) if path.starts_with("/api/security/") => StatusCode::BAD_REQUEST,
             ("POST" | "DELETE", _) => StatusCode::NO_CONTENT,
             _ => StatusCode::OK,
         };
@@ -615,4 +636,34 @@ async fn history_keeps_five_minutes_and_the_newest_events() {
     assert_eq!(tick.events.len(), RECENT_MAX);
     assert_eq!(tick.events[0].detail, format!("second {}", SAMPLES_MAX + 9));
     assert_eq!(tick.refusals_path.matches(['M', 'L']).count(), SAMPLES_MAX);
+}
+
+#[tokio::test]
+async fn an_operator_bans_revokes_lists_and_lifts() {
+    let stage = Stage::new(Some(TOKEN));
+    let json = [AUTHORIZED, ("content-type", "application/json")];
+    let post = |path, body| stage.ask(Ask { method: "POST", headers: &json, body, ..get(path) });
+    for (path, body, status) in [
+        ("/api/security/block-ip", r#"{"ip":"203.0.113.9","for":"30m","reason":"scanning"}"#, 201),
+        ("/api/security/block", r#"{"kind":"user","value":"u1","revoke":true}"#, 201),
+        ("/api/security/block-ip", r#"{"ip":"0.0.0.0/0"}"#, 422),
+        ("/api/security/block-ip", r#"{"ip":"203.0.113.9","for":"soon"}"#, 422),
+        ("/api/security/block", r#"{"kind":"role","value":"admin"}"#, 422),
+        ("/api/security/block", r#"{"kind":"network","value":"203.0.113.9","revoke":true}"#, 422),
+        ("/api/security/block", r#"{"kind":"user","value":"u1","until":3}"#, 400),
+        ("/api/security/block", "", 400),
+        ("/api/security/unblock-ip", r#"{"ip":"203.0.113.9"}"#, 204),
+        ("/api/security/unblock-ip", r#"{"ip":"203.0.113.9"}"#, 404),
+    ] {
+        assert_eq!(post(path, body).await.status.as_u16(), status, "{path} {body}");
+    }
+    let listed = stage.ask(Ask { headers: &json, ..get("/api/security/blocks") }).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed.text).unwrap();
+    assert_eq!(listed["blocks"].as_array().unwrap().len(), 1);
+    assert_eq!((&listed["blocks"][0]["kind"], &listed["blocks"][0]["value"]), (&"user".into(), &"u1".into()));
+    assert!(listed["blocks"][0]["spares_issued_after_unix_s"].is_u64());
+    assert_eq!(listed["earned"][0]["address"], "192.0.2.7");
+    let recorded = stage.live.recorded.lock().unwrap();
+    assert!(recorded.iter().all(|event| event.reason == Reason::AdminAction));
+    assert_eq!(recorded.len(), 11, "every attempt is on record");
 }

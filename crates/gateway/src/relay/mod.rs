@@ -152,7 +152,24 @@ impl Relay {
             caller: parts.caller,
         };
         relay.set_timer(now.mono);
+        // Whoever was banned between admission and now is on no worker's list when that is enforced.
+        let gate = &relay.worker.shared.gate;
+        if let Some(reason) = gate.blocked(relay.caller.client, &relay.caller.principal, now) {
+            relay.live.give(Order::Refuse(reason));
+        }
         relay
+    }
+
+    /// Ends the connection of a caller who is not welcome any more.
+    fn turn_out(&mut self, reason: Reason, now: Duration) {
+        if matches!(self.phase, Phase::Failed { .. }) {
+            return;
+        }
+        let wall = self.worker.shared.clock.now();
+        self.worker.shard().refused(reason, Decision::Closed);
+        let detail = reason.row().internal.to_owned();
+        self.worker.record(self.caller.draft(reason, Decision::Closed, "blocklist", detail), wall);
+        self.fail(reason, now);
     }
 
     /// Takes over what a new policy says of this route; a route that is gone keeps its old rules.
@@ -175,6 +192,7 @@ impl Relay {
         }
         if let Some(order) = self.live.take_order() {
             let (reason, words) = match order {
+                Order::Refuse(reason) => return self.turn_out(reason, now),
                 Order::Disconnect => (Reason::AdminAction, String::from("disconnected by an operator")),
                 Order::Drain { reconnect_after } => {
                     (Reason::Draining, format!("restarting; reconnect after {} ms", reconnect_after.as_millis()))

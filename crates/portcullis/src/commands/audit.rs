@@ -47,7 +47,11 @@ pub(crate) fn open(from: &StateFrom) -> Result<AuditReader, Failure> {
     })
 }
 
-fn folder(from: &StateFrom) -> Result<PathBuf, Failure> {
+/// The state folder that `from` means.
+///
+/// # Errors
+/// The configuration that names it is refused.
+pub(crate) fn folder(from: &StateFrom) -> Result<PathBuf, Failure> {
     if let Some(state) = &from.state {
         return Ok(state.clone());
     }

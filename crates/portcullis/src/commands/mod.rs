@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod audit;
+pub(crate) mod ban;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod explain;

@@ -1,0 +1,11 @@
+//! Whom an operator keeps out (SPEC 3.11, 7.1): networks, users, sessions, tokens and tenants, each until its time.
+//!
+//! Decides whether a source or a principal is on the list. Never puts anybody there: operators do, by command or by
+//! the admin API; the bans that failed authentications bring are the gate's own
+//! ([`Gate::ban`](crate::admission::Gate::ban)).
+
+mod block;
+mod blocklist;
+
+pub use block::{Block, REASON_BYTES_MAX, Target, TargetError, VALUE_BYTES_MAX};
+pub use blocklist::{BLOCKS_MAX, Blocklist};

@@ -1,0 +1,160 @@
+//! Keeps the gate's blocklist as the file says, and the file as the gate has earned it (SPEC 3.11, 7.1).
+//!
+//! One thread looks at the file five times a second; whoever changed it (the admin API, a command, another gateway on
+//! the same state folder), open connections of those it names are closed within a second. Bans that failed
+//! authentications brought are written every [`EARNED_EVERY`] and at the end, and are in force again after a restart.
+//! A file that cannot be read leaves the list in force as it is, and says so in the log.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::event::Decision;
+use portcullis_core::reputation::{Block, Blocklist, Target};
+use portcullis_core::time::Now;
+use portcullis_core::verdict::Reason;
+use portcullis_store::{Blocks, StoreError};
+use tokio::sync::{mpsc, watch};
+
+use crate::record::Draft;
+use crate::shared::Shared;
+use crate::worker::Command;
+
+/// From one look at the file to the next.
+const LOOK: Duration = Duration::from_millis(200);
+/// From one writing of earned bans to the next.
+const EARNED_EVERY: Duration = Duration::from_secs(2);
+/// Changes named in events at one look; the list itself takes all of them.
+const EVENTS_MAX: usize = 100;
+
+/// The thread's state.
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    file: Blocks,
+    version: i64,
+    known: HashMap<Target, Block>,
+    earned: HashSet<IpAddr>,
+}
+
+impl Keeper {
+    /// Opens the file and puts what it says in force.
+    ///
+    /// # Errors
+    /// The file cannot be opened or read.
+    pub(crate) fn open(path: &Path, shared: &Arc<Shared>) -> Result<Self, StoreError> {
+        let file = Blocks::open(path)?;
+        let mut keeper = Self {
+            version: file.version()?,
+            shared: Arc::clone(shared),
+            workers: Vec::new(),
+            file,
+            known: HashMap::new(),
+            earned: HashSet::new(),
+        };
+        let now = shared.clock.now();
+        for (address, until) in keeper.file.earned(now.unix_millis())? {
+            let left = Duration::from_millis(until.saturating_sub(now.unix_millis()));
+            shared.gate.ban(shared.gate.key(address), left, now);
+            keeper.earned.insert(address);
+        }
+        keeper.known = keeper.read(now)?;
+        Ok(keeper)
+    }
+
+    /// Looks until `stopping` says so.
+    pub(crate) fn run(mut self, workers: Vec<mpsc::UnboundedSender<Command>>, stopping: &watch::Receiver<bool>) {
+        self.workers = workers;
+        let mut since_earned = Duration::ZERO;
+        while !*stopping.borrow() {
+            std::thread::sleep(LOOK);
+            self.report(Self::look);
+            since_earned += LOOK;
+            if since_earned >= EARNED_EVERY {
+                since_earned = Duration::ZERO;
+                self.report(Self::keep_earned);
+            }
+        }
+        self.report(Self::keep_earned);
+    }
+
+    fn report(&mut self, step: fn(&mut Self) -> Result<(), StoreError>) {
+        if let Err(error) = step(self) {
+            tracing::error!("the blocklist in force stays as it is: {error}");
+        }
+    }
+
+    fn look(&mut self) -> Result<(), StoreError> {
+        let version = self.file.version()?;
+        if version == self.version {
+            return Ok(());
+        }
+        let now = self.shared.clock.now();
+        let earlier = std::mem::take(&mut self.known);
+        self.known = self.read(now)?;
+        self.version = version;
+        self.lift_earned(now)?;
+        for worker in &self.workers {
+            // A worker that is gone has no connections.
+            let _ = worker.send(Command::Enforce);
+        }
+        self.tell(&earlier, now);
+        Ok(())
+    }
+
+    /// Compiles the file's entries and puts them in force.
+    fn read(&self, now: Now) -> Result<HashMap<Target, Block>, StoreError> {
+        let blocks = self.file.all(now.unix_millis())?;
+        let (list, left_out) = Blocklist::new(&blocks);
+        if left_out > 0 {
+            tracing::error!("{left_out} entries of the blocklist are past its bound and not in force");
+        }
+        self.shared.gate.set_blocklist(list);
+        Ok(blocks.into_iter().map(|block| (block.target.clone(), block)).collect())
+    }
+
+    /// Lifts the earned bans that somebody took out of the file.
+    fn lift_earned(&mut self, now: Now) -> Result<(), StoreError> {
+        let kept: HashSet<IpAddr> = self.file.earned(now.unix_millis())?.into_iter().map(|(ip, _)| ip).collect();
+        let gate = &self.shared.gate;
+        for lifted in self.earned.difference(&kept) {
+            gate.ban(gate.key(*lifted), Duration::ZERO, now);
+        }
+        self.earned = kept;
+        Ok(())
+    }
+
+    fn keep_earned(&mut self) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        let until = |left: Duration| now.unix_millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(0));
+        let bans: Vec<(IpAddr, u64)> =
+            self.shared.gate.bans(now).into_iter().map(|(key, left)| (key.address(), until(left))).collect();
+        let earned: HashSet<IpAddr> = bans.iter().map(|(address, _)| *address).collect();
+        if earned == self.earned {
+            return Ok(());
+        }
+        // Whoever was lifted since the last look stays lifted.
+        self.look()?;
+        self.file.keep_earned(&bans)?;
+        self.earned = earned;
+        Ok(())
+    }
+
+    /// An event for each entry that came or went.
+    fn tell(&self, earlier: &HashMap<Target, Block>, now: Now) {
+        let came = self.known.values().filter(|block| earlier.get(&block.target) != Some(block));
+        let came = came.map(|block| {
+            let what = if block.spares_issued_after_unix_s.is_some() { "revoked" } else { "banned" };
+            let why = if block.reason.is_empty() { "no reason given" } else { &block.reason };
+            format!("{what}: {}: {why}", block.target)
+        });
+        let went = earlier.keys().filter(|target| !self.known.contains_key(target));
+        let went = went.map(|target| format!("lifted: {target}"));
+        for detail in came.chain(went).take(EVENTS_MAX) {
+            let draft = Draft::new(Reason::AdminAction, Decision::Allowed, "blocklist", detail);
+            self.shared.record(draft.into_event(now));
+        }
+    }
+}

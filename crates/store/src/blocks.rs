@@ -1,0 +1,280 @@
+//! The blocklist as it lasts: a small SQLite file beside the audit, one row for each target.
+//!
+//! Anybody who may open the state folder may change it: the gateway, its admin API, and the command line while the
+//! gateway runs or not. A reader learns of another's change by [`Blocks::version`], which costs microseconds. What
+//! `put` or `remove` has returned from survives the loss of the process.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_core::limits::IpKey;
+use portcullis_core::reputation::{BLOCKS_MAX, Block, Target};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use crate::StoreError;
+use crate::schema::create_private;
+
+/// The file's name inside the state folder.
+pub const BLOCKS_FILE: &str = "blocks.db";
+
+/// How long a change waits for another program that holds the file.
+const BUSY: Duration = Duration::from_secs(2);
+/// "PrtB", in `application_id`.
+const APPLICATION_ID: i64 = 0x5072_7442;
+/// What this program writes, in `user_version`.
+const VERSION: i64 = 1;
+
+const CREATE: &str = "
+CREATE TABLE IF NOT EXISTS blocks (
+  kind TEXT NOT NULL,
+  value TEXT NOT NULL,
+  until_unix_ms INTEGER NOT NULL,
+  made_unix_ms INTEGER NOT NULL,
+  spares_issued_after_unix_s INTEGER,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (kind, value)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS earned_bans (
+  address TEXT PRIMARY KEY,
+  until_unix_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// The file, open.
+#[derive(Debug)]
+pub struct Blocks {
+    file: Connection,
+}
+
+impl Blocks {
+    /// Opens or creates the file, readable by its owner only.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], [`StoreError::Foreign`], [`StoreError::Newer`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        create_private(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = |error| StoreError::Open { path: path.into(), source: Box::new(error) };
+        let file = Connection::open_with_flags(path, flags).map_err(open)?;
+        let foreign = |_| StoreError::Foreign { path: path.into() };
+        file.busy_timeout(BUSY).map_err(open)?;
+        let application: i64 = file.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(foreign)?;
+        let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(foreign)?;
+        match (application, version) {
+            (0, 0) | (APPLICATION_ID, 1..=VERSION) => {}
+            (APPLICATION_ID, found) => return Err(StoreError::Newer { path: path.into(), found }),
+            _ => return Err(StoreError::Foreign { path: path.into() }),
+        }
+        file.pragma_update(None, "journal_mode", "wal")?;
+        file.pragma_update(None, "synchronous", "full")?;
+        if application == 0 {
+            file.execute_batch(CREATE)?;
+            file.pragma_update(None, "application_id", APPLICATION_ID)?;
+            file.pragma_update(None, "user_version", VERSION)?;
+        }
+        Ok(Self { file })
+    }
+
+    /// A number that changes when another connection has changed the file.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn version(&self) -> Result<i64, StoreError> {
+        Ok(self.file.pragma_query_value(None, "data_version", |row| row.get(0))?)
+    }
+
+    /// Adds an entry, or replaces the one with the same target. Entries that have ended leave.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] with [`BLOCKS_MAX`] entries, [`StoreError::Sqlite`].
+    pub fn put(&self, block: &Block) -> Result<(), StoreError> {
+        self.file.execute("DELETE FROM blocks WHERE until_unix_ms <= ?1", [sql(block.made_unix_ms)])?;
+        let held: i64 = self.file.query_row("SELECT count(*) FROM blocks", [], |row| row.get(0))?;
+        if usize::try_from(held).unwrap_or(usize::MAX) >= BLOCKS_MAX && !self.has(&block.target)? {
+            return Err(StoreError::Full { entries_max: BLOCKS_MAX });
+        }
+        self.file.execute(
+            "INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (
+                block.target.kind(),
+                block.target.value(),
+                sql(block.until_unix_ms),
+                sql(block.made_unix_ms),
+                block.spares_issued_after_unix_s.map(sql),
+                &block.reason,
+            ),
+        )?;
+        Ok(())
+    }
+
+    fn has(&self, target: &Target) -> Result<bool, StoreError> {
+        let query = "SELECT 1 FROM blocks WHERE kind = ?1 AND value = ?2";
+        let found = self.file.query_row(query, (target.kind(), target.value()), |_| Ok(()));
+        Ok(found.optional()?.is_some())
+    }
+
+    /// Takes an entry out; an address leaves the earned bans too. False where there was none.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn remove(&self, target: &Target) -> Result<bool, StoreError> {
+        let query = "DELETE FROM blocks WHERE kind = ?1 AND value = ?2";
+        let mut gone = self.file.execute(query, (target.kind(), target.value()))?;
+        if matches!(target, Target::Network(_)) {
+            gone += self.remove_earned(target)?;
+        }
+        Ok(gone > 0)
+    }
+
+    /// Earned bans of a network, or of an address and the /64 it is counted under.
+    fn remove_earned(&self, target: &Target) -> Result<usize, StoreError> {
+        let Target::Network(net) = target else { return Ok(0) };
+        let own = match net.addr() {
+            IpAddr::V6(ip) if net.prefix_len() == 128 => IpKey::of(ip.into(), 64).address(),
+            address => address,
+        };
+        let mut gone = 0;
+        for (address, _) in self.earned(0)? {
+            if net.contains(&address) || address == own {
+                gone += self.file.execute("DELETE FROM earned_bans WHERE address = ?1", [address.to_string()])?;
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The entries that have not ended, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn all(&self, now_unix_ms: u64) -> Result<Vec<Block>, StoreError> {
+        let mut statement = self.file.prepare_cached(
+            "SELECT kind, value, until_unix_ms, made_unix_ms, spares_issued_after_unix_s, reason FROM blocks \
+             WHERE until_unix_ms > ?1 ORDER BY made_unix_ms DESC, kind, value LIMIT ?2",
+        )?;
+        let rows = statement.query_map((sql(now_unix_ms), BLOCKS_MAX as i64), |row| {
+            let (kind, value): (String, String) = (row.get(0)?, row.get(1)?);
+            let spares: Option<i64> = row.get(4)?;
+            Ok(Target::parse(&kind, &value).ok().map(|target| Block {
+                target,
+                until_unix_ms: row.get(2).map_or(0, unsigned),
+                made_unix_ms: row.get(3).map_or(0, unsigned),
+                spares_issued_after_unix_s: spares.map(unsigned),
+                reason: row.get(5).unwrap_or_default(),
+            }))
+        })?;
+        // A row that names nobody was not written by this program.
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Keeps the bans that addresses have earned, in place of those kept before.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn keep_earned(&mut self, bans: &[(IpAddr, u64)]) -> Result<(), StoreError> {
+        let change = self.file.transaction()?;
+        change.execute("DELETE FROM earned_bans", [])?;
+        {
+            let mut insert = change.prepare_cached("INSERT OR REPLACE INTO earned_bans VALUES (?1, ?2)")?;
+            for (address, until) in bans.iter().take(BLOCKS_MAX) {
+                insert.execute((address.to_string(), sql(*until)))?;
+            }
+        }
+        Ok(change.commit()?)
+    }
+
+    /// The bans that addresses had earned, those that have not ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn earned(&self, now_unix_ms: u64) -> Result<Vec<(IpAddr, u64)>, StoreError> {
+        let mut statement =
+            self.file.prepare_cached("SELECT address, until_unix_ms FROM earned_bans WHERE until_unix_ms > ?1")?;
+        let rows = statement.query_map([sql(now_unix_ms)], |row| {
+            let address: String = row.get(0)?;
+            Ok(address.parse().ok().zip(row.get(1).ok().map(unsigned)))
+        })?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+}
+
+fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(kind: &str, value: &str, until: u64, made: u64) -> Block {
+        Block {
+            target: Target::parse(kind, value).unwrap(),
+            until_unix_ms: until,
+            made_unix_ms: made,
+            spares_issued_after_unix_s: (kind == "user").then_some(7),
+            reason: "it attacked".into(),
+        }
+    }
+
+    #[test]
+    fn what_was_put_is_there_when_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(BLOCKS_FILE);
+        let kept = [block("user", "u1", 90, 2), block("network", "203.0.113.0/24", 90, 1)];
+        {
+            let blocks = Blocks::open(&path).unwrap();
+            kept.iter().for_each(|block| blocks.put(block).unwrap());
+        }
+        let blocks = Blocks::open(&path).unwrap();
+        assert_eq!(blocks.all(10).unwrap(), kept);
+        assert_eq!(blocks.all(90).unwrap(), [], "all have ended");
+        assert!(blocks.remove(&kept[0].target).unwrap());
+        assert!(!blocks.remove(&kept[0].target).unwrap());
+        assert_eq!(blocks.all(10).unwrap(), kept[1..]);
+    }
+
+    #[test]
+    fn a_later_entry_replaces_the_one_for_the_same_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = Blocks::open(&folder.path().join(BLOCKS_FILE)).unwrap();
+        for until in [50, 90] {
+            blocks.put(&block("tenant", "acme", until, 1)).unwrap();
+        }
+        assert_eq!(blocks.all(10).unwrap(), [block("tenant", "acme", 90, 1)]);
+    }
+
+    #[test]
+    fn another_connection_sees_that_something_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(BLOCKS_FILE);
+        let (one, other) = (Blocks::open(&path).unwrap(), Blocks::open(&path).unwrap());
+        let before = one.version().unwrap();
+        assert_eq!(one.version().unwrap(), before);
+        other.put(&block("session", "s", 90, 1)).unwrap();
+        assert_ne!(one.version().unwrap(), before);
+    }
+
+    #[test]
+    fn earned_bans_last_until_they_end_or_are_lifted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(BLOCKS_FILE);
+        let bans = [("203.0.113.9".parse().unwrap(), 90), ("2001:db8::".parse().unwrap(), 50)];
+        Blocks::open(&path).unwrap().keep_earned(&bans).unwrap();
+        let blocks = Blocks::open(&path).unwrap();
+        assert_eq!(blocks.earned(60).unwrap(), bans[..1]);
+        assert!(blocks.remove(&Target::parse("network", "203.0.113.9").unwrap()).unwrap());
+        assert_eq!(blocks.earned(60).unwrap(), []);
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(BLOCKS_FILE);
+        std::fs::write(&path, "these are not the entries you look for, nor a database at all".repeat(40)).unwrap();
+        assert!(matches!(Blocks::open(&path), Err(StoreError::Foreign { .. })));
+    }
+}

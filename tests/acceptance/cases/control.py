@@ -1,0 +1,163 @@
+"""Who is kept out: bans and revocations by command and by the admin API, on open connections too (SPEC 3.11, 7.1)."""
+
+import base64
+import json
+import time
+
+from harness.clients import Refused
+from harness.processes import until
+from harness.registry import case
+
+from cases.identity import KEYS, required
+
+
+async def opened(lab, gateway, token, client="npm"):
+    user = await getattr(lab, client)()
+    return await user.open(gateway.url + "/", headers={"Authorization": f"Bearer {token}"})
+
+
+async def refused(lab, gateway, token) -> int:
+    try:
+        connection = await opened(lab, gateway, token, "python")
+    except Refused as error:
+        return error.status
+    await connection.close(1000)
+    return 101
+
+
+async def closed_within_a_second(connection, code):
+    began = time.monotonic()
+    found, _ = await connection.closed(5)
+    took = time.monotonic() - began
+    assert found == code, f"closed with {found}"
+    assert took < 1, f"{took:.2f} s after the command"
+
+
+def claims_of(token: str) -> dict:
+    part = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+async def house(lab):
+    back = await lab.npm_echo()
+    gateway = await lab.gateway(back.url, KEYS, route=required("header"))
+    return gateway, ["--state", gateway.folder / "state"]
+
+
+@case("portcullis ban --user closes that user's connection with 4003 within a second, refuses new ones; unban lifts it", needs=("node",))
+async def ban_user(lab):
+    gateway, state = await house(lab)
+    mallory, ada = await lab.token("--subject", "mallory"), await lab.token("--subject", "ada")
+    bad, good = await opened(lab, gateway, mallory), await opened(lab, gateway, ada)
+    await gateway.cli("ban", "--user", "mallory", "--for", "1h", "--reason", "spam", *state)
+    await closed_within_a_second(bad, 4003)
+    await good.send("still here")
+    assert await good.receive() == "still here"
+    assert await refused(lab, gateway, mallory) == 403
+    _, out, _ = await gateway.cli("bans", *state)
+    assert "user mallory" in out and "spam" in out, out
+    event = await gateway.event(type="principal_banned", decision="closed")
+    assert event["user"] == "mallory", event
+    await gateway.cli("unban", "--user", "mallory", *state)
+    await until(lambda: allowed(lab, gateway, mallory), "mallory is let in again", 3)
+
+
+async def allowed(lab, gateway, token) -> bool:
+    return await refused(lab, gateway, token) == 101
+
+
+@case("portcullis revoke --user closes with 4001; a token issued later is accepted", needs=("node",))
+async def revoke_user(lab):
+    gateway, state = await house(lab)
+    old = await lab.token("--subject", "ada")
+    connection = await opened(lab, gateway, old)
+    await gateway.cli("revoke", "--user", "ada", "--reason", "laptop stolen", *state)
+    await closed_within_a_second(connection, 4001)
+    assert await refused(lab, gateway, old) == 401
+
+    async def signs_in_again() -> bool:
+        # `iat` counts whole seconds: a token of the same second cannot show that it is a new one.
+        return await allowed(lab, gateway, await lab.token("--subject", "ada"))
+
+    await until(signs_in_again, "a token issued after the revocation is accepted", 4)
+    assert await refused(lab, gateway, old) == 401
+
+
+for kind, flag, claims in [
+    ("session", "--session", ["--claim", "sid=s-17"]),
+    ("token id", "--token-id", []),
+    ("tenant", "--tenant", ["--tenant", "s-17"]),
+]:
+
+    @case(f"portcullis revoke by {kind} closes with 4001 within a second and leaves others alone", needs=("node",))
+    async def revoke_other(lab, flag=flag, claims=claims):
+        gateway, state = await house(lab)
+        token = await lab.token("--subject", "ada", *claims)
+        connection = await opened(lab, gateway, token)
+        other = await opened(lab, gateway, await lab.token("--subject", "ada"))
+        await gateway.cli("revoke", flag, "s-17" if claims else claims_of(token)["jti"], *state)
+        await closed_within_a_second(connection, 4001)
+        assert await refused(lab, gateway, token) == 401
+        await other.send("still here")
+        assert await other.receive() == "still here"
+
+
+@case("an address banned by the admin API is closed and refused, is on the list, and is lifted by it", needs=("node",))
+async def ban_by_api(lab):
+    gateway, _ = await house(lab)
+    token = await lab.token("--subject", "ada")
+    connection = await opened(lab, gateway, token)
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({"ip": "127.0.0.1", "for": "10m", "reason": "scanning"})
+    status, _, text = await gateway.admin("/api/security/block-ip", "POST", body, headers)
+    assert status == 201, text
+    await closed_within_a_second(connection, 4003)
+    status, _, text = await gateway.admin("/api/security/blocks")
+    assert json.loads(text)["blocks"][0]["value"] == "127.0.0.1", text
+    assert await refused(lab, gateway, token) == 403
+    status, _, _ = await gateway.admin("/api/security/unblock-ip", "POST", json.dumps({"ip": "127.0.0.1"}), headers)
+    assert status == 204
+    await until(lambda: allowed(lab, gateway, token), "the address is let in again", 3)
+    assert await gateway.event(type="admin_action", check="blocklist")
+
+
+@case("bans outlive the gateway: an operator's, and those that failed authentications earned, after kill -9")
+async def bans_survive(lab):
+    back = await lab.py_echo()
+    sources = {"sources": {"failed_auth_rate": "3/min", "ban_duration": "5m"}}
+    gateway = await lab.gateway(back.url, {**KEYS, **sources}, route=required("header"))
+    state = gateway.folder / "state"
+    await gateway.cli("ban", "--user", "mallory", "--state", state)
+    for _ in range(3):
+        assert await refused(lab, gateway, "not.a.token") == 401
+    token = await lab.token("--subject", "ada")
+    assert await refused(lab, gateway, token) == 403
+
+    async def kept() -> bool:
+        _, out, _ = await gateway.cli("bans", "--json", "--state", state)
+        return [ban["address"] for ban in json.loads(out)["earned"]] == ["127.0.0.1"]
+
+    await until(kept, "the earned ban is written", 6)
+    gateway.child.process.kill()
+    await gateway.child.process.wait()
+    again = await lab.gateway_from(gateway.config, flags=["--state", str(state)])
+    assert await refused(lab, again, token) == 403
+    await again.cli("unban", "127.0.0.1", "--state", state)
+    await until(lambda: allowed(lab, again, token), "the address is let in again", 3)
+    assert await refused(lab, again, await lab.token("--subject", "mallory")) == 403
+
+
+@case("ban: what names nobody is a clear error; unban of nobody ends with 1")
+async def ban_errors(lab):
+    gateway, state = await house(lab)
+    for arguments, code, words in [
+        (("ban",), 2, "name one"),
+        (("ban", "0.0.0.0/0"), 2, "neither an IP address nor a network"),
+        (("ban", "203.0.113.9", "--user", "u"), 2, "name one"),
+        (("revoke",), 2, "name one"),
+        (("unban", "203.0.113.9"), 1, "on no list"),
+    ]:
+        found, _, err = await gateway.cli(*arguments, *state, ok=False)
+        assert found == code and words in err, (arguments, found, err)
+    found, _, err = await gateway.cli("bans", "--state", gateway.folder / "nowhere", ok=False)
+    assert found == 4 and "no state folder" in err, (found, err)
