@@ -3,6 +3,7 @@
 //! Decides names, defaults and examples. Never acts; each command has its own file in `commands`.
 
 mod ban;
+mod inspect;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use portcullis_core::policy::checked::{Algorithm, Environment};
 use portcullis_core::verdict::{Reason, Severity};
 
 pub(crate) use ban::{Ban, Bans, Revoke, Unban, Whom};
+pub(crate) use inspect::Inspect;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Write a first configuration by asking
     Init(Init),
+    /// Run messages from a file or pipe through a policy, a verdict a line
+    Inspect(Inspect),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Print every reason for a refusal: close code, status, meaning, advice

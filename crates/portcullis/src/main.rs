@@ -47,6 +47,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Demo(told) => demo::run(&told),
         Command::Check(told) => commands::check::run(&told),
         Command::Init(told) => commands::init::run(&told),
+        Command::Inspect(told) => commands::inspect::run(&told),
         Command::Schema => commands::schema::run(),
         Command::Verdicts(told) => commands::verdicts::run(&told),
         Command::Token(told) => commands::token::run(&told),

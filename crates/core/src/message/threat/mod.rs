@@ -8,7 +8,7 @@
 //!
 //! Linear in the string's length, no recursion, no backtracking; buffers are reused. Input: one string, in
 //! any case and encoding. Output: the first [`Detection`], if any. Cases: `tests/attacks/*.jsonl`;
-//! rates over a corpus: `examples/score.rs`.
+//! rates over a corpus: `portcullis inspect --summary`.
 
 mod command;
 mod decode;

@@ -1,0 +1,302 @@
+//! `portcullis inspect`: messages from files or a pipe through a policy, a verdict a line (SPEC 16).
+//!
+//! Decides what of a line is the message and how a verdict is written; the judging is the core's own inspection, as
+//! the gateway runs it. Opens no socket and needs no key, certificate or backend.
+
+mod summary;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal as _, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use portcullis_core::identity::Principal;
+use portcullis_core::inspection::{
+    Action, Context, Direction, Finding, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
+};
+use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::policy::checked::{Environment, Messages, OnRefuse, Route};
+use portcullis_core::policy::{Checked, Overrides};
+use portcullis_core::time::Now;
+use serde_json::Value;
+
+use crate::cli::Inspect;
+use crate::configuration::Origin;
+use crate::exit::{Failure, Outcome};
+use crate::output;
+use summary::Summary;
+
+/// Longest line read, bytes: more than any policy lets a message have.
+const LINE_BYTES_MAX: usize = 512 << 20;
+
+/// What a policy that nobody wrote needs to be one. Nothing of it is used.
+const STAND_INS: [&str; 3] = [
+    "listen.tls_terminated_by_proxy=true",
+    "identity.keys=[{algorithm: HS256, secret: 'no token is verified while messages are inspected'}]",
+    "admin.token='no admin listener is opened while messages are inspected'",
+];
+
+/// Judges every line.
+pub(crate) fn run(told: &Inspect) -> Outcome {
+    let route = route(told)?;
+    let direction = if told.outbound { Direction::Outbound } else { Direction::Inbound };
+    let mut judge = Judge::new(&route, direction, told)?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut lines = Lines { told, number: 0, unread: 0 };
+    let files: Vec<&Path> = told.files.iter().map(std::path::PathBuf::as_path).collect();
+    let files = if files.is_empty() { vec![Path::new("-")] } else { files };
+    for file in files {
+        let bar = progress(file);
+        let input: Box<dyn BufRead> = if file == Path::new("-") {
+            Box::new(std::io::stdin().lock())
+        } else {
+            let opened = File::open(file)
+                .map_err(|error| Failure::Outside(format!("cannot read `{}`: {error}", file.display())))?;
+            Box::new(BufReader::with_capacity(1 << 16, bar.wrap_read(opened)))
+        };
+        lines.judge(file, input, &mut judge, &mut out)?;
+        bar.finish_and_clear();
+    }
+    out.flush().map_err(|error| Failure::output(&error))?;
+    if told.summary || std::io::stderr().is_terminal() {
+        // Where standard error is closed there is nobody to read it.
+        let _ = write!(std::io::stderr(), "{}", judge.summary);
+    }
+    match lines.unread {
+        0 => Ok(()),
+        1 => Err(Failure::Negative(String::from("1 line could not be read"))),
+        count => Err(Failure::Negative(format!("{count} lines could not be read"))),
+    }
+}
+
+fn route(told: &Inspect) -> Result<Route, Failure> {
+    let checked = checked(told)?;
+    let named = |route: &Route| told.route.as_ref().is_none_or(|name| route.name == *name);
+    let names: Vec<String> = checked.routes.iter().map(|route| format!("`{}`", route.name)).collect();
+    checked.routes.into_iter().find(named).ok_or_else(|| {
+        let asked = output::printable(told.route.as_deref().unwrap_or_default());
+        Failure::Usage(format!("no route is named `{asked}`; there are {}", names.join(", ")))
+    })
+}
+
+fn checked(told: &Inspect) -> Result<Checked, Failure> {
+    let mut overrides = Overrides { preset: told.preset, set: told.set.clone(), ..Overrides::default() };
+    if told.config.is_none() {
+        overrides.preset = told.preset.or(Some(Environment::Production));
+        overrides.upstream = Some(String::from("ws://127.0.0.1:1"));
+        overrides.set.splice(0..0, STAND_INS.map(str::to_owned));
+    }
+    Ok(Origin { file: told.config.clone(), overrides }.load()?.checked)
+}
+
+/// Progress over a file whose size is known, for somebody who watches.
+fn progress(file: &Path) -> ProgressBar {
+    let size = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
+    match size {
+        // Indicatif itself says nothing where standard error is no terminal.
+        Some(size) => {
+            let bar = ProgressBar::new(size);
+            if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {eta}") {
+                bar.set_style(style);
+            }
+            bar
+        }
+        None => ProgressBar::hidden(),
+    }
+}
+
+/// The lines read so far.
+struct Lines<'t> {
+    told: &'t Inspect,
+    number: u64,
+    unread: u64,
+}
+
+impl Lines<'_> {
+    fn judge(&mut self, file: &Path, mut input: impl BufRead, judge: &mut Judge, out: &mut impl Write) -> Outcome {
+        let failed = |error| Failure::Outside(format!("cannot read `{}`: {error}", file.display()));
+        let mut line = Vec::new();
+        let mut number = 0_u64;
+        loop {
+            line.clear();
+            let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+            if std::io::Read::take(&mut input, most).read_until(b'\n', &mut line).map_err(failed)? == 0 {
+                return Ok(());
+            }
+            number += 1;
+            self.number += 1;
+            let text = line.trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            match self.message(text) {
+                Ok(read) => judge.line(&read, out)?,
+                Err(what) => {
+                    self.unread += 1;
+                    // Where standard error is closed the exit code says it.
+                    let _ = writeln!(std::io::stderr(), "{}:{number}: {what}", file.display());
+                }
+            }
+        }
+    }
+
+    /// What of a line is the message, and its name.
+    fn message<'l>(&self, text: &'l [u8]) -> Result<Read<'l>, String> {
+        let (told, number) = (self.told, self.number);
+        // A line that is the message itself may be anything: judging it is the policy's business.
+        let value: Option<Value> = if told.field.is_some() || told.id.is_some() {
+            Some(serde_json::from_slice(text).map_err(|error| error.to_string())?)
+        } else {
+            told.summary.then(|| serde_json::from_slice(text).ok()).flatten()
+        };
+        let member = |name: &str| value.as_ref().and_then(|value| at(value, name));
+        let class = member("class").and_then(Value::as_str).map(str::to_owned);
+        let id = match &told.id {
+            None => Value::from(number),
+            Some(name) => member(name).cloned().ok_or_else(|| format!("the line has no `{name}`"))?,
+        };
+        let bytes = match &told.field {
+            None => std::borrow::Cow::Borrowed(text),
+            Some(name) => {
+                let payload = member(name).ok_or_else(|| format!("the line has no `{name}`"))?;
+                std::borrow::Cow::Owned(format!(r#"{{"type":"chat","text":{payload}}}"#).into_bytes())
+            }
+        };
+        Ok(Read { id, class, bytes })
+    }
+}
+
+/// A member by its name, or a value by its JSON Pointer (RFC 6901).
+fn at<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    if name.starts_with('/') { value.pointer(name) } else { value.get(name) }
+}
+
+/// A line, read.
+struct Read<'l> {
+    id: Value,
+    class: Option<String>,
+    bytes: std::borrow::Cow<'l, [u8]>,
+}
+
+/// The plan, and what judging needs besides.
+struct Judge {
+    plan: Plan,
+    bytes_max: u64,
+    work: Workspace,
+    ledger: Ledger,
+    principal: Principal,
+    ip: IpKey,
+    summary: Summary,
+}
+
+impl Judge {
+    fn new(route: &Route, direction: Direction, told: &Inspect) -> Result<Self, Failure> {
+        let own = match direction {
+            Direction::Inbound => &route.inbound,
+            Direction::Outbound => &route.outbound,
+        };
+        let messages = of_one_message(own, told.field.is_some());
+        let plan = Plan::compile(&messages, &route.errors, direction, true)
+            .map_err(|error| Failure::Configuration(format!("the policy cannot be compiled: {error}")))?;
+        Ok(Self {
+            plan,
+            bytes_max: messages.bytes_max,
+            work: Workspace::new(0),
+            ledger: Ledger::new(1, [0, 0]),
+            principal: Principal::anonymous(),
+            ip: IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64),
+            summary: Summary::default(),
+        })
+    }
+
+    fn line(&mut self, read: &Read<'_>, out: &mut impl Write) -> Outcome {
+        let verdict = self.verdict(&read.bytes);
+        let blocked = verdict.action != Action::Pass;
+        self.summary.count(read.class.as_deref(), blocked, &verdict.findings);
+        let line = Line { id: &read.id, blocked, findings: verdict.findings.iter().map(Shown::from).collect() };
+        serde_json::to_writer(&mut *out, &line).map_err(|error| Failure::output(&error.into()))?;
+        out.write_all(b"\n").map_err(|error| Failure::output(&error))
+    }
+
+    /// As the gateway would: the codec refuses what is too large or not UTF-8 before a check sees it.
+    fn verdict(&mut self, bytes: &[u8]) -> Verdict {
+        use portcullis_core::verdict::Reason;
+        let too_large = u64::try_from(bytes.len()).unwrap_or(u64::MAX) > self.bytes_max;
+        if too_large {
+            let detail = format!("{} bytes; allowed are {}", bytes.len(), self.bytes_max);
+            return by_codec(Reason::MessageTooLarge, detail);
+        }
+        if std::str::from_utf8(bytes).is_err() {
+            return by_codec(Reason::InvalidUtf8, String::from(Reason::InvalidUtf8.row().internal));
+        }
+        let now = Now { mono: Duration::ZERO, wall: Duration::ZERO };
+        let cx = Context { now, principal: &self.principal, ip: &self.ip, ledger: &self.ledger };
+        inspect(&self.plan, &mut Memory::new(), &cx, &mut self.work, &Message { kind: Kind::Text, bytes })
+    }
+}
+
+fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict {
+    let finding = Finding {
+        reason,
+        check: "codec",
+        outcome: OnRefuse::Close,
+        field: None,
+        detail,
+        message_type: None,
+        retry_after: None,
+    };
+    Verdict { action: Action::Close, findings: vec![finding] }
+}
+
+/// The rules that one message alone can be held to.
+fn of_one_message(own: &Messages, payload: bool) -> Messages {
+    let mut messages = Messages { limits: Vec::new(), text: true, ..own.clone() };
+    if payload {
+        messages.envelope = None;
+    } else if let Some(envelope) = &mut messages.envelope {
+        envelope.timestamp_tolerance = None;
+        envelope.replay_ids_max = 0;
+    }
+    messages
+}
+
+/// A verdict as it is written.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    id: &'a Value,
+    blocked: bool,
+    findings: Vec<Shown<'a>>,
+}
+
+/// A finding as it is written.
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    reason: &'static str,
+    check: &'static str,
+    outcome: &'static str,
+    field: Option<&'a str>,
+    detail: &'a str,
+}
+
+impl<'a> From<&'a Finding> for Shown<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        Self {
+            reason: finding.reason.label(),
+            check: finding.check,
+            outcome: outcome(finding.outcome),
+            field: finding.field.as_deref(),
+            detail: &finding.detail,
+        }
+    }
+}
+
+const fn outcome(outcome: OnRefuse) -> &'static str {
+    match outcome {
+        OnRefuse::Observe => "observe",
+        OnRefuse::Drop => "drop",
+        OnRefuse::Reply => "reply",
+        OnRefuse::Close => "close",
+    }
+}

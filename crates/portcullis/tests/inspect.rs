@@ -1,0 +1,74 @@
+//! `inspect`: messages through a policy, a verdict a line.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use support::{Folder, run, run_with_input};
+
+const LINES: &str = r#"{"id":"m1","class":"benign","payload":"see you at 5, O'Brien"}
+{"id":"m2","class":"sqli","payload":"x' or 1=1 --"}
+{"id":"m3","class":"xss","payload":"<img src=x onerror=alert(1)>"}
+"#;
+
+fn verdicts(out: &str) -> Vec<serde_json::Value> {
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn payloads_are_judged_by_the_production_preset_and_named_by_their_id() {
+    let folder = Folder::new();
+    let file = folder.file("corpus.jsonl", LINES);
+    let said = run(&folder, &["inspect", "--field", "payload", "--id", "id", "--summary", &file]).ends(0);
+    let found: Vec<_> = verdicts(&said.out)
+        .iter()
+        .map(|line| (line["id"].as_str().unwrap().to_owned(), line["blocked"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(found, [("m1".into(), false), ("m2".into(), true), ("m3".into(), true)]);
+    let second = &verdicts(&said.out)[1]["findings"][0];
+    assert_eq!((&second["reason"], &second["field"]), (&"threat_sqli".into(), &"/text".into()));
+    assert!(said.err.contains("3 messages, 2 blocked") && said.err.contains("false positives"), "{}", said.err);
+}
+
+#[test]
+fn a_line_that_is_the_message_itself_is_judged_as_the_gateway_would() {
+    let folder = Folder::new();
+    let input = "{\"a\":1}\n{\"a\":1,\"a\":2}\n{\"a\":\nhello\n";
+    let said = run_with_input(&folder, &["inspect"], input).ends(0);
+    let found: Vec<_> = verdicts(&said.out).iter().map(|line| line["blocked"].as_bool().unwrap()).collect();
+    assert_eq!(found, [false, true, true, false], "an object, a duplicate key, a broken object, plain text");
+    assert_eq!(verdicts(&said.out)[1]["id"], 2, "the line's number");
+}
+
+#[test]
+fn a_policy_decides_and_what_is_only_observed_is_not_blocked() {
+    let folder = Folder::new();
+    let policy = "upstream: ws://127.0.0.1:9\nenvironment: development\n\
+                  messages: { inbound: { envelope: { required: [/type], types: [chat], timestamp_tolerance: 5s } } }\n";
+    let file = folder.file("portcullis.yaml", policy);
+    let input = "{\"type\":\"chat\",\"text\":\"x' or 1=1 --\"}\n{\"type\":\"other\"}\n";
+    let said = run_with_input(&folder, &["inspect", "--config", &file], input).ends(0);
+    let [observed, refused] = &verdicts(&said.out)[..] else { panic!("{}", said.out) };
+    assert_eq!((&observed["blocked"], &observed["findings"][0]["outcome"]), (&false.into(), &"observe".into()));
+    assert_eq!((&refused["blocked"], &refused["findings"][0]["reason"]), (&true.into(), &"type_refused".into()));
+}
+
+#[test]
+fn what_cannot_be_read_is_named_by_its_line_and_ends_with_one() {
+    let folder = Folder::new();
+    let input = "{\"p\":\"fine\"}\n{broken\n{\"q\":1}\n";
+    let said = run_with_input(&folder, &["inspect", "--field", "p"], input).ends(1);
+    assert_eq!(verdicts(&said.out).len(), 1, "the other lines are judged");
+    assert!(said.err.contains("-:2: ") && said.err.contains("-:3: the line has no `p`"), "{}", said.err);
+    run(&folder, &["inspect", "nowhere.jsonl"]).ends(4);
+    let said = run_with_input(&folder, &["inspect", "--route", "nope"], "").ends(2);
+    assert!(said.err.contains("no route is named `nope`"), "{}", said.err);
+}
+
+#[test]
+fn a_message_past_the_policys_size_is_refused_as_the_codec_would() {
+    let folder = Folder::new();
+    let input = format!("{{\"text\":\"{}\"}}\n", "a".repeat(100));
+    let said = run_with_input(&folder, &["inspect", "--set", "messages.inbound.bytes_max=100"], &input).ends(0);
+    let line = &verdicts(&said.out)[0];
+    assert_eq!((&line["blocked"], &line["findings"][0]["reason"]), (&true.into(), &"message_too_large".into()));
+}
