@@ -66,6 +66,7 @@ fn production() -> Messages {
             skip_fields: Vec::new(),
             decode_layers_max: 3,
         }),
+        leaks: None,
         on_refuse: OnRefuse::Observe,
     }
 }

@@ -193,6 +193,12 @@ table! {
     ThreatLdap = "threat_ldap", 1008, 403, Security, High, "Message refused", "a string closes an LDAP filter and opens another", "see the finding; observe the class or skip the field if it is honest";
     ThreatXxe = "threat_xxe", 1008, 403, Security, High, "Message refused", "a document declares an external entity", "see the finding; observe the class or skip the field if it is honest";
     ThreatLookup = "threat_lookup", 1008, 403, Security, Critical, "Message refused", "a logger would resolve a lookup in a string", "see the finding; observe the class or skip the field if it is honest";
+    // what must not leave
+    LeakCredential = "leak_credential", 1008, 403, DataAccess, Critical, "Message refused", "a message holds a credential or key", "see the finding; stop the backend from sending it, or observe the class";
+    LeakCard = "leak_card", 1008, 403, DataAccess, High, "Message refused", "a message holds a payment card number", "see the finding; stop the backend from sending it, or observe the class";
+    LeakPersonal = "leak_personal", 1008, 403, DataAccess, High, "Message refused", "a message holds a national number or bank account", "see the finding; stop the backend from sending it, or observe the class";
+    LeakError = "leak_error", 1008, 403, DataAccess, Medium, "Message refused", "a message holds an error of a database or program", "answer with an error of your own; details belong in the log";
+    LeakBulk = "leak_bulk", 1008, 403, DataAccess, High, "Message refused", "a message holds records of many persons", "raise `leaks.records_max` if it is honest";
     // what is noted, not refused
     ConnectionAccepted = "connection_accepted", 1000, 101, DataAccess, Low, "Connected", "a connection passed admission", "nothing to do";
     ConnectionClosed = "connection_closed", 1000, 200, DataAccess, Low, "Closed", "a connection ended", "nothing to do";

@@ -40,6 +40,7 @@ fn bare() -> Messages {
         json: Json { mode: JsonMode::Required, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },
         envelope: None,
         threats: None,
+        leaks: None,
         on_refuse: OnRefuse::Reply,
     }
 }
@@ -65,6 +66,7 @@ fn full(outcome: OnRefuse) -> Messages {
             skip_fields: vec!["/code".into()],
             decode_layers_max: 3,
         }),
+        leaks: None,
         on_refuse: outcome,
         ..bare()
     }

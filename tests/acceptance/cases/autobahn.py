@@ -136,4 +136,6 @@ async def server(lab):
         if verdict != direct[name]:
             print(f"          {name}: direct {direct[name]}, through {verdict}")
     assert not worse, "\n".join(worse)
-    assert not [name for name, (behaviour, _) in through.items() if behaviour == "FAILED"]
+    # The client itself fails some of `full`; what it passes alone it passes through the gateway.
+    failed = {name for name, (behaviour, _) in through.items() if behaviour == "FAILED"}
+    assert failed <= {name for name, (behaviour, _) in direct.items() if behaviour == "FAILED"}, failed

@@ -12,6 +12,7 @@
 mod envelope;
 mod json;
 mod kind;
+mod leak;
 mod plan;
 mod rate;
 mod replay;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
-use super::{envelope, json, kind, rate, replay, threat};
+use super::{envelope, json, kind, leak, rate, replay, threat};
 use crate::limits::Limit;
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
@@ -41,6 +41,7 @@ pub(super) enum Check {
     Envelope(envelope::Check),
     Replay(replay::Check),
     Threat(threat::Check),
+    Leak(leak::Check),
 }
 
 impl Check {
@@ -52,6 +53,7 @@ impl Check {
             Self::Envelope(check) => check.run(scene),
             Self::Replay(check) => check.run(scene),
             Self::Threat(check) => check.run(scene),
+            Self::Leak(check) => check.run(scene),
         }
     }
 
@@ -63,6 +65,7 @@ impl Check {
             Self::Envelope(_) => envelope::NAME,
             Self::Replay(_) => replay::NAME,
             Self::Threat(_) => threat::NAME,
+            Self::Leak(_) => leak::NAME,
         }
     }
 }
@@ -101,6 +104,7 @@ impl Plan {
         plan.list.extend(envelope.map(Check::Envelope));
         plan.list.extend(replay.map(Check::Replay));
         plan.list.extend(threat.map(Check::Threat));
+        plan.list.extend(leak::Check::compile(messages).map(Check::Leak));
         Ok(plan)
     }
 

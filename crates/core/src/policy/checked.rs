@@ -11,6 +11,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use crate::message::leak::LeakClass;
+
 /// The preset a policy starts from.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
@@ -490,6 +492,8 @@ pub struct Messages {
     pub envelope: Option<Envelope>,
     /// Threat detection; `None` is off.
     pub threats: Option<Threats>,
+    /// Detection of what must not leave; `None` is off.
+    pub leaks: Option<Leaks>,
     /// What happens to a refused message unless the check says otherwise.
     pub on_refuse: OnRefuse,
 }
@@ -586,6 +590,15 @@ pub struct Threats {
     pub skip_fields: Vec<String>,
     /// Decoding layers tried on one string.
     pub decode_layers_max: u8,
+}
+
+/// Detection of what must not leave: what happens per class. A class that is not named is off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaks {
+    /// Class → outcome.
+    pub classes: BTreeMap<LeakClass, OnRefuse>,
+    /// Different e-mail addresses in one message that are not yet bulk.
+    pub records_max: usize,
 }
 
 /// Kinds of attack (SPEC 8.5).

@@ -6,12 +6,12 @@
 
 use std::sync::LazyLock;
 
-use super::View;
 use super::prefilter::Signs;
 use super::text::{
     Words, all, before, byte, has, has_any, is_space, is_word, needles, nth_word, places_max, skip_space, trimmed,
     window, word_before, words, words_up_to,
 };
+use super::{View, code};
 
 /// Programs an intruder runs; also words of English, where `;` or `|` in front and their arguments decide.
 pub(super) static PROGRAMS: LazyLock<Words> = LazyLock::new(|| {
@@ -50,6 +50,7 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         .or_else(|| shows(Signs::SEPARATOR).then(|| separated(low)).flatten())
         .or_else(|| shows(Signs::SUBSTITUTION).then(|| substituted(low)).flatten())
         .or_else(|| shows(Signs::PATH).then(|| bare(low)).flatten())
+        .or_else(|| code::judge(low))
 }
 
 /// A separator, then a program.

@@ -10,6 +10,7 @@
 //! any case and encoding. Output: the first [`Detection`], if any. Cases: `tests/attacks/*.jsonl`;
 //! rates over a corpus: `portcullis inspect --summary`.
 
+mod code;
 mod command;
 mod decode;
 mod document;

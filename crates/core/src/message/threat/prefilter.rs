@@ -165,6 +165,20 @@ const WORDS: &[(&str, Signs)] = &[
     ("constructor", Signs::BROWSER),
     ("boot.ini", Signs::PATH),
     ("web-inf", Signs::PATH),
+    ("_schema", Signs::STATEMENT),
+    ("openrowset", Signs::STATEMENT),
+    ("xp_cmd", Signs::STATEMENT),
+    ("pg_sleep", Signs::STATEMENT),
+    ("outfile", Signs::STATEMENT),
+    ("sp_", Signs::STATEMENT),
+    ("ro0ab", Signs::CALL),
+    ("scriptengine", Signs::CALL),
+    ("bash -c", Signs::CALL),
+    ("sh -c", Signs::CALL),
+    ("perl -e", Signs::CALL),
+    ("python -c", Signs::CALL),
+    ("ruby -e", Signs::CALL),
+    ("php -r", Signs::CALL),
 ];
 
 /// A word of SQL goes on as SQL does.
@@ -437,7 +451,7 @@ fn called(low: &[u8], at: usize) -> Signs {
         || words!(
             "alert confirm prompt eval settimeout setinterval function import fetch write writeln print open atob expression \
             url system exec shell_exec passthru popen proc_open pcntl_exec assert create_function call_user_func phpinfo \
-            file_get_contents preg_replace fopen readfile include require file_put_contents getenv show_source highlight_file \
+            file_get_contents unserialize preg_replace fopen readfile include require file_put_contents getenv show_source highlight_file \
             base64_decode array_map usort spawn spawnsync execsync posix_getpwuid __import__ getruntime binding call apply find \
             insert remove drop findone constructor fromcharcode foreach map filter some every findindex getoutput run \
             processbuilder iex downloadstring sub wait init"
@@ -506,6 +520,10 @@ fn slash(low: &[u8], at: usize, b: u8, last: u8, next: u8) -> Signs {
 
 fn colon(low: &[u8], at: usize, next: u8) -> Signs {
     let name = word_before(low, at);
+    // `O:8:"name":…`: an object as PHP writes it.
+    if name == b"o" && next.is_ascii_digit() {
+        return Signs::CALL;
+    }
     match name {
         b"data" if rest(low, at).starts_with(b":image/png") || rest(low, at).starts_with(b":image/jpeg") => NONE,
         b"javascript" | b"vbscript" | b"livescript" | b"mocha" | b"binding" | b"behavior" | b"behaviour" | b"data" => {

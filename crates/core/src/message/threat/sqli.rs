@@ -8,7 +8,7 @@
 use super::View;
 use super::prefilter::{self, Signs};
 use super::sql::{
-    FUNCTIONS, Operand, comparison, condition, functions, gap, junction, numeric_condition, operand, selects,
+    FUNCTIONS, Operand, comparison, condition, fragment, functions, gap, junction, numeric_condition, operand, selects,
     statement, statements, swallows, tautology,
 };
 use super::text::{
@@ -27,6 +27,7 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         .or_else(|| shows(Signs::COMPARISON).then(|| tautology(low)).flatten())
         .or_else(|| shows(named).then(|| functions(low)).flatten())
         .or_else(|| shows(Signs::STATEMENT.and(Signs::SEPARATOR)).then(|| statements(low)).flatten())
+        .or_else(|| fragment(low))
 }
 
 /// `UNION [ALL] SELECT` with something selected.

@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use super::View;
-use super::text::{Needles, all, byte, has, has_any, needles, rest, window};
+use super::text::{Needles, Words, all, byte, has, has_any, needles, rest, skip_space, window, word_at, words};
 
 /// How far one expression is read.
 const EXPRESSION_BYTES_MAX: usize = 512;
@@ -47,8 +47,19 @@ static INTERNALS: LazyLock<Needles> = LazyLock::new(|| {
     )
 });
 
+/// First words of statements in Jinja, Twig, Django and Liquid.
+static STATEMENTS: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(
+        "for set include extends block macro import from call filter load raw verbatim autoescape with \
+         debug csrf_token assign capture case unless render",
+    )
+});
+
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = view.low;
+    if let Some(rule) = acts(low) {
+        return Some(rule);
+    }
     if !is_rich(low) {
         return directive(low);
     }
@@ -142,6 +153,55 @@ fn joins_strings(body: &[u8]) -> bool {
     has(body, "|")
         && needles!("|attr( |·attr( |join |format( |filter( |map( |list) |string) |reverse").occur(body)
         && has_any(body, &["'", "\"", "()", "["])
+}
+
+/// Tags that no reader sees: statements, sections, calls on literals, code in an expansion.
+fn acts(low: &[u8]) -> Option<&'static str> {
+    let statement = all(low, "{%").any(|at| {
+        let from = skip_space(low, at + 2 + usize::from(matches!(byte(low, at + 2), b'-' | b'+')));
+        let word = word_at(low, from);
+        let body = window(low, from, EXPRESSION_BYTES_MAX);
+        let body = memchr::memmem::find(body, b"%}").and_then(|end| body.get(..end));
+        body.is_some_and(|body| match word {
+            // People show each other `{% if user %}`; a condition that is a literal is a probe.
+            b"if" => matches!(body.get(2..).unwrap_or_default().trim_ascii(), b"true" | b"false" | b"1" | b"0"),
+            b"endif" | b"else" | b"elif" => false,
+            word => STATEMENTS.has(word) || word.starts_with(b"end") || word.starts_with(b"get_"),
+        })
+    });
+    let section = all(low, "{{").any(|at| {
+        let sign = matches!(byte(low, at + 2), b'#' | b'/' | b'>' | b'=');
+        sign && has(window(low, at, 96), "}}") && words!("with each if unless lookup helper").has(word_at(low, at + 3))
+            || byte(low, at + 2) == b'=' && has(window(low, at, 48), "_.")
+    });
+    let literal = all(low, "{{").any(|at| {
+        let body = window(low, skip_space(low, at + 2), EXPRESSION_BYTES_MAX);
+        let quote = matches!(byte(body, 0), b'\'' | b'"' | b'(' | b'[');
+        let end = memchr::memmem::find(body, b"}}").unwrap_or(0);
+        quote
+            && has(body.get(..end).unwrap_or_default(), "(")
+            && has(body.get(..end).unwrap_or_default(), ").")
+                | needles!("'. \". ').").occur(body.get(..end).unwrap_or_default())
+    });
+    let page = all(low, "<%").any(|at| {
+        let body = window(low, at + 2, EXPRESSION_BYTES_MAX);
+        let body = memchr::memmem::find(body, b"%>").and_then(|end| body.get(..end));
+        body.is_some_and(|body| needles!("system. (system _. if· for· %> exec shell `").occur(body))
+    });
+    let expansion = all(low, "${").any(|at| {
+        let body = window(low, at + 2, EXPRESSION_BYTES_MAX);
+        let end = memchr::memchr(b'}', body).unwrap_or(body.len());
+        let body = body.get(..end).unwrap_or_default();
+        let made = body.starts_with(b"new ") || body.starts_with(b"this.") || body.starts_with(b"=");
+        (made || matches!(byte(body, 0), b'\'' | b'"') && has(body, ".")) && (has(body, "(") || byte(body, 0) == b'=')
+    });
+    let block = has(low, "{php}") || all(low, "[=").any(|at| has(window(low, at, 120), "?new(")) || {
+        all(low, "<#assign").any(|at| has(window(low, at, 200), "("))
+    };
+    if statement || section || literal || page || expansion || block {
+        return Some("a template's statement");
+    }
+    None
 }
 
 /// Engines that write their statements without closing marks.

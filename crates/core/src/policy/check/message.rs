@@ -1,11 +1,12 @@
-//! `messages`, and a route's `inbound` and `outbound`: sizes, limits, envelope, threats.
+//! `messages`, and a route's `inbound` and `outbound`: sizes, limits, envelope, threats, leaks.
 
 use std::collections::BTreeMap;
 
 use super::Checking;
 use super::listen::rate;
+use crate::message::leak::LeakClass;
 use crate::policy::checked::{
-    Envelope, Json, LimitKey, MessageLimit, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
+    Envelope, Json, Leaks, LimitKey, MessageLimit, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
 };
 use crate::policy::human::OrOff;
 use crate::policy::raw::{self, ThreatMode};
@@ -25,6 +26,8 @@ const LIMITS_MAX: usize = 16;
 const REPLAY_IDS_MAX: u32 = 65_536;
 /// Most layers of encoding: each multiplies the work.
 const DECODE_LAYERS_MAX: u8 = 8;
+/// Most addresses told apart in one message.
+const RECORDS_MAX: u32 = 60;
 /// Most types of an allow-list.
 const TYPES_MAX: usize = 4096;
 
@@ -56,6 +59,7 @@ impl Checking<'_> {
             _ => Some(None),
         };
         let threats = self.threats(&at.key("threats"), raw.threats.as_ref());
+        let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
         Some(Messages {
             bytes_max: bytes_max?,
             fragments_max: fragments_max?,
@@ -66,6 +70,7 @@ impl Checking<'_> {
             json: json?,
             envelope: envelope?,
             threats: threats?,
+            leaks: leaks?,
             on_refuse: on_refuse?,
         })
     }
@@ -151,6 +156,27 @@ impl Checking<'_> {
             .collect();
         let threats = Threats { classes, skip_fields: skip_fields?, decode_layers_max: layers? };
         Some((!threats.classes.is_empty()).then_some(threats))
+    }
+
+    #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is on")]
+    fn leaks(&mut self, at: &KeyPath, raw: Option<&raw::Leaks>) -> Option<Option<Leaks>> {
+        let raw = self.need(at, raw, "write the section")?;
+        let mode = self.set(at, "mode", raw.mode)?;
+        let records_max = self.bounded(at, "records_max", raw.records_max, 1..=RECORDS_MAX)?;
+        let named = raw.classes.clone().unwrap_or_default();
+        let classes: BTreeMap<LeakClass, OnRefuse> = LeakClass::ALL
+            .iter()
+            .filter_map(|class| {
+                let outcome = match named.get(class).copied().unwrap_or(mode) {
+                    // Whoever sent it would only be told what it said itself.
+                    ThreatMode::Block => OnRefuse::Drop,
+                    other => outcome(other)?,
+                };
+                Some((*class, outcome))
+            })
+            .collect();
+        let leaks = Leaks { classes, records_max: usize::try_from(records_max).ok()? };
+        Some((!leaks.classes.is_empty()).then_some(leaks))
     }
 }
 

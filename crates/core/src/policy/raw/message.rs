@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::message::leak::LeakClass;
 use crate::policy::checked::{JsonMode, LimitKey, OnRefuse, ThreatClass, TimestampUnit};
 use crate::policy::human::{Bytes, OrOff, RateText, Span, Switch};
 
@@ -41,6 +42,8 @@ pub(crate) struct Messages {
     pub(crate) envelope: Option<OrOff<Envelope>>,
     /// Detection of attacks in every string of a message.
     pub(crate) threats: Option<Threats>,
+    /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.
+    pub(crate) leaks: Option<Leaks>,
     /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
     /// says what would have been done), `drop` (in silence), `reply` (dropped, the sender is told), `close`.
     pub(crate) on_refuse: Option<OnRefuse>,
@@ -115,6 +118,19 @@ pub(crate) struct Threats {
     pub(crate) skip_fields: Option<Vec<String>>,
     /// Layers of encoding taken off one string, 0 to 8.
     pub(crate) decode_layers_max: Option<u8>,
+}
+
+/// Detection of what must not leave.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Leaks {
+    /// What happens to a message that holds such data, in every class that `classes` does not name: `off`, `observe`,
+    /// `block` (the same as `drop`), `drop`, `reply`, `close`.
+    pub(crate) mode: Option<ThreatMode>,
+    /// The same by class: `credential`, `card`, `personal`, `error`, `bulk`.
+    pub(crate) classes: Option<BTreeMap<LeakClass, ThreatMode>>,
+    /// Different e-mail addresses in one message that are not yet bulk, 1 to 60.
+    pub(crate) records_max: Option<u32>,
 }
 
 /// What happens to a message that carries an attack.

@@ -2,11 +2,13 @@
 //! conditions, statements. Every step looks ahead a bounded number of bytes.
 
 mod condition;
+mod fragment;
 mod statement;
 
 use std::sync::LazyLock;
 
 pub(super) use condition::{condition, numeric_condition, tautology};
+pub(super) use fragment::fragment;
 pub(super) use statement::{functions, selects, statement, statements};
 
 use super::text::{Words, byte, is_space, is_word, rest, window, word_at, words};

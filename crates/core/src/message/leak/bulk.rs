@@ -1,0 +1,84 @@
+//! Records in bulk: more addresses of different persons in one message than a screen shows, or a list of accounts with
+//! the hashes of their passwords.
+
+use super::{Leak, LeakClass, byte, is_word, run};
+
+/// Addresses kept to tell them apart; a hash each.
+const ADDRESSES_MAX: usize = 64;
+/// Accounts with a hash beside them that are a list.
+const HASHED_MIN: usize = 2;
+
+/// Whether the message holds more than `records_max` different e-mail addresses, or a list of them with hashes.
+pub(super) fn find(text: &[u8], records_max: usize) -> Option<Leak> {
+    let mut seen = [0_u64; ADDRESSES_MAX];
+    let (mut count, mut hashed, mut first) = (0, 0, 0);
+    for at in memchr::memchr_iter(b'@', text) {
+        let Some((start, end)) = address(text, at) else { continue };
+        if count == 0 {
+            first = start;
+        }
+        hashed += usize::from(is_hash(text, end));
+        let mark = fnv(text.get(start..end).unwrap_or_default());
+        let known = seen.iter().take(count).any(|known| *known == mark);
+        if let Some(slot) = seen.get_mut(count).filter(|_| !known) {
+            *slot = mark;
+            count += 1;
+        }
+        if count > records_max.min(ADDRESSES_MAX - 1) {
+            return Some(Leak { class: LeakClass::Bulk, what: "addresses of many persons", at: first });
+        }
+        if hashed >= HASHED_MIN {
+            return Some(Leak {
+                class: LeakClass::Bulk,
+                what: "accounts with the hashes of their passwords",
+                at: first,
+            });
+        }
+    }
+    None
+}
+
+/// Where the address around an `@` begins and ends.
+fn address(text: &[u8], at: usize) -> Option<(usize, usize)> {
+    let is_local = |b: u8| is_word(b) || matches!(b, b'.' | b'-' | b'+');
+    let local = text.get(..at)?.iter().rev().take(64).take_while(|b| is_local(**b)).count();
+    let domain = run(text, at + 1, 253, |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+    let dot = memchr::memchr(b'.', text.get(at + 1..at + 1 + domain)?)?;
+    (local > 0 && dot > 0 && dot + 2 < domain).then_some((at - local, at + 1 + domain))
+}
+
+/// `:`, `,` or `|`, then 32, 40, 64 or 128 hexadecimal digits.
+fn is_hash(text: &[u8], end: usize) -> bool {
+    let digits = run(text, end + 1, 129, |b| b.is_ascii_hexdigit());
+    matches!(byte(text, end), b':' | b',' | b'|' | b';' | b' ' | b'\t') && matches!(digits, 32 | 40 | 64 | 128)
+}
+
+/// FNV-1a: tells addresses apart; whoever finds two that collide hides one of more than twenty.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LeakClass::Bulk;
+    use super::super::tests::class;
+
+    fn addresses(count: usize) -> String {
+        (0..count).map(|n| format!("person{n}@mail.example, ")).collect()
+    }
+
+    #[test]
+    fn more_addresses_than_allowed_are_bulk() {
+        assert_eq!(class(&addresses(20)), None);
+        assert_eq!(class(&addresses(21)), Some(Bulk));
+        assert_eq!(class(&"same@mail.example ".repeat(100)), None, "one person, often");
+    }
+
+    #[test]
+    fn accounts_with_hashes_are_a_list() {
+        let hash = "0123456789abcdef".repeat(2);
+        assert_eq!(class(&format!("a@b.example:{hash}\nc@d.example:{hash}")), Some(Bulk));
+        assert_eq!(class(&format!("a@b.example:{hash}")), None, "a commit and its author");
+        assert_eq!(class("look @ this, @you and a@b"), None);
+    }
+}

@@ -1,0 +1,273 @@
+//! Credentials: tokens told by their issuer's prefix, alphabet and length; private keys; addresses with a password in
+//! them; password hashes; lines of account files.
+
+use super::{Validator, before, byte, is_edge, is_word, rest, run};
+
+/// Longest token looked at, bytes.
+const TOKEN_BYTES_MAX: usize = 512;
+
+/// Marks and their validators.
+pub(super) const MARKS: &[(&str, Validator)] = &[
+    ("AKIA", aws),
+    ("ASIA", aws),
+    ("ghp_", github),
+    ("gho_", github),
+    ("ghu_", github),
+    ("ghs_", github),
+    ("ghr_", github),
+    ("github_pat_", |text, at| issued(text, at, 11, 22, is_word, "a GitHub token")),
+    ("glpat-", |text, at| issued(text, at, 6, 20, is_url_safe, "a GitLab token")),
+    ("xox", slack),
+    ("sk_live_", stripe),
+    ("rk_live_", stripe),
+    ("sk_test_", stripe),
+    ("AIza", |text, at| issued(text, at, 4, 35, is_url_safe, "a Google API key")),
+    ("ya29.", |text, at| issued(text, at, 5, 30, is_url_safe, "a Google access token")),
+    ("SG.", |text, at| issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")),
+    ("npm_", |text, at| issued(text, at, 4, 36, |b| b.is_ascii_alphanumeric(), "an npm token")),
+    ("pypi-", |text, at| issued(text, at, 5, 50, is_url_safe, "a PyPI token")),
+    ("hvs.", |text, at| issued(text, at, 4, 24, is_url_safe, "a Vault token")),
+    ("sk-", secret_key),
+    ("dop_v1_", |text, at| issued(text, at, 7, 64, |b| b.is_ascii_hexdigit(), "a DigitalOcean token")),
+    ("shpat_", |text, at| issued(text, at, 6, 32, |b| b.is_ascii_hexdigit(), "a Shopify token")),
+    ("AGE-SECRET-KEY-1", |text, at| issued(text, at, 16, 50, |b| b.is_ascii_alphanumeric(), "an age key")),
+    ("eyJ", jwt),
+    ("PRIVATE KEY", private_key),
+    ("://", address),
+    ("$2", hash),
+    ("$argon2", hash),
+    ("$6$", hash),
+    ("$5$", hash),
+    ("$1$", hash),
+    ("$y$", hash),
+    ("{SSHA", |text, at| issued(text, at, 5, 28, |b| is_base64(b) || b == b'}', "a password hash")),
+    (":x:", account),
+    ("_access_key", assigned),
+    ("AccountKey=", |text, at| issued(text, at, 11, 40, is_base64, "a storage account's key")),
+];
+
+const fn is_url_safe(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+const fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'.')
+}
+
+/// A prefix at an edge with at least `least` symbols behind it, and not all the same: documentation writes `xxxx`.
+fn issued(
+    text: &[u8],
+    at: usize,
+    prefix: usize,
+    least: usize,
+    accepts: fn(u8) -> bool,
+    what: &'static str,
+) -> Option<&'static str> {
+    let len = run(text, at + prefix, TOKEN_BYTES_MAX, accepts);
+    let tail = rest(text, at + prefix);
+    let tail = tail.get(..len).unwrap_or_default();
+    (is_edge(text, at) && len >= least && is_varied(tail)).then_some(what)
+}
+
+/// At least six different symbols.
+fn is_varied(text: &[u8]) -> bool {
+    let mut seen = [0_u64; 4];
+    for &b in text {
+        if let Some(word) = seen.get_mut(usize::from(b >> 6)) {
+            *word |= 1 << (b & 63);
+        }
+    }
+    seen.iter().map(|word| word.count_ones()).sum::<u32>() >= 6
+}
+
+fn aws(text: &[u8], at: usize) -> Option<&'static str> {
+    let upper = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+    let len = run(text, at + 4, 17, upper);
+    let tail = rest(text, at + 4);
+    let fits = len == 16 && !is_word(byte(text, at + 20)) && is_varied(tail.get(..16).unwrap_or_default());
+    (is_edge(text, at) && fits).then_some("an AWS access key")
+}
+
+fn github(text: &[u8], at: usize) -> Option<&'static str> {
+    issued(text, at, 4, 36, |b| b.is_ascii_alphanumeric(), "a GitHub token")
+}
+
+fn stripe(text: &[u8], at: usize) -> Option<&'static str> {
+    issued(text, at, 8, 16, |b| b.is_ascii_alphanumeric(), "a Stripe key")
+}
+
+fn slack(text: &[u8], at: usize) -> Option<&'static str> {
+    let kind = matches!(byte(text, at + 3), b'a' | b'b' | b'e' | b'p' | b'r' | b's') && byte(text, at + 4) == b'-';
+    if kind { issued(text, at, 5, 20, is_url_safe, "a Slack token") } else { None }
+}
+
+/// `sk-…`: long, with digits and letters of both cases, as words between dashes are not.
+fn secret_key(text: &[u8], at: usize) -> Option<&'static str> {
+    let len = run(text, at + 3, TOKEN_BYTES_MAX, is_url_safe);
+    let tail = rest(text, at + 3);
+    let tail = tail.get(..len).unwrap_or_default();
+    let mixed = tail.iter().any(u8::is_ascii_digit)
+        && tail.iter().any(u8::is_ascii_uppercase)
+        && tail.iter().any(u8::is_ascii_lowercase);
+    (is_edge(text, at) && len >= 32 && mixed).then_some("a secret API key")
+}
+
+/// Three parts of base64url, the first and second JSON objects (RFC 7519).
+fn jwt(text: &[u8], at: usize) -> Option<&'static str> {
+    let header = run(text, at, TOKEN_BYTES_MAX, is_url_safe);
+    let claims_at = at + header + 1;
+    let claims = run(text, claims_at, 4096, is_url_safe);
+    let signature = run(text, claims_at + claims + 1, TOKEN_BYTES_MAX, is_url_safe);
+    let dots = byte(text, claims_at.saturating_sub(1)) == b'.' && byte(text, claims_at + claims) == b'.';
+    let fits = dots && header >= 16 && rest(text, claims_at).starts_with(b"eyJ") && signature >= 20;
+    (is_edge(text, at) && fits).then_some("a JSON Web Token")
+}
+
+/// `-----BEGIN … PRIVATE KEY-----` and base64 behind it (RFC 7468).
+fn private_key(text: &[u8], at: usize) -> Option<&'static str> {
+    let head = text.get(at.saturating_sub(40)..at)?;
+    let begins = memchr::memmem::rfind(head, b"-----BEGIN ")?;
+    let label = head.get(begins + 11..)?;
+    let end = at + 11 + if rest(text, at + 11).starts_with(b" BLOCK") { 6 } else { 0 };
+    let mut from = end + 5;
+    let fits = label.iter().all(|b| b.is_ascii_uppercase() || *b == b' ') && rest(text, end).starts_with(b"-----");
+    while matches!(byte(text, from), b'\r' | b'\n' | b' ') || rest(text, from).starts_with(b"\\n") {
+        from += if byte(text, from) == b'\\' { 2 } else { 1 };
+    }
+    (fits && run(text, from, 64, is_base64) >= 16).then_some("a private key")
+}
+
+/// `scheme://user:password@host` (RFC 3986 3.2.1).
+fn address(text: &[u8], at: usize) -> Option<&'static str> {
+    let scheme = text.get(..at)?.iter().rev().take(24).take_while(|b| b.is_ascii_alphanumeric() || **b == b'+').count();
+    let userinfo =
+        run(text, at + 3, 256, |b| b.is_ascii_graphic() && !matches!(b, b'/' | b'@' | b'"' | b'\\' | b'<' | b'`'));
+    if scheme < 2 || byte(text, at + 3 + userinfo) != b'@' {
+        return None;
+    }
+    let userinfo = rest(text, at + 3).get(..userinfo)?;
+    let colon = userinfo.iter().position(|b| *b == b':')?;
+    let password = userinfo.get(colon + 1..)?;
+    let host = byte(text, at + 4 + userinfo.len());
+    // Documentation writes `user:password`, `user:***`, `<password>`, `${PASSWORD}`.
+    let placeholder = password.iter().all(|b| *b == b'*' || *b == b'x')
+        || matches!(password.first(), Some(b'$' | b'<' | b'{' | b'%' | b'['))
+        || [&b"password"[..], b"pass", b"secret", b"pwd"].contains(&password.to_ascii_lowercase().as_slice());
+    (password.len() >= 4 && !placeholder && (host.is_ascii_alphanumeric() || host == b'['))
+        .then_some("an address with a password in it")
+}
+
+/// Hashes in the forms of crypt(3) and the password hashing competition.
+fn hash(text: &[u8], at: usize) -> Option<&'static str> {
+    let tail = rest(text, at);
+    let is_symbol = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/' | b'$' | b'+' | b'=' | b',');
+    let len = run(text, at, 256, is_symbol);
+    let fits = if tail.starts_with(b"$2") {
+        matches!(byte(text, at + 2), b'a' | b'b' | b'x' | b'y') && byte(text, at + 3) == b'$' && len >= 60
+    } else if tail.starts_with(b"$argon2") {
+        len >= 50
+    } else {
+        let salt = run(text, at + 3, 64, |b| is_symbol(b) && b != b'$');
+        let least = if tail.starts_with(b"$1$") { 22 } else { 43 };
+        byte(text, at + 3 + salt) == b'$' && run(text, at + 4 + salt, 128, is_symbol) >= least
+    };
+    fits.then_some("a password hash")
+}
+
+/// `name:x:uid:gid:…:/…` (passwd(5)).
+fn account(text: &[u8], at: usize) -> Option<&'static str> {
+    let number = |from: usize| {
+        let len = run(text, from, 10, |b| b.is_ascii_digit());
+        (len > 0 && byte(text, from + len) == b':').then_some(from + len + 1)
+    };
+    let after = number(number(at + 3)?)?;
+    let line = run(text, after, 256, |b| b != b'\n' && b != b'\\' && b != b'"');
+    let line = rest(text, after).get(..line)?;
+    (is_word(before(text, at)) && memchr::memmem::find(line, b":/").is_some()).then_some("a line of an account file")
+}
+
+/// `aws_secret_access_key = …`.
+fn assigned(text: &[u8], at: usize) -> Option<&'static str> {
+    let mut from = at + 11;
+    from += run(text, from, 8, |b| matches!(b, b' ' | b'=' | b':' | b'"' | b'\\' | b'\''));
+    let len = run(text, from, 41, is_base64);
+    let tail = rest(text, from).get(..len).unwrap_or_default();
+    (len == 40 && is_varied(tail)).then_some("an AWS secret key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LeakClass::Credential;
+    use super::super::tests::class;
+
+    /// Enough symbols of many kinds; assembled so that no scanner of repositories takes it for a secret.
+    fn filler(len: usize) -> String {
+        "Ab3dE5fG7hJ9kL2mN4pQ6rS8tU".chars().cycle().take(len).collect()
+    }
+
+    #[test]
+    fn tokens_are_told_by_prefix_alphabet_and_length() {
+        for (prefix, len) in [
+            ("ghp_", 36),
+            ("github_pat_", 40),
+            ("glpat-", 20),
+            ("xoxb-", 24),
+            ("sk_live_", 24),
+            ("AIza", 35),
+            ("npm_", 36),
+            ("hvs.", 24),
+            ("sk-", 48),
+            ("ya29.", 30),
+            ("pypi-", 60),
+        ] {
+            let secret = format!("{prefix}{}", filler(len));
+            for text in [secret.clone(), format!("key: {secret}"), format!(r#"{{"a":"x\n{secret}"}}"#)] {
+                assert_eq!(class(&text), Some(Credential), "{text}");
+            }
+            assert_eq!(class(&format!("{prefix}{}", "x".repeat(len))), None, "documentation: {prefix}");
+            assert_eq!(class(&format!("{prefix}short")), None, "{prefix}");
+            assert_eq!(class(&format!("word{secret}")), None, "not at an edge: {prefix}");
+        }
+    }
+
+    #[test]
+    fn other_forms_of_credentials() {
+        let base64 = filler(44);
+        for text in [
+            format!("AKIA{}", "Z2X4C6V8B1N3M5Q7"),
+            format!("-----BEGIN RSA PRIVATE KEY-----\n{base64}\n-----END"),
+            format!(r"-----BEGIN PRIVATE KEY-----\n{base64}"),
+            format!("postgres://app:{}@db.internal:5432/prod", filler(12)),
+            format!("$2b$12${}", filler(53)),
+            format!("$6$saltsalt${}", filler(86)),
+            format!("{{\"h\":\"$argon2id$v=19$m=65536,t=3,p=4${}\"}}", filler(40)),
+            "root:x:0:0:root:/root:/bin/bash".into(),
+            format!("eyJhbGciOiJIUzI1NiJ9.eyJ{}.{}", filler(30), filler(43)),
+            format!("aws_secret_access_key = {}", filler(40)),
+        ] {
+            assert_eq!(class(&text), Some(Credential), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_one_passes() {
+        for text in [
+            "the ghp_ prefix marks a token",
+            "ask-me-anything-about-task-lists-and-desk-lamps-in-2024",
+            "sk-learn and SK-II",
+            "https://example.com/path@2x.png",
+            "see ftp://user:password@host/ in the manual",
+            "redis://:${PASSWORD}@cache/0",
+            "https://a.example/x:y@z",
+            "AKIA is a prefix, AKIAIOSFODNN is too short",
+            "-----BEGIN PUBLIC KEY-----",
+            "-----BEGIN RSA PRIVATE KEY----- goes first",
+            "it costs $2 or $2.50, not $6$",
+            "a:x:b",
+            "eyJhbGciOiJIUzI1NiJ9 is a header",
+            "550e8400-e29b-41d4-a716-446655440000",
+        ] {
+            assert_eq!(class(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What must not leave (SPEC 8.5): credentials and keys, payment cards, national numbers, errors of databases and
+//! programs, records in bulk.
+//!
+//! Decides over the bytes of a whole message, whatever its form: no JSON is parsed, for what a backend answers is its
+//! own. One search for the marks of secrets and one look at runs of digits; where a mark stands, a validator reads the
+//! grammar of the thing (alphabet, length, checksum). Linear, without recursion; allocates nothing for a message that
+//! carries nothing. Output: the first [`Leak`] of the wanted classes. Never repeats what it found: a [`Leak`] says kind
+//! and place. Cases: `tests/attacks/exfil.jsonl`.
+
+mod bulk;
+mod credential;
+mod digits;
+mod failure;
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind, packed};
+
+/// Kinds of what must not leave.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum LeakClass {
+    /// Keys, tokens, passwords in addresses, password hashes, account files.
+    Credential,
+    /// Payment card numbers with a valid check digit.
+    Card,
+    /// National numbers and bank accounts that check.
+    Personal,
+    /// Errors of databases, stack traces, program text.
+    Error,
+    /// Records of many people at once.
+    Bulk,
+}
+
+impl LeakClass {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Credential, Self::Card, Self::Personal, Self::Error, Self::Bulk];
+}
+
+/// What was found, and where; nothing of it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leak {
+    /// Its class.
+    pub class: LeakClass,
+    /// What it is, in a few words.
+    pub what: &'static str,
+    /// Offset in the message, bytes.
+    pub at: usize,
+}
+
+/// A set of classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeakSet(u8);
+
+impl LeakSet {
+    /// Whether a class is in it.
+    #[must_use]
+    pub const fn contains(self, class: LeakClass) -> bool {
+        self.0 & 1 << class as u8 != 0
+    }
+
+    /// Takes a class out.
+    pub const fn remove(&mut self, class: LeakClass) {
+        self.0 &= !(1 << class as u8);
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<LeakClass> for LeakSet {
+    fn from_iter<I: IntoIterator<Item = LeakClass>>(classes: I) -> Self {
+        Self(classes.into_iter().fold(0, |set, class| set | 1 << class as u8))
+    }
+}
+
+/// The validator of a mark: looks at the text around its offset.
+type Validator = fn(&[u8], usize) -> Option<&'static str>;
+
+/// Marks, as they are written, with what validates them.
+static MARKS: LazyLock<Marks> = LazyLock::new(Marks::new);
+
+struct Marks {
+    searcher: Searcher,
+    validators: Vec<(LeakClass, Validator)>,
+}
+
+impl Marks {
+    fn new() -> Self {
+        let mut needles = Vec::new();
+        let mut validators = Vec::new();
+        for (class, list) in [(LeakClass::Credential, credential::MARKS), (LeakClass::Error, failure::MARKS)] {
+            for (needle, validator) in list {
+                needles.push(*needle);
+                validators.push((class, *validator));
+            }
+        }
+        Self { searcher: Searcher::new(&needles), validators }
+    }
+}
+
+/// With SIMD where the machine has it.
+enum Searcher {
+    Packed(packed::Searcher),
+    Automaton(AhoCorasick),
+    /// Never: the words are fixed. Were it so, nothing would be marked; a test says that it is not.
+    Nothing,
+}
+
+impl Searcher {
+    fn new(needles: &[&str]) -> Self {
+        let packed =
+            packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(needles).build();
+        packed.map(Self::Packed).unwrap_or_else(|| {
+            let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(needles);
+            automaton.map_or(Self::Nothing, Self::Automaton)
+        })
+    }
+
+    /// Calls `seen` with number and place of each mark until it has an answer.
+    fn each<T>(&self, text: &[u8], mut seen: impl FnMut(usize, usize) -> Option<T>) -> Option<T> {
+        match self {
+            Self::Packed(searcher) => searcher.find_iter(text).find_map(|m| seen(m.pattern().as_usize(), m.start())),
+            Self::Automaton(searcher) => searcher.find_iter(text).find_map(|m| seen(m.pattern().as_usize(), m.start())),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// The first leak of a message among `wanted`. `records_max`: records of persons beyond which they are bulk.
+#[must_use]
+pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
+    if wanted.is_empty() {
+        return None;
+    }
+    marked(text, wanted)
+        .or_else(|| digits::find(text, wanted))
+        .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(text, records_max) } else { None })
+}
+
+fn marked(text: &[u8], wanted: LeakSet) -> Option<Leak> {
+    let marks = &*MARKS;
+    marks.searcher.each(text, |number, at| {
+        let (class, validator) = marks.validators.get(number).filter(|(class, _)| wanted.contains(*class))?;
+        validator(text, at).map(|what| Leak { class: *class, what, at })
+    })
+}
+
+/// The byte at an offset; 0 past the end.
+#[inline]
+fn byte(text: &[u8], at: usize) -> u8 {
+    text.get(at).copied().unwrap_or(0)
+}
+
+/// The byte before an offset; 0 at the start.
+#[inline]
+fn before(text: &[u8], at: usize) -> u8 {
+    at.checked_sub(1).map_or(0, |at| byte(text, at))
+}
+
+/// What follows an offset.
+#[inline]
+fn rest(text: &[u8], at: usize) -> &[u8] {
+    text.get(at..).unwrap_or_default()
+}
+
+/// Bytes from an offset that a test accepts, at most `most`.
+fn run(text: &[u8], at: usize, most: usize, accepts: impl Fn(u8) -> bool) -> usize {
+    rest(text, at).iter().take(most).take_while(|&&b| accepts(b)).count()
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Whether a token may begin here. `\n` and the like of JSON count as an edge.
+fn is_edge(text: &[u8], at: usize) -> bool {
+    let last = before(text, at);
+    !is_word(last) && last != b'-' || at >= 2 && byte(text, at - 2) == b'\\' && matches!(last, b'n' | b'r' | b't')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all() -> LeakSet {
+        LeakClass::ALL.into_iter().collect()
+    }
+
+    pub(super) fn class(text: &str) -> Option<LeakClass> {
+        find(text.as_bytes(), all(), 20).map(|leak| leak.class)
+    }
+
+    #[test]
+    fn the_marks_are_searched() {
+        assert!(!matches!(MARKS.searcher, Searcher::Nothing));
+        assert!(MARKS.validators.len() <= 64, "more than the SIMD search takes");
+    }
+
+    #[test]
+    fn only_wanted_classes_are_found() {
+        let card = "pay with 4111 1111 1111 1111";
+        assert_eq!(class(card), Some(LeakClass::Card));
+        let wanted: LeakSet = [LeakClass::Credential, LeakClass::Error].into_iter().collect();
+        assert_eq!(find(card.as_bytes(), wanted, 20), None);
+        assert_eq!(find(card.as_bytes(), LeakSet::default(), 20), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = find(&text, all(), 3);
+        }
+
+        #[test]
+        fn no_pieces_of_secrets_make_it_panic(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "AKIA", "ghp_", "eyJ", "-----BEGIN ", "://", "$2b$", ":x:", "SQL", "at ", "@", "4111", "-", "078-05-",
+                "\\n", ".", "xoxb-", "DE", "Exception", "\n", " ", "é",
+            ]), 0..40),
+        ) {
+            let _ = find(pieces.concat().as_bytes(), all(), 3);
+        }
+    }
+}
