@@ -50,7 +50,10 @@ fn agree(text: &str) -> Result<(), TestCaseError> {
     let ours = verdict(text.as_bytes());
     let theirs = serde_json::from_str::<serde_json::Value>(text);
     match ours {
-        Ok(()) => prop_assert!(theirs.is_ok(), "only we accept {text:?}"),
+        Ok(()) => {
+            let huge = |error: &serde_json::Error| error.to_string().starts_with("number out of range");
+            prop_assert!(theirs.as_ref().map_or_else(huge, |_| true), "only we accept {text:?}");
+        }
         Err(Fault::Malformed(why)) => prop_assert!(theirs.is_err(), "only we refuse {text:?}: {why}"),
         Err(_) => {}
     }
