@@ -276,3 +276,19 @@ async def checks_off(lab):
     for text in ("' OR '1'='1' -- ", '{"a":1,"a":2}', "{"):
         await connection.send(text)
         assert await connection.receive() == text
+
+
+@case("what must not leave: a card number and a key of the backend's never reach the client, and events say so", needs=("node",))
+async def leaks(lab):
+    back = await lab.npm_echo()
+    gateway = await lab.gateway(back.url, route={"outbound": {"leaks": {"mode": "block", "classes": {"error": "observe"}}}})
+    user = await lab.npm()
+    connection = await user.open(gateway.url)
+    secret = "glpat-" + "Ab3dE5fG7hJ9kL2mN4pQ6"
+    for text in ("card 4111 1111 1111 1111", f"key {secret}", "ORA-00933: not ended", "see you at 5"):
+        await connection.send(text)
+    assert await connection.receive() == "ORA-00933: not ended", "observed, so it passes"
+    assert await connection.receive() == "see you at 5"
+    for reason, decision in (("leak_card", "dropped"), ("leak_credential", "dropped"), ("leak_error", "observed")):
+        event = await gateway.event(type=reason, decision=decision)
+        assert "4111 1111" not in str(event) and secret not in str(event), event

@@ -78,6 +78,15 @@ fn command_line(low: &[u8]) -> Option<&'static str> {
     (piped && !has_any(low, &["curl -fs", "https://get.", "https://sh."])).then_some("a text piped into a shell")
 }
 
+/// A line's end, also written as `\n`, and a program by its path: what is before was to end another command.
+pub(super) fn on_a_line_of_its_own(low: &[u8]) -> Option<&'static str> {
+    let start = low.iter().take_while(|b| matches!(b, b'"' | b'\'' | b';' | b' ')).count();
+    let path = rest(low, start);
+    let path = path.strip_prefix(b"\\n").or_else(|| path.strip_prefix(b"\n")).or_else(|| path.strip_prefix(b"\r\n"))?;
+    (path.starts_with(b"/bin/") || path.starts_with(b"/usr/bin/") || path.starts_with(b"/sbin/"))
+        .then_some("a program on a line of its own")
+}
+
 /// `/et*/passwd`, `/???/c?t`: a system's folder spelt with wildcards.
 fn wildcards(low: &[u8]) -> Option<&'static str> {
     let found = memchr::memchr_iter(b'/', low).any(|at| {

@@ -51,6 +51,8 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         .or_else(|| shows(Signs::SUBSTITUTION).then(|| substituted(low)).flatten())
         .or_else(|| shows(Signs::PATH).then(|| bare(low)).flatten())
         .or_else(|| code::judge(low))
+        // Before it is trimmed: the line's end is what counts.
+        .or_else(|| code::on_a_line_of_its_own(view.low))
 }
 
 /// A separator, then a program.

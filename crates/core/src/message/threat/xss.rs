@@ -120,9 +120,26 @@ impl<'t> Tag<'t> {
         if script_in(attrs) {
             return Some("a tag that points at a script");
         }
+        if fetches(local, attrs) {
+            return Some("a tag that fetches what acts");
+        }
         let drawn = matches!(local, b"svg" | b"math") && has_any(attrs, &["xlink:href=data", "href=data:"]);
         drawn.then_some("a tag that points at a script")
     }
+}
+
+/// Data islands, links of drawings to other places, and styles that fetch: what they name decides what happens.
+fn fetches(name: &[u8], attrs: &[u8]) -> bool {
+    let island =
+        name == b"xml" && has_any(attrs, &["src=", "src ="]) || needles!("datasrc= dataformatas=").occur(attrs);
+    let linked =
+        needles!("xlink:href=\"http xlink:href='http xlink:href=http xlink:href=\"// xlink:href='//").occur(attrs);
+    let styled = has(attrs, "style") && {
+        let outside =
+            needles!("url(http url(\"http url('http url(// url(test expression( \\00 \\0065 behavior").occur(attrs);
+        outside || has(attrs, "url(") && has_any(attrs, &[".svg", ".htc", "*/", "/*", "content:", ".xml"])
+    };
+    island || linked || styled
 }
 
 /// Words behind a tag that no script begins with.

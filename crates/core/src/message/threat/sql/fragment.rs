@@ -5,7 +5,11 @@ use super::{Operand, comparison, gap, junction, operand, statement};
 
 /// Whether the string is such a piece, from its first word or its first quote.
 pub(in super::super) fn fragment(low: &[u8]) -> Option<&'static str> {
-    None.or_else(|| unfinished(low)).or_else(|| sandwiched(low)).or_else(|| ordered(low)).or_else(|| inner(low))
+    None.or_else(|| unfinished(low))
+        .or_else(|| bare_condition(low))
+        .or_else(|| sandwiched(low))
+        .or_else(|| ordered(low))
+        .or_else(|| inner(low))
 }
 
 /// `or 1=`, `having 1=`, `' or 'x' <`, `and 1=(`: a condition whose other side is the statement's.
@@ -38,6 +42,8 @@ fn sandwiched(low: &[u8]) -> Option<&'static str> {
     let (end, word) = match junction(low, at) {
         Some(end) => (end, byte(low, at).is_ascii_alphabetic()),
         None if matches!(byte(low, at), b'+' | b'-' | b'*' | b'|' | b'^') => (at + 1, false),
+        // `a' = 'b`; a word before and behind, for `'='` may be talked of.
+        None if !head.is_empty() => (comparison(low, at)?, false),
         None => return None,
     };
     let next = gap(low, end);
@@ -47,6 +53,31 @@ fn sandwiched(low: &[u8]) -> Option<&'static str> {
     let bare = head.is_empty() && (tail.is_empty() || !word && is_space(byte(tail, 0))) && !(word && next > end);
     (matches!(byte(low, next), b'\'' | b'"') && short && !bare && (word || !tail.is_empty()))
         .then_some("an operator between quotes that close and open")
+}
+
+/// `or x=y--`, `having count(id) > 5`, `pay=||(…`: the whole string is what would stand after a value.
+fn bare_condition(low: &[u8]) -> Option<&'static str> {
+    let low = low.trim_ascii();
+    let word = word_at(low, 0);
+    let after = gap(low, word.len());
+    if one_of(word, &["or", "and", "xor"]) {
+        let left = word_at(low, after);
+        let equals = after + left.len();
+        let right = word_at(low, equals + 1);
+        let end = gap(low, equals + 1 + right.len());
+        let whole = end >= low.len() || super::swallows(low, end);
+        return (byte(low, equals) == b'=' && !left.is_empty() && !right.is_empty() && whole)
+            .then_some("a condition and nothing else");
+    }
+    if word == b"having" {
+        let name = word_at(low, after);
+        let call = byte(low, after + name.len()) == b'(';
+        return (call && one_of(name, &["count", "sum", "min", "max", "avg"])).then_some("a clause and nothing else");
+    }
+    let symbols = rest(low, word.len() + 1);
+    let glued = byte(low, word.len()) == b'=' && (symbols.starts_with(b"||") || symbols.starts_with(b"&&"));
+    (glued && !word.is_empty() && matches!(byte(low, gap(low, word.len() + 3)), b'(' | b'a'..=b'z'))
+        .then_some("a condition in place of a value")
 }
 
 /// `order by 17#`, `order by 1,sleep(5),3`.
@@ -84,7 +115,8 @@ fn inner(low: &[u8]) -> Option<&'static str> {
     }
     needles!(
         "from·information_schema. from·pg_catalog. select·pg_sleep exec·xp_ exec·sp_ execute·xp_ exec·master \
-         openrowset( xp_cmdshell sp_addlogin sp_password into·outfile·' into·dumpfile"
+         utl_http.request utl_file. utl_inaddr. dbms_scheduler. dbms_xml dbms_pipe. dbms_ldap. master..sys \
+         information_schema.tables information_schema.columns openrowset( xp_cmdshell sp_addlogin sp_password into·outfile·' into·dumpfile"
     )
     .occur(low)
     .then_some("a name that only a database's own tables and procedures have")
