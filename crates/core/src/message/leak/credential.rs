@@ -6,45 +6,66 @@ use super::{Validator, before, byte, is_edge, is_word, rest, run};
 /// Longest token looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 512;
 
-/// Marks and their validators.
+/// Marks and their validators. None is shorter than four bytes: the search skips by four.
 pub(super) const MARKS: &[(&str, Validator)] = &[
     ("AKIA", aws),
     ("ASIA", aws),
-    ("ghp_", github),
-    ("gho_", github),
-    ("ghu_", github),
-    ("ghs_", github),
-    ("ghr_", github),
-    ("github_pat_", |text, at| issued(text, at, 11, 22, is_word, "a GitHub token")),
     ("glpat-", |text, at| issued(text, at, 6, 20, is_url_safe, "a GitLab token")),
-    ("xox", slack),
-    ("sk_live_", stripe),
-    ("rk_live_", stripe),
-    ("sk_test_", stripe),
+    ("xoxa-", slack),
+    ("xoxb-", slack),
+    ("xoxe-", slack),
+    ("xoxp-", slack),
+    ("xoxr-", slack),
+    ("xoxs-", slack),
     ("AIza", |text, at| issued(text, at, 4, 35, is_url_safe, "a Google API key")),
     ("ya29.", |text, at| issued(text, at, 5, 30, is_url_safe, "a Google access token")),
-    ("SG.", |text, at| issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")),
-    ("npm_", |text, at| issued(text, at, 4, 36, |b| b.is_ascii_alphanumeric(), "an npm token")),
     ("pypi-", |text, at| issued(text, at, 5, 50, is_url_safe, "a PyPI token")),
     ("hvs.", |text, at| issued(text, at, 4, 24, is_url_safe, "a Vault token")),
-    ("sk-", secret_key),
-    ("dop_v1_", |text, at| issued(text, at, 7, 64, |b| b.is_ascii_hexdigit(), "a DigitalOcean token")),
-    ("shpat_", |text, at| issued(text, at, 6, 32, |b| b.is_ascii_hexdigit(), "a Shopify token")),
     ("AGE-SECRET-KEY-1", |text, at| issued(text, at, 16, 50, |b| b.is_ascii_alphanumeric(), "an age key")),
-    ("eyJ", jwt),
     ("PRIVATE KEY", private_key),
-    ("://", address),
-    ("$2", hash),
-    ("$argon2", hash),
-    ("$6$", hash),
-    ("$5$", hash),
-    ("$1$", hash),
-    ("$y$", hash),
     ("{SSHA", |text, at| issued(text, at, 5, 28, |b| is_base64(b) || b == b'}', "a password hash")),
-    (":x:", account),
-    ("_access_key", assigned),
     ("AccountKey=", |text, at| issued(text, at, 11, 40, is_base64, "a storage account's key")),
 ];
+
+/// What the marks cannot tell: prefixes that are short, or end with a byte that prose seldom has.
+pub(super) fn find(text: &[u8]) -> Option<(&'static str, usize)> {
+    let underscored = || memchr::memchr_iter(b'_', text).find_map(|at| issued_before(text, at));
+    let dollars = || memchr::memchr_iter(b'$', text).find_map(|at| Some((hash(text, at)?, at)));
+    let accounts = || memchr::memmem::find_iter(text, ":x:").find_map(|at| Some((account(text, at)?, at)));
+    let addresses = || memchr::memmem::find_iter(text, "://").find_map(|at| Some((address(text, at)?, at)));
+    let short = || {
+        memchr::memmem::find_iter(text, "eyJ")
+            .find_map(|at| Some((jwt(text, at)?, at)))
+            .or_else(|| memchr::memmem::find_iter(text, "sk-").find_map(|at| Some((secret_key(text, at)?, at))))
+            .or_else(|| memchr::memmem::find_iter(text, "SG.").find_map(|at| Some((sendgrid(text, at)?, at))))
+    };
+    underscored().or_else(dollars).or_else(accounts).or_else(addresses).or_else(short)
+}
+
+/// Prefixes that end with the underscore at an offset, or hold it.
+fn issued_before(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
+    let alphanumeric: fn(u8) -> bool = |b| b.is_ascii_alphanumeric();
+    let hexadecimal: fn(u8) -> bool = |b| b.is_ascii_hexdigit();
+    let head = text.get(at.saturating_sub(10)..=at)?;
+    let (prefix, least, accepts, what): (usize, usize, fn(u8) -> bool, _) = match head {
+        [.., b'g', b'h', b'p' | b'o' | b'u' | b's' | b'r', _] => (4, 36, alphanumeric, "a GitHub token"),
+        [.., b'n', b'p', b'm', _] => (4, 36, alphanumeric, "an npm token"),
+        head if head.ends_with(b"github_pat_") => (11, 22, is_word, "a GitHub token"),
+        head if head.ends_with(b"shpat_") => (6, 32, hexadecimal, "a Shopify token"),
+        head if head.ends_with(b"dop_v1_") => (7, 64, hexadecimal, "a DigitalOcean token"),
+        head if head.ends_with(b"k_live_") || head.ends_with(b"k_test_") => (8, 16, alphanumeric, "a Stripe key"),
+        _ => {
+            let assigns = rest(text, at).starts_with(b"_access_key");
+            return assigns.then(|| assigned(text, at)).flatten().map(|what| (what, at));
+        }
+    };
+    let start = (at + 1).checked_sub(prefix)?;
+    issued(text, start, prefix, least, accepts, what).map(|what| (what, start))
+}
+
+fn sendgrid(text: &[u8], at: usize) -> Option<&'static str> {
+    issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")
+}
 
 const fn is_url_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
@@ -88,17 +109,8 @@ fn aws(text: &[u8], at: usize) -> Option<&'static str> {
     (is_edge(text, at) && fits).then_some("an AWS access key")
 }
 
-fn github(text: &[u8], at: usize) -> Option<&'static str> {
-    issued(text, at, 4, 36, |b| b.is_ascii_alphanumeric(), "a GitHub token")
-}
-
-fn stripe(text: &[u8], at: usize) -> Option<&'static str> {
-    issued(text, at, 8, 16, |b| b.is_ascii_alphanumeric(), "a Stripe key")
-}
-
 fn slack(text: &[u8], at: usize) -> Option<&'static str> {
-    let kind = matches!(byte(text, at + 3), b'a' | b'b' | b'e' | b'p' | b'r' | b's') && byte(text, at + 4) == b'-';
-    if kind { issued(text, at, 5, 20, is_url_safe, "a Slack token") } else { None }
+    issued(text, at, 5, 20, is_url_safe, "a Slack token")
 }
 
 /// `sk-…`: long, with digits and letters of both cases, as words between dashes are not.
@@ -161,11 +173,16 @@ fn address(text: &[u8], at: usize) -> Option<&'static str> {
 fn hash(text: &[u8], at: usize) -> Option<&'static str> {
     let tail = rest(text, at);
     let is_symbol = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/' | b'$' | b'+' | b'=' | b',');
+    if !matches!(byte(text, at + 1), b'1' | b'2' | b'5' | b'6' | b'y' | b'a') {
+        return None;
+    }
     let len = run(text, at, 256, is_symbol);
     let fits = if tail.starts_with(b"$2") {
         matches!(byte(text, at + 2), b'a' | b'b' | b'x' | b'y') && byte(text, at + 3) == b'$' && len >= 60
     } else if tail.starts_with(b"$argon2") {
         len >= 50
+    } else if !matches!((byte(text, at + 1), byte(text, at + 2)), (b'1' | b'5' | b'6' | b'y', b'$')) {
+        false
     } else {
         let salt = run(text, at + 3, 64, |b| is_symbol(b) && b != b'$');
         let least = if tail.starts_with(b"$1$") { 22 } else { 43 };

@@ -38,7 +38,8 @@ fn within(text: &[u8], from: usize, to: usize, next: &mut usize, wanted: LeakSet
             continue;
         }
         let end = group_end(text, at);
-        if !is_part_of_a_word(text, at) {
+        // Fewer than these in a row begin nothing, but for a country's two before an account's check digits.
+        if end - at >= 3 && !is_part_of_a_word(text, at) {
             if wanted.contains(LeakClass::Card)
                 && let Some(what) = card(text, at)
             {
@@ -48,7 +49,8 @@ fn within(text: &[u8], from: usize, to: usize, next: &mut usize, wanted: LeakSet
                 return Some(Leak { class: LeakClass::Personal, what: "a social security number", at });
             }
         }
-        if wanted.contains(LeakClass::Personal)
+        if before(text, at).is_ascii_uppercase()
+            && wanted.contains(LeakClass::Personal)
             && let Some(at) = bank_account(text, at)
         {
             return Some(Leak { class: LeakClass::Personal, what: "a bank account number", at });

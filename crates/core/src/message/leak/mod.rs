@@ -139,6 +139,10 @@ pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
         return None;
     }
     marked(text, wanted)
+        .or_else(|| {
+            let (what, at) = wanted.contains(LeakClass::Credential).then(|| credential::find(text)).flatten()?;
+            Some(Leak { class: LeakClass::Credential, what, at })
+        })
         .or_else(|| digits::find(text, wanted))
         .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(text, records_max) } else { None })
 }
@@ -201,6 +205,8 @@ mod tests {
     fn the_marks_are_searched() {
         assert!(!matches!(MARKS.searcher, Searcher::Nothing));
         assert!(MARKS.validators.len() <= 64, "more than the SIMD search takes");
+        let shortest = credential::MARKS.iter().chain(failure::MARKS).map(|(mark, _)| mark.len()).min();
+        assert!(shortest >= Some(4), "the search skips by the shortest mark");
     }
 
     #[test]
