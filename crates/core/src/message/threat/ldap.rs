@@ -8,6 +8,9 @@ use super::text::{all, byte, has, is_word, rest, skip_space};
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = view.low;
+    if let Some(rule) = absolute(low).or_else(|| by_rule(low)) {
+        return Some(rule);
+    }
     if !has(low, "=") && !has(low, "*)") {
         return None;
     }
@@ -46,6 +49,27 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// `name)(&))`, `name)(|))`: a value, then a filter that is always true or never (RFC 4526), and nothing else.
+fn absolute(low: &[u8]) -> Option<&'static str> {
+    let low = low.trim_ascii_end();
+    let close = memchr::memchr(b')', low)?;
+    let whole = matches!(rest(low, close), b")(&)" | b")(|)" | b")(&))" | b")(|))" | b")(&)))" | b")(|)))");
+    (whole && close > 0 && is_short_value(low, close)).then_some("a directory filter closed and an absolute one opened")
+}
+
+/// `attribute:1.2.3:=value`: a match by the number of its rule (RFC 4515, extensible).
+fn by_rule(low: &[u8]) -> Option<&'static str> {
+    let found = all(low, ":=").any(|at| {
+        let head = low.get(..at).unwrap_or_default();
+        let number = head.iter().rev().take(64).take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+        let oid = head.get(head.len() - number..).unwrap_or_default();
+        let named =
+            head.len() > number + 1 && byte(low, at - number - 1) == b':' && is_word(byte(low, at - number - 2));
+        named && oid.iter().filter(|b| **b == b'.').count() >= 3
+    });
+    found.then_some("a directory's match by the number of its rule")
 }
 
 /// `attribute = value`, `attribute >= value`, `attribute =*`.

@@ -529,6 +529,10 @@ fn colon(low: &[u8], at: usize, next: u8) -> Signs {
     if name == b"o" && next.is_ascii_digit() {
         return Signs::CALL;
     }
+    // `name:1.2.3:=`: a directory's match by rule.
+    if next == b'=' && before(low, at).is_ascii_digit() {
+        return Signs::FILTER;
+    }
     match name {
         b"data" if rest(low, at).starts_with(b":image/png") || rest(low, at).starts_with(b":image/jpeg") => NONE,
         b"javascript" | b"vbscript" | b"livescript" | b"mocha" | b"binding" | b"behavior" | b"behaviour" | b"data" => {
