@@ -29,10 +29,20 @@ pub(crate) fn line(name: &str, text: &str, number: usize, unknown: impl Iterator
         let rest = line.chars().skip(column);
         rest.take_while(|c| !matches!(c, ':' | '=')).count().checked_add(column)?.checked_add(1)
     });
-    match after_unknown.chain(secret_value(line)).min() {
+    // A secret's key without its value, then a key: a slip may have put that key before the value.
+    let slipped = awaits_secret(text, number).then(|| line.chars().take_while(|c| *c != ':').count() + 1);
+    match after_unknown.chain(secret_value(line)).chain(slipped).min() {
         Some(from) => stars(line, from),
         None => line.to_owned(),
     }
+}
+
+/// Whether the line before, blank ones left out, ends after a secret's key or the mark of a block.
+fn awaits_secret(text: &str, number: usize) -> bool {
+    let before: Vec<&str> = text.lines().take(number).collect();
+    let last = before.iter().rev().find(|line| !line.trim().is_empty());
+    let value = last.and_then(|line| Some(line.chars().skip(secret_value(line)?).collect::<String>()));
+    value.is_some_and(|value| value.trim().trim_start_matches([':', ' ']).chars().all(|c| "|>+-0123456789".contains(c)))
 }
 
 /// Stars for all but spaces, from a character on.
@@ -125,6 +135,16 @@ mod tests {
 
     fn shown(text: &str, number: usize) -> String {
         line("portcullis.yaml", text, number, std::iter::empty())
+    }
+
+    #[test]
+    fn a_key_that_slipped_in_before_a_secret_shows_no_value() {
+        for before in ["header_secret:", "header_secret: |", "secret: >-", "token:\n"] {
+            let text = format!("{before}\na:    hunter2\nb: 1");
+            let number = text.lines().position(|line| line.contains("hunter2")).unwrap();
+            assert_eq!(shown(&text, number), "a:    *******", "{before}");
+        }
+        assert_eq!(shown("secret: given\nworkers: 2", 1), "workers: 2");
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) const MARKS: &[(&str, Validator)] = &[
     ("Parse error", script),
     ("Stack trace:", |_, _| Some("a stack trace")),
     ("<?php", program),
+    ("<?= ", program),
+    ("<title>", error_page),
     ("    at ", frame),
     ("\\tat ", frame),
     ("\tat ", frame),
@@ -136,9 +138,19 @@ fn script(text: &[u8], at: usize) -> Option<&'static str> {
         .then_some("a script's error")
 }
 
-/// `<?php` and a statement behind it.
+/// `<title>500.15 - Server error`: a server's own page, with the number of its cause.
+fn error_page(text: &[u8], at: usize) -> Option<&'static str> {
+    let status = at + 7;
+    let digits = run(text, status, 4, |b| b.is_ascii_digit());
+    let cause = run(text, status + 4, 4, |b| b.is_ascii_digit());
+    let fails = matches!(byte(text, status), b'4' | b'5') && digits == 3 && byte(text, status + 3) == b'.';
+    (fails && cause > 0 && rest(text, status + 4 + cause).starts_with(b" - ")).then_some("a server's error page")
+}
+
+/// `<?php` or `<?=` and a statement behind it.
 fn program(text: &[u8], at: usize) -> Option<&'static str> {
-    let line = text.get(at + 5..text.len().min(at + 400))?;
+    let tag = if byte(text, at + 2) == b'=' { 3 } else { 5 };
+    let line = text.get(at + tag..text.len().min(at + 400))?;
     let spaced = matches!(line.first(), Some(b' ' | b'\n' | b'\r' | b'\t' | b'\\'));
     (spaced && (line.contains(&b';') || line.contains(&b'$') || memchr::memmem::find(line, b"?>").is_some()))
         .then_some("program text")
@@ -175,6 +187,8 @@ mod tests {
             "Traceback (most recent call last):\n  File \"a.py\"",
             "Warning: include(x.php): failed to open in /srv/www/index.php on line 3",
             "<?php echo $secret; ?>",
+            "<?= $row[0] ?>",
+            "<title>500.19 - Internal Server Error</title>",
             "Error\n    at a.b.C.d(C.java:10)\n    at a.b.E.f(E.java:20)",
         ] {
             assert_eq!(class(text), Some(Error), "{text}");
@@ -192,6 +206,8 @@ mod tests {
             "Warning: the road is closed",
             "meet me at (the usual place: 5)",
             "php files begin with <?php",
+            "<?= is short for echo",
+            "<title>5.1 - a chapter</title>",
             "we use ODBC at work",
             "I was at home (really), at least",
         ] {
