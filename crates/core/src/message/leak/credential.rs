@@ -84,6 +84,9 @@ fn issued(
     accepts: fn(u8) -> bool,
     what: &'static str,
 ) -> Option<&'static str> {
+    if !is_edge(text, at) {
+        return None;
+    }
     let len = run(text, at + prefix, TOKEN_BYTES_MAX, accepts);
     let tail = rest(text, at + prefix);
     let tail = tail.get(..len).unwrap_or_default();
@@ -115,6 +118,10 @@ fn slack(text: &[u8], at: usize) -> Option<&'static str> {
 
 /// `sk-…`: long, with digits and letters of both cases, as words between dashes are not.
 fn secret_key(text: &[u8], at: usize) -> Option<&'static str> {
+    // Asked first: a row of marks begins once, and is read once.
+    if !is_edge(text, at) {
+        return None;
+    }
     let len = run(text, at + 3, TOKEN_BYTES_MAX, is_url_safe);
     let tail = rest(text, at + 3);
     let tail = tail.get(..len).unwrap_or_default();
@@ -126,6 +133,10 @@ fn secret_key(text: &[u8], at: usize) -> Option<&'static str> {
 
 /// Three parts of base64url, the first and second JSON objects (RFC 7519).
 fn jwt(text: &[u8], at: usize) -> Option<&'static str> {
+    // Asked first: a row of marks begins once, and is read once.
+    if !is_edge(text, at) {
+        return None;
+    }
     let header = run(text, at, TOKEN_BYTES_MAX, is_url_safe);
     let claims_at = at + header + 1;
     let claims = run(text, claims_at, 4096, is_url_safe);

@@ -79,6 +79,9 @@ impl FromIterator<LeakClass> for LeakSet {
     }
 }
 
+/// Marks judged in one message; a text with more of them is no talk, and judging them all would cost too much.
+const JUDGED_MAX: usize = 1_000;
+
 /// The validator of a mark: looks at the text around its offset.
 type Validator = fn(&[u8], usize) -> Option<&'static str>;
 
@@ -149,8 +152,13 @@ pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
 
 fn marked(text: &[u8], wanted: LeakSet) -> Option<Leak> {
     let marks = &*MARKS;
+    let mut judged = 0;
     marks.searcher.each(text, |number, at| {
         let (class, validator) = marks.validators.get(number).filter(|(class, _)| wanted.contains(*class))?;
+        judged += 1;
+        if judged > JUDGED_MAX {
+            return Some(Leak { class: *class, what: "a text full of marks", at });
+        }
         validator(text, at).map(|what| Leak { class: *class, what, at })
     })
 }
@@ -207,6 +215,12 @@ mod tests {
         assert!(MARKS.validators.len() <= 64, "more than the SIMD search takes");
         let shortest = credential::MARKS.iter().chain(failure::MARKS).map(|(mark, _)| mark.len()).min();
         assert!(shortest >= Some(4), "the search skips by the shortest mark");
+    }
+
+    #[test]
+    fn a_text_full_of_marks_is_not_judged_to_its_end() {
+        assert_eq!(class(&"SQL ".repeat(JUDGED_MAX)), None);
+        assert_eq!(class(&"SQL ".repeat(JUDGED_MAX + 1)), Some(LeakClass::Error));
     }
 
     #[test]
