@@ -6,7 +6,7 @@
   run.py --list              names only
   run.py --autobahn full     all 517 cases of Autobahn in the autobahn topic (default: fast)
 
-The binary is $PORTCULLIS, or target/debug/portcullis. Exit 0 when nothing failed; skipped cases print their reason.
+The binary is $PORTCULLIS, or the development build. Exit 0 when nothing failed; skipped cases print their reason.
 """
 
 import argparse

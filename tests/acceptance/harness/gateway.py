@@ -2,22 +2,27 @@
 
 import asyncio
 import copy
+import functools
 import http.client
 import json
 import os
 import pathlib
 import re
+import subprocess
 
 from harness.processes import Child, run, until
 from harness.registry import ROOT
 
 
+@functools.cache
 def binary() -> pathlib.Path:
-    """The binary under test: $PORTCULLIS, or the development build."""
+    """The binary under test: $PORTCULLIS, or the development build, wherever this machine's cargo puts it."""
     if given := os.environ.get("PORTCULLIS"):
         return pathlib.Path(given)
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "debug" / "portcullis"
+    asked = ["cargo", "metadata", "--format-version=1", "--no-deps", "--offline", "--locked"]
+    told = subprocess.run(asked, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    target = json.loads(told.stdout)["target_directory"] if told.returncode == 0 else ROOT / "target"
+    return pathlib.Path(target) / "debug" / "portcullis"
 
 
 def merged(base: dict, over: dict) -> dict:
