@@ -12,9 +12,10 @@ use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
 use portcullis_core::message::json::{Bounds, Pointers, Scan};
+use portcullis_core::message::leak::LeakClass;
 use portcullis_core::message::threat::{Buffers, ClassSet, Detector};
 use portcullis_core::policy::checked::{
-    Envelope, ErrorReplies, Json, JsonMode, LimitKey, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm,
+    Envelope, ErrorReplies, Json, JsonMode, Leaks, LimitKey, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm,
     ThreatClass, Threats, TimestampUnit,
 };
 use portcullis_core::time::Now;
@@ -74,6 +75,8 @@ fn production() -> Messages {
 const CHAT: &str = "I don't think so - let's meet at 5 (or 6?) instead; Anna said \\\"fine\\\", and the select \
     committee's paper is due on Monday: it's on https://example.com/a/b?x=1. We can order pizza, then go home. ";
 
+const WORDS: &str = "the quick brown fox jumps over the lazy dog, and again ";
+
 /// A message of `bytes` whose text repeats `unit`. Its id is fresh each time: `n` replaces the zeros.
 fn chat(unit: &str, bytes: usize) -> Vec<u8> {
     let head = r#"{"id":"00000000","type":"chat","timestamp":1700000000,"room":"general","text":""#;
@@ -109,9 +112,21 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    /// What a backend sends: JSON and what must not leave.
+    fn outbound() -> Self {
+        let leaks = Leaks { classes: LeakClass::ALL.map(|class| (class, OnRefuse::Observe)).into(), records_max: 20 };
+        let messages =
+            Messages { limits: Vec::new(), envelope: None, threats: None, leaks: Some(leaks), ..production() };
+        Self::of(&messages, Direction::Outbound)
+    }
+
+    fn inbound() -> Self {
+        Self::of(&production(), Direction::Inbound)
+    }
+
+    fn of(messages: &Messages, direction: Direction) -> Self {
         let errors = ErrorReplies { detailed: false, template: "{}".into() };
-        let plan = Plan::compile(&production(), &errors, Direction::Inbound, true).unwrap_or_else(|e| fail(&e));
+        let plan = Plan::compile(messages, &errors, direction, true).unwrap_or_else(|e| fail(&e));
         Self { plan, memory: Memory::new(), work: Workspace::new(7), ledger: Ledger::new(1024, [1, 2]), count: 0 }
     }
 
@@ -177,11 +192,14 @@ fn fail(error: &dyn std::fmt::Display) -> ! {
 }
 
 fn main() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::inbound();
     bench.say("benign chat 128 B", chat(CHAT, 200), 0.0);
     let benign_1k = bench.say("benign chat 1 KiB", chat(CHAT, 1024), 0.0);
     let benign_16k = bench.say("benign chat 16 KiB", chat(CHAT, 16 << 10), 0.0);
-    bench.say("plain words 1 KiB", chat("the quick brown fox jumps over the lazy dog, and again ", 1024), 0.0);
+    bench.say("plain words 1 KiB", chat(WORDS, 1024), 0.0);
+    let mut outbound = Bench::outbound();
+    outbound.say("outbound chat 1 KiB", chat(CHAT, 1024), 0.0);
+    outbound.say("outbound words 1 KiB", chat(WORDS, 1024), 0.0);
     hostile(&mut bench, benign_1k, 1024);
     hostile(&mut bench, benign_16k, 16 << 10);
     parts();

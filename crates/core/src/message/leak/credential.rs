@@ -1,45 +1,64 @@
 //! Credentials: tokens told by their issuer's prefix, alphabet and length; private keys; addresses with a password in
 //! them; password hashes; lines of account files.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::{Validator, before, byte, is_edge, is_word, rest, run};
 
 /// Longest token looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 512;
 
-/// Marks and their validators. None is shorter than four bytes: the search skips by four.
-pub(super) const MARKS: &[(&str, Validator)] = &[
+/// Marks that hold two capitals in a row, and their validators.
+pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
     ("AKIA", aws),
     ("ASIA", aws),
-    ("glpat-", |text, at| issued(text, at, 6, 20, is_url_safe, "a GitLab token")),
-    ("xoxa-", slack),
-    ("xoxb-", slack),
-    ("xoxe-", slack),
-    ("xoxp-", slack),
-    ("xoxr-", slack),
-    ("xoxs-", slack),
     ("AIza", |text, at| issued(text, at, 4, 35, is_url_safe, "a Google API key")),
-    ("ya29.", |text, at| issued(text, at, 5, 30, is_url_safe, "a Google access token")),
-    ("pypi-", |text, at| issued(text, at, 5, 50, is_url_safe, "a PyPI token")),
-    ("hvs.", |text, at| issued(text, at, 4, 24, is_url_safe, "a Vault token")),
     ("AGE-SECRET-KEY-1", |text, at| issued(text, at, 16, 50, |b| b.is_ascii_alphanumeric(), "an age key")),
     ("PRIVATE KEY", private_key),
     ("{SSHA", |text, at| issued(text, at, 5, 28, |b| is_base64(b) || b == b'}', "a password hash")),
+    ("SG.", |text, at| issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")),
+];
+
+/// The other marks. None is shorter than four bytes: the search skips by the shortest.
+pub(super) const MARKS: &[(&str, Validator)] = &[
+    ("ya29.", |text, at| issued(text, at, 5, 30, is_url_safe, "a Google access token")),
+    ("hvs.", |text, at| issued(text, at, 4, 24, is_url_safe, "a Vault token")),
     ("AccountKey=", |text, at| issued(text, at, 11, 40, is_base64, "a storage account's key")),
 ];
 
+/// Searches whose preparation is not repeated for every message.
+static JWT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("eyJ"));
+static ACCOUNT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(":x:"));
+static AUTHORITY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
+
 /// What the marks cannot tell: prefixes that are short, or end with a byte that prose seldom has.
 pub(super) fn find(text: &[u8]) -> Option<(&'static str, usize)> {
-    let underscored = || memchr::memchr_iter(b'_', text).find_map(|at| issued_before(text, at));
-    let dollars = || memchr::memchr_iter(b'$', text).find_map(|at| Some((hash(text, at)?, at)));
-    let accounts = || memchr::memmem::find_iter(text, ":x:").find_map(|at| Some((account(text, at)?, at)));
-    let addresses = || memchr::memmem::find_iter(text, "://").find_map(|at| Some((address(text, at)?, at)));
-    let short = || {
-        memchr::memmem::find_iter(text, "eyJ")
-            .find_map(|at| Some((jwt(text, at)?, at)))
-            .or_else(|| memchr::memmem::find_iter(text, "sk-").find_map(|at| Some((secret_key(text, at)?, at))))
-            .or_else(|| memchr::memmem::find_iter(text, "SG.").find_map(|at| Some((sendgrid(text, at)?, at))))
+    let seldom = || {
+        memchr::memchr3_iter(b'_', b'$', b'-', text).find_map(|at| match byte(text, at) {
+            b'_' => issued_before(text, at),
+            b'$' => Some((hash(text, at)?, at)),
+            _ => dashed(text, at),
+        })
     };
-    underscored().or_else(dollars).or_else(accounts).or_else(addresses).or_else(short)
+    let accounts = || ACCOUNT.find_iter(text).find_map(|at| Some((account(text, at)?, at)));
+    let addresses = || AUTHORITY.find_iter(text).find_map(|at| Some((address(text, at)?, at)));
+    let tokens = || JWT.find_iter(text).find_map(|at| Some((jwt(text, at)?, at)));
+    seldom().or_else(accounts).or_else(addresses).or_else(tokens)
+}
+
+/// Prefixes that end with the dash at an offset.
+fn dashed(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
+    let (prefix, least, what) = match text.get(at.saturating_sub(5)..at)? {
+        [.., b's', b'k'] => return Some((secret_key(text, at - 2)?, at - 2)),
+        [.., b'x', b'o', b'x', b'a' | b'b' | b'e' | b'p' | b'r' | b's'] => (5, 20, "a Slack token"),
+        b"glpat" => (6, 20, "a GitLab token"),
+        [.., b'p', b'y', b'p', b'i'] => (5, 50, "a PyPI token"),
+        _ => return None,
+    };
+    let start = (at + 1).checked_sub(prefix)?;
+    Some((issued(text, start, prefix, least, is_url_safe, what)?, start))
 }
 
 /// Prefixes that end with the underscore at an offset, or hold it.
@@ -61,10 +80,6 @@ fn issued_before(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
     };
     let start = (at + 1).checked_sub(prefix)?;
     issued(text, start, prefix, least, accepts, what).map(|what| (what, start))
-}
-
-fn sendgrid(text: &[u8], at: usize) -> Option<&'static str> {
-    issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")
 }
 
 const fn is_url_safe(byte: u8) -> bool {
@@ -110,10 +125,6 @@ fn aws(text: &[u8], at: usize) -> Option<&'static str> {
     let tail = rest(text, at + 4);
     let fits = len == 16 && !is_word(byte(text, at + 20)) && is_varied(tail.get(..16).unwrap_or_default());
     (is_edge(text, at) && fits).then_some("an AWS access key")
-}
-
-fn slack(text: &[u8], at: usize) -> Option<&'static str> {
-    issued(text, at, 5, 20, is_url_safe, "a Slack token")
 }
 
 /// `sk-…`: long, with digits and letters of both cases, as words between dashes are not.

@@ -13,15 +13,18 @@ pub(super) fn find(text: &[u8], wanted: LeakSet) -> Option<Leak> {
     if !wanted.contains(LeakClass::Card) && !wanted.contains(LeakClass::Personal) {
         return None;
     }
-    let (blocks, tail) = text.as_chunks::<16>();
+    let (blocks, tail) = text.as_chunks::<32>();
     let mut next = 0;
     for (n, block) in blocks.iter().enumerate() {
-        // Branchless on purpose: this loop becomes SIMD.
-        let digits = block.iter().fold(0_u8, |any, b| any | u8::from(b.wrapping_sub(b'0') < 10));
+        let mut digits = 0_u8;
+        // Branchless on purpose: a loop over a fixed chunk becomes SIMD.
+        for b in block {
+            digits |= u8::from(b.wrapping_sub(b'0') < 10);
+        }
         if digits == 0 {
             continue;
         }
-        let found = within(text, n * 16, n * 16 + 16, &mut next, wanted);
+        let found = within(text, n * 32, n * 32 + 32, &mut next, wanted);
         if found.is_some() {
             return found;
         }
@@ -32,32 +35,42 @@ pub(super) fn find(text: &[u8], wanted: LeakSet) -> Option<Leak> {
 /// Numbers that begin between two offsets. `next`: where the last number looked at ended.
 fn within(text: &[u8], from: usize, to: usize, next: &mut usize, wanted: LeakSet) -> Option<Leak> {
     let mut at = from.max(*next);
-    while at < to {
-        if !byte(text, at).is_ascii_digit() {
-            at += 1;
-            continue;
-        }
+    while let Some(ahead) = text.get(at..to).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+        at += ahead;
         let end = group_end(text, at);
-        // Fewer than these in a row begin nothing, but for a country's two before an account's check digits.
-        if end - at >= 3 && !is_part_of_a_word(text, at) {
-            if wanted.contains(LeakClass::Card)
-                && let Some(what) = card(text, at)
-            {
-                return Some(Leak { class: LeakClass::Card, what, at });
-            }
-            if wanted.contains(LeakClass::Personal) && is_social_security(text, at) {
-                return Some(Leak { class: LeakClass::Personal, what: "a social security number", at });
-            }
-        }
-        if before(text, at).is_ascii_uppercase()
-            && wanted.contains(LeakClass::Personal)
-            && let Some(at) = bank_account(text, at)
-        {
-            return Some(Leak { class: LeakClass::Personal, what: "a bank account number", at });
+        let found = judged(text, at, end, wanted);
+        if found.is_some() {
+            return found;
         }
         at = end;
     }
-    *next = at;
+    *next = at.max(*next);
+    None
+}
+
+/// One row of digits.
+fn judged(text: &[u8], at: usize, end: usize, wanted: LeakSet) -> Option<Leak> {
+    let (after, goes_on) = (byte(text, end), byte(text, end + 1).is_ascii_digit());
+    let whole = CARD_DIGITS.contains(&(end - at)) || end - at == 4 && matches!(after, b' ' | b'-') && goes_on;
+    if whole
+        && wanted.contains(LeakClass::Card)
+        && !is_part_of_a_word(text, at)
+        && let Some(what) = card(text, at)
+    {
+        return Some(Leak { class: LeakClass::Card, what, at });
+    }
+    if end - at == 3
+        && after == b'-'
+        && wanted.contains(LeakClass::Personal)
+        && !is_part_of_a_word(text, at)
+        && is_social_security(text, at)
+    {
+        return Some(Leak { class: LeakClass::Personal, what: "a social security number", at });
+    }
+    if end - at >= 2 && before(text, at).is_ascii_uppercase() && wanted.contains(LeakClass::Personal) {
+        let at = bank_account(text, at)?;
+        return Some(Leak { class: LeakClass::Personal, what: "a bank account number", at });
+    }
     None
 }
 

@@ -3,40 +3,46 @@
 //!
 //! A mark alone says nothing: people talk about SQL and exceptions. What convicts is the form a program prints.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::{Validator, before, byte, is_word, rest, run};
 
-/// Marks and their validators.
-pub(super) const MARKS: &[(&str, Validator)] = &[
+/// Marks that hold two capitals in a row, and their validators.
+pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
     ("SQL ", database),
     ("SQLS", database),
     ("SQLE", database),
     ("SQLi", database),
-    ("sqli", database),
-    ("sqlE", database),
-    ("sqlalchemy", database),
     ("ySQL", database),
     ("reSQL", database),
     ("ORA-", |text, at| numbered(text, at + 4)),
     ("ODBC", database),
     ("DB2 ", database),
+    ("OLE DB", database),
+];
+
+/// The other marks.
+pub(super) const MARKS: &[(&str, Validator)] = &[
+    ("sqli", database),
+    ("sqlE", database),
+    ("sql_f", database),
+    ("pg_query", database),
+    ("pg_fetch", database),
+    ("sqlalchemy", database),
     ("Sybase", database),
-    ("yntax error", database),
-    ("yntax near", database),
+    ("yntax ", database),
     ("quotation mark", database),
     ("select statements have", database),
     ("Query failed", database),
-    ("_query()", database),
-    ("_fetch_", database),
     ("jdbc", database),
     ("ActiveRecord", database),
     ("psycopg2", database),
-    ("OLE DB", database),
     ("Exception", exception),
     ("Traceback (most recent call last)", |_, _| Some("a stack trace")),
-    ("Fatal error", script),
-    ("Warning", script),
-    ("Notice", script),
-    ("Parse error", script),
+    (".php", script),
+    (".inc", script),
     ("Stack trace:", |_, _| Some("a stack trace")),
     ("<?php", program),
     ("<?= ", program),
@@ -45,6 +51,12 @@ pub(super) const MARKS: &[(&str, Validator)] = &[
     ("\\tat ", frame),
     ("\tat ", frame),
 ];
+
+static LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("on line "));
+
+fn has(text: &[u8], words: &str) -> bool {
+    memchr::memmem::find(text, words.as_bytes()).is_some()
+}
 
 /// Bytes around a mark that are looked at.
 const AROUND: usize = 160;
@@ -129,13 +141,12 @@ fn exception(text: &[u8], at: usize) -> Option<&'static str> {
     })
 }
 
-/// `Fatal error: … in /path/file.php on line 12`, also in HTML.
+/// `Fatal error: … in /path/file.php on line 12`, also in HTML; the mark is the file's ending.
 fn script(text: &[u8], at: usize) -> Option<&'static str> {
-    let line = text.get(at..text.len().min(at + 400))?;
-    let names = memchr::memmem::find(line, b".php").or_else(|| memchr::memmem::find(line, b".inc"))?;
-    let tail = line.get(names..)?;
-    (memchr::memmem::find(tail, b" on line ").is_some() || memchr::memmem::find(tail, b"on line <b>").is_some())
-        .then_some("a script's error")
+    let (head, tail) = (text.get(at.saturating_sub(400)..at)?, text.get(at..text.len().min(at + 40))?);
+    let numbered = LINE.find(tail).is_some();
+    let level = || ["Fatal error", "Warning", "Notice", "Parse error"].iter().any(|level| has(head, level));
+    (numbered && level()).then_some("a script's error")
 }
 
 /// `<title>500.15 - Server error`: a server's own page, with the number of its cause.

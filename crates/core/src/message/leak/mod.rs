@@ -5,7 +5,7 @@
 //! own. One search for the marks of secrets and one look at runs of digits; where a mark stands, a validator reads the
 //! grammar of the thing (alphabet, length, checksum). Linear, without recursion; allocates nothing for a message that
 //! carries nothing. Output: the first [`Leak`] of the wanted classes. Never repeats what it found: a [`Leak`] says kind
-//! and place. Cases: `tests/attacks/exfil.jsonl`.
+//! and place. Cases stand beside each kind.
 
 mod bulk;
 mod credential;
@@ -85,8 +85,10 @@ const JUDGED_MAX: usize = 1_000;
 /// The validator of a mark: looks at the text around its offset.
 type Validator = fn(&[u8], usize) -> Option<&'static str>;
 
-/// Marks, as they are written, with what validates them.
-static MARKS: LazyLock<Marks> = LazyLock::new(Marks::new);
+/// Marks without two capitals in a row, and the class of each.
+static MARKS: LazyLock<Marks> = LazyLock::new(|| Marks::new(credential::MARKS, failure::MARKS));
+/// Marks with them; prose has none, so these are not searched for in most messages.
+static CAPITAL_MARKS: LazyLock<Marks> = LazyLock::new(|| Marks::new(credential::CAPITAL_MARKS, failure::CAPITAL_MARKS));
 
 struct Marks {
     searcher: Searcher,
@@ -94,10 +96,10 @@ struct Marks {
 }
 
 impl Marks {
-    fn new() -> Self {
+    fn new(credentials: &[(&'static str, Validator)], errors: &[(&'static str, Validator)]) -> Self {
         let mut needles = Vec::new();
         let mut validators = Vec::new();
-        for (class, list) in [(LeakClass::Credential, credential::MARKS), (LeakClass::Error, failure::MARKS)] {
+        for (class, list) in [(LeakClass::Credential, credentials), (LeakClass::Error, errors)] {
             for (needle, validator) in list {
                 needles.push(*needle);
                 validators.push((class, *validator));
@@ -105,6 +107,36 @@ impl Marks {
         }
         Self { searcher: Searcher::new(&needles), validators }
     }
+
+    fn find(&self, text: &[u8], wanted: LeakSet) -> Option<Leak> {
+        let mut judged = 0;
+        self.searcher.each(text, |number, at| {
+            let (class, validator) = self.validators.get(number).filter(|(class, _)| wanted.contains(*class))?;
+            judged += 1;
+            if judged > JUDGED_MAX {
+                return Some(Leak { class: *class, what: "a text full of marks", at });
+            }
+            validator(text, at).map(|what| Leak { class: *class, what, at })
+        })
+    }
+}
+
+/// Whether two capital letters stand side by side.
+fn has_capitals(text: &[u8]) -> bool {
+    let after = text.get(1..).unwrap_or_default();
+    let ((blocks, tail), (afters, _)) = (text.as_chunks::<32>(), after.as_chunks::<32>());
+    for (block, after) in blocks.iter().zip(afters) {
+        let mut both = 0_u8;
+        // Branchless on purpose: a loop over a fixed chunk becomes SIMD.
+        for (a, b) in block.iter().zip(after) {
+            both |= u8::from(a.wrapping_sub(b'A') < 26) & u8::from(b.wrapping_sub(b'A') < 26);
+        }
+        if both != 0 {
+            return true;
+        }
+    }
+    let tail = text.get(text.len() - (tail.len() + 32).min(text.len())..).unwrap_or_default();
+    tail.windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase))
 }
 
 /// With SIMD where the machine has it.
@@ -141,26 +173,15 @@ pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
     if wanted.is_empty() {
         return None;
     }
-    marked(text, wanted)
+    MARKS
+        .find(text, wanted)
+        .or_else(|| if has_capitals(text) { CAPITAL_MARKS.find(text, wanted) } else { None })
         .or_else(|| {
             let (what, at) = wanted.contains(LeakClass::Credential).then(|| credential::find(text)).flatten()?;
             Some(Leak { class: LeakClass::Credential, what, at })
         })
         .or_else(|| digits::find(text, wanted))
         .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(text, records_max) } else { None })
-}
-
-fn marked(text: &[u8], wanted: LeakSet) -> Option<Leak> {
-    let marks = &*MARKS;
-    let mut judged = 0;
-    marks.searcher.each(text, |number, at| {
-        let (class, validator) = marks.validators.get(number).filter(|(class, _)| wanted.contains(*class))?;
-        judged += 1;
-        if judged > JUDGED_MAX {
-            return Some(Leak { class: *class, what: "a text full of marks", at });
-        }
-        validator(text, at).map(|what| Leak { class: *class, what, at })
-    })
 }
 
 /// The byte at an offset; 0 past the end.
@@ -211,10 +232,15 @@ mod tests {
 
     #[test]
     fn the_marks_are_searched() {
-        assert!(!matches!(MARKS.searcher, Searcher::Nothing));
-        assert!(MARKS.validators.len() <= 64, "more than the SIMD search takes");
+        for marks in [&*MARKS, &*CAPITAL_MARKS] {
+            assert!(!matches!(marks.searcher, Searcher::Nothing));
+            assert!(marks.validators.len() <= 32, "past 32 the search takes twice as long");
+        }
         let shortest = credential::MARKS.iter().chain(failure::MARKS).map(|(mark, _)| mark.len()).min();
         assert!(shortest >= Some(4), "the search skips by the shortest mark");
+        for (mark, _) in credential::CAPITAL_MARKS.iter().chain(failure::CAPITAL_MARKS) {
+            assert!(has_capitals(mark.as_bytes()), "{mark}");
+        }
     }
 
     #[test]
@@ -233,6 +259,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn capitals_are_seen_wherever_they_stand(text in "[a-zA-Z ]{0,3}[a-z A]{0,60}[a-zA-Z]{0,3}[a-z ]{0,40}") {
+            let obvious = text.as_bytes().windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase));
+            prop_assert_eq!(has_capitals(text.as_bytes()), obvious);
+        }
+
         #[test]
         fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = find(&text, all(), 3);
