@@ -154,7 +154,8 @@ impl Signs {
     }
 }
 
-/// Words that matter without any punctuation, and what each shows.
+/// Words that matter without any punctuation, and what each shows. Few: beyond a dozen or so, the machine's buckets
+/// hold several words each, and prose has many bytes that may begin one.
 const WORDS: &[(&str, Signs)] = &[
     ("select", Signs::STATEMENT),
     ("union", Signs::STATEMENT),
@@ -164,26 +165,11 @@ const WORDS: &[(&str, Signs)] = &[
     ("document.", Signs::BROWSER),
     ("constructor", Signs::BROWSER),
     ("boot.ini", Signs::PATH),
-    ("web-inf", Signs::PATH),
-    ("_schema", Signs::STATEMENT),
     ("openrowset", Signs::STATEMENT),
-    ("xp_cmd", Signs::STATEMENT),
-    ("pg_sleep", Signs::STATEMENT),
     ("outfile", Signs::STATEMENT),
-    ("sp_password", Signs::STATEMENT),
-    ("sp_addlogin", Signs::STATEMENT),
-    ("exec sp_", Signs::STATEMENT),
-    ("utl_", Signs::STATEMENT),
-    ("dbms_", Signs::STATEMENT),
     ("master..", Signs::STATEMENT),
     ("ro0ab", Signs::CALL),
     ("scriptengine", Signs::CALL),
-    ("bash -c", Signs::CALL),
-    ("sh -c", Signs::CALL),
-    ("perl -e", Signs::CALL),
-    ("python -c", Signs::CALL),
-    ("ruby -e", Signs::CALL),
-    ("php -r", Signs::CALL),
 ];
 
 /// A word of SQL goes on as SQL does.
@@ -257,7 +243,7 @@ impl Prefilter {
 
 /// Bytes of plain prose; everything else is a mark.
 const fn is_plain(b: u8) -> bool {
-    b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b' ' | b'.' | b',' | b'?' | b'_' | b'~') || b >= 0x80
+    b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b' ' | b'.' | b',' | b'?' | b'~') || b >= 0x80
 }
 
 /// Calls `seen` with every mark. Blocks without one are skipped whole.
@@ -276,7 +262,6 @@ fn each_mark(low: &[u8], mut seen: impl FnMut(usize, u8)) {
                 | u8::from(b == b'.')
                 | u8::from(b == b',')
                 | u8::from(b == b'?')
-                | u8::from(b == b'_')
                 | u8::from(b == b'~');
             *mark = (letter | prose) ^ 1;
             any |= *mark;
@@ -356,10 +341,8 @@ fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
             b's' if word_at(low, at + 1) == b"system" => Signs::TEMPLATE,
             _ => NONE,
         },
-        b'-' => {
-            let utf7 = word_before(low, at) == b"adw";
-            when(next == b'-' && (!is_space(last) || at < 48), Signs::COMMENT).and(when(utf7, Signs::ADDRESS))
-        }
+        b'-' => dash(low, at, last, next),
+        b'_' => underscore(low, at, next),
         b'+' => when(word_at(low, at + 1) == b"adw", Signs::ADDRESS),
         b'/' | b'\\' => slash(low, at, b, last, next),
         b'^' => when(last.is_ascii_lowercase() && next.is_ascii_lowercase(), Signs::DISGUISE),
@@ -370,6 +353,38 @@ fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
         0..=0x1f => when(b != b'\t', Signs::ADDRESS.and(Signs::QUOTE)),
         _ => NONE,
     }
+}
+
+/// A comment, a folder of a Java server, or an interpreter that is given its program.
+fn dash(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
+    if last == b' ' && matches!(next, b'c' | b'e' | b'r') {
+        let interpreter = matches!(word_before(low, at - 1), b"bash" | b"sh" | b"zsh" | b"ksh" | b"dash" | b"perl")
+            || matches!(word_before(low, at - 1), b"python" | b"python2" | b"python3" | b"ruby" | b"php" | b"node");
+        return when(interpreter, Signs::CALL);
+    }
+    let utf7 = word_before(low, at) == b"adw";
+    when(next == b'-' && (!is_space(last) || at < 48), Signs::COMMENT)
+        .and(when(utf7, Signs::ADDRESS))
+        .and(when(next == b'i' && last == b'b' && rest(low, at).starts_with(b"-inf"), Signs::PATH))
+}
+
+/// Packages and procedures of databases: `dbms_…`, `xp_cmd…`, `…_schema`.
+fn underscore(low: &[u8], at: usize, next: u8) -> Signs {
+    let tail = || rest(low, at + 1);
+    let known = match before(low, at) {
+        b's' => low.get(..at).is_some_and(|head| head.ends_with(b"dbms")),
+        b'l' => low.get(..at).is_some_and(|head| head.ends_with(b"utl")),
+        b'g' => tail().starts_with(b"sleep"),
+        b'p' => match low.get(at.saturating_sub(7)..at) {
+            Some([.., b'x', _]) => tail().starts_with(b"cmd"),
+            Some([head @ .., b's', _]) => {
+                head == b"exec " || tail().starts_with(b"password") || tail().starts_with(b"addlogin")
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    when(known || next == b's' && tail().starts_with(b"schema"), Signs::STATEMENT)
 }
 
 /// A quote asks only where it is not an apostrophe and what follows is no prose.
