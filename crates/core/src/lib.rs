@@ -5,6 +5,7 @@
 //! ([`admission`] is a state machine of questions and answers). Rooms are siblings; only `admission`
 //! and `inspection` import them all.
 
+pub mod access;
 pub mod admission;
 pub mod event;
 pub mod identity;

@@ -154,6 +154,7 @@ table! {
     PathBinding = "path_binding", 4003, 403, Authorization, High, "Access denied", "a path parameter does not equal the claim it is bound to", "connect to your own path";
     PrincipalBanned = "principal_banned", 4003, 403, Authorization, High, "Access denied", "the user, session, token or tenant is banned by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     RoleMissing = "role_missing", 4003, 403, Authorization, Medium, "Access denied", "the principal has none of the roles the route asks for", "grant the role, or change `routes[].roles`";
+    PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";
     ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route allows", "close one; `connections_per_user_max` sets the number";
     // upstream
     UpstreamUnreachable = "upstream_unreachable", 1014, 502, DataAccess, High, "Bad gateway", "the backend could not be reached", "check that the backend runs at the route's `upstream`";

@@ -33,6 +33,8 @@ fn route(route: &Route) -> Value {
         "path": route.path,
         "upstreams": route.upstreams.iter().map(|upstream| format!("{}:{}", upstream.host, upstream.port)).collect::<Vec<_>>(),
         "authenticate": route.authenticate,
+        "roles": route.roles,
+        "permission": route.permission.as_ref().map(ToString::to_string),
         "refuse_with": route.refuse_with,
         "http": route.http,
         "checks": route.checks,

@@ -2,6 +2,7 @@
 //!
 //! Decides names, defaults and examples. Never acts; each command has its own file in `commands`.
 
+mod access;
 mod ban;
 mod inspect;
 
@@ -13,6 +14,7 @@ use portcullis_core::policy::Overrides;
 use portcullis_core::policy::checked::{Algorithm, Environment};
 use portcullis_core::verdict::{Reason, Severity};
 
+pub(crate) use access::Access;
 pub(crate) use ban::{Ban, Bans, Revoke, Unban, Whom};
 pub(crate) use inspect::Inspect;
 
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Validate a configuration and review it as a colleague would
     Check(Check),
+    /// Print who may what: role, route, message type, and the rule that decides
+    Access(Box<Access>),
     /// Write a first configuration by asking
     Init(Init),
     /// Run messages from a file or pipe through a policy, a verdict a line

@@ -8,7 +8,8 @@ use std::path::Path;
 use portcullis_core::verdict::Reason;
 use support::{Folder, run};
 
-const COMMANDS: [&str; 9] = ["serve", "demo", "check", "init", "token", "audit", "explain", "verdicts", "completions"];
+const COMMANDS: [&str; 10] =
+    ["serve", "demo", "check", "access", "init", "token", "audit", "explain", "verdicts", "completions"];
 
 #[test]
 fn help_teaches_with_examples_and_exit_codes() {
@@ -22,6 +23,7 @@ fn help_teaches_with_examples_and_exit_codes() {
     for command in [
         vec!["serve"],
         vec!["check"],
+        vec!["access"],
         vec!["init"],
         vec!["token", "issue"],
         vec!["token", "verify"],

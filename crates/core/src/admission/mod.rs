@@ -2,7 +2,7 @@
 //! and is answered.
 //!
 //! Order: capacity → allow, deny, ban → rate and concurrency of the address → origin → handshake → route →
-//! credential → path binding, roles → connections of the user. Nothing runs after a refusal, and whatever was
+//! credential → path binding, roles, permission → connections of the user. Nothing runs after a refusal, and whatever was
 //! counted is given back when an [`Admission`] or its [`Seat`] is dropped.
 //!
 //! Never touches a socket: the shell feeds it a head and answers its [`Question`]s. Never tells a client which
@@ -15,6 +15,7 @@ mod forward;
 mod gate;
 mod handshake;
 mod origin;
+mod permission;
 pub mod proxy_protocol;
 mod role;
 pub mod route;
@@ -378,12 +379,19 @@ impl Admission {
             Some(reason) => Err((reason, "blocklist")),
             None => Ok(()),
         };
+        let standing = self.policy.checked.access.standing(&principal.roles, &principal.permissions);
+        let need = spec.permission.as_ref();
         let denied = denied
             .and_then(|()| binding::check(&visit.params, &spec.bind, &principal).map_err(|reason| (reason, "binding")))
-            .and_then(|()| role::check(&spec.roles, &principal).map_err(|reason| (reason, "role")));
+            .and_then(|()| role::check(&spec.roles, &standing).map_err(|reason| (reason, "role")))
+            .and_then(|()| permission::check(need, &visit.params, &standing).map_err(|reason| (reason, "permission")));
         if let Err((reason, check)) = denied {
             let subject = principal.subject.as_deref().map(str::to_owned);
-            return refuse(Refusal { subject, ..visit.refusal(reason, check, reason.row().internal) });
+            let detail = match need {
+                Some(need) if check == "permission" => format!("the route asks for `{need}`"),
+                _ => reason.row().internal.to_owned(),
+            };
+            return refuse(Refusal { subject, ..visit.refusal(reason, check, &detail) });
         }
         self.welcome(visit, principal, now)
     }

@@ -46,6 +46,8 @@ pub struct Checked {
     pub origins: Origins,
     /// Keys and claims.
     pub identity: Identity,
+    /// Roles and what they may.
+    pub access: std::sync::Arc<crate::access::Roles>,
     /// What is recorded and for how long.
     pub audit: Audit,
     /// Path templates, most specific first is decided at compilation.
@@ -357,8 +359,10 @@ pub struct Route {
     pub credentials: Option<Vec<CredentialPlace>>,
     /// Path parameter → the claim it must equal.
     pub bind: BTreeMap<String, BoundClaim>,
-    /// Any one of these roles is needed; empty asks for none.
+    /// Any one of these roles is needed, held or inherited; empty asks for none.
     pub roles: Vec<String>,
+    /// The permission that is needed.
+    pub permission: Option<crate::access::Need>,
     /// How a refusal is told.
     pub refuse_with: RefuseWith,
     /// Plain HTTP on this path.

@@ -46,6 +46,7 @@ const SECTIONS: &[&str] = &[
     "sources",
     "origins",
     "identity",
+    "access",
     "times",
     "compression",
     "messages",

@@ -12,6 +12,7 @@ use super::layers::Layered;
 use super::read::clip;
 use super::report::Warning;
 use super::tree::{KeyPath, Node};
+use crate::access::{Need, Resource};
 
 /// Shortest secret that nobody guesses, bytes (RFC 7518 3.2: as long as HS256's output).
 pub(crate) const SECRET_BYTES_MIN: usize = 32;
@@ -57,6 +58,7 @@ codes! {
     CRIME = "W020" "compression-window" "compression keeps a window over messages, which leaks secrets sent beside chosen text";
     NO_LIMIT = "W021" "no-message-limit" "a route has no message limit, in production";
     NO_AUDIENCE = "W022" "no-audience" "tokens of a key set are accepted whatever audience they are meant for";
+    UNGRANTED = "W023" "ungranted-permission" "something asks for a permission that no role has";
 }
 
 /// Everything a reviewer would say about a policy.
@@ -282,6 +284,9 @@ impl Review<'_> {
             let message = "the compression window lives on from message to message: secrets beside chosen text can be guessed (CRIME)";
             self.warn(CRIME, &at.key("compression").key("context_takeover"), message, "turn `context_takeover` off");
         }
+        if let Some(need) = &route.permission {
+            self.ungranted(&at.key("permission"), need, checked);
+        }
         if !route.checks {
             self.warn(
                 CHECKS_OFF,
@@ -295,6 +300,21 @@ impl Review<'_> {
         self.messages(&at.key("inbound"), &route.inbound);
         self.messages(&at.key("outbound"), &route.outbound);
         self.per_user(at, route, checked);
+    }
+
+    /// A resource that is read from somewhere is the business of credentials; so is every permission where no role
+    /// has any.
+    fn ungranted(&mut self, path: &KeyPath, need: &Need, checked: &Checked) {
+        let Need::Permission { path: permission, resource } = need else { return };
+        let fixed = match resource {
+            None => None,
+            Some(Resource::Fixed(one)) => Some(&**one),
+            Some(_) => return,
+        };
+        if checked.access.grants_anything() && !checked.access.grants(permission, fixed) {
+            let message = format!("no role has the permission `{}`", clip(&need.to_string()));
+            self.warn(UNGRANTED, path, message, "allow it in `access.roles`, unless tokens carry it themselves");
+        }
     }
 
     fn protection(&mut self, at: &KeyPath, route: &Route) {

@@ -12,6 +12,7 @@ use super::report::{Fault, Texts};
 use super::tree::{Content, Entry, KeyPath, Node, Step};
 use super::{Outside, Source};
 
+mod access;
 mod identity;
 mod listen;
 mod message;
@@ -261,6 +262,7 @@ impl<'a> Checking<'a> {
         let sources = self.sources(&root.key("sources"), document.sources.as_ref());
         let origins = self.origins(&root.key("origins"), document.origins.as_ref());
         let identity = self.identity(&root.key("identity"), document.identity.as_ref());
+        let access = self.access(&root.key("access"), document.access.as_ref());
         let audit = self.audit(&root.key("audit"), document.audit.as_ref());
         let routes = self.routes(document);
         Some(Checked {
@@ -271,6 +273,7 @@ impl<'a> Checking<'a> {
             sources: sources?,
             origins: origins?,
             identity: identity?,
+            access: access?,
             audit: audit?,
             routes: routes?,
         })

@@ -68,6 +68,10 @@ impl Checking<'_> {
         let path = self.path(&at.key("path"), raw.path.as_ref());
         let upstreams = self.upstreams(at, raw);
         let bind = path.as_deref().and_then(|path| self.bind(&at.key("bind"), raw.bind.as_ref(), path));
+        let permission = path.as_deref().and_then(|path| {
+            let parameters = template(path).unwrap_or_default();
+            self.route_permission(&at.key("permission"), raw.permission.as_ref(), &parameters)
+        });
         let origins = self.origins(&at.key("origins"), raw.origins.as_ref());
         let times = self.times(&at.key("times"), raw.times.as_ref());
         let compression = self.compression(&at.key("compression"), raw.compression.as_ref());
@@ -90,6 +94,7 @@ impl Checking<'_> {
             credentials: raw.credentials.clone(),
             bind: bind?,
             roles: raw.roles.clone().unwrap_or_default(),
+            permission: permission?,
             refuse_with: raw.refuse_with.unwrap_or(RefuseWith::Status),
             http: raw.http.unwrap_or(PlainHttp::Block),
             connections_per_user_max: per_user?,

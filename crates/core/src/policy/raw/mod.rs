@@ -10,11 +10,13 @@ use serde::Deserialize;
 
 use super::checked::Environment;
 
+mod access;
 mod identity;
 mod listen;
 mod message;
 mod route;
 
+pub(crate) use access::*;
 pub(crate) use identity::*;
 pub(crate) use listen::*;
 pub(crate) use message::*;
@@ -49,6 +51,8 @@ pub(crate) struct Document {
     pub(crate) origins: Option<Origins>,
     /// Who is calling: keys, claims, and where credentials stand.
     pub(crate) identity: Option<Identity>,
+    /// What callers may do: roles and permissions.
+    pub(crate) access: Option<Access>,
     /// Timeouts and heartbeats of a connection; a route may override each.
     pub(crate) times: Option<Times>,
     /// permessage-deflate (RFC 7692); a route may override each key.
@@ -85,6 +89,8 @@ pub(crate) struct Overlay {
     pub(crate) origins: Option<Origins>,
     /// See `identity`.
     pub(crate) identity: Option<Identity>,
+    /// See `access`.
+    pub(crate) access: Option<Access>,
     /// See `times`.
     pub(crate) times: Option<Times>,
     /// See `compression`.

@@ -27,8 +27,10 @@ pub(crate) struct Route {
     pub(crate) credentials: Option<Vec<CredentialPlace>>,
     /// Path parameter → the claim it must equal: `subject`, `tenant` or `session`. A caller without it is refused.
     pub(crate) bind: Option<BTreeMap<String, BoundClaim>>,
-    /// Any one of these roles is needed. Default none.
+    /// Any one of these roles is needed, or one that inherits it. Default none.
     pub(crate) roles: Option<Vec<String>>,
+    /// The permission that is needed, as `chat.join` or, with a parameter of the path, `room.join:{room}`. Default none.
+    pub(crate) permission: Option<String>,
     /// How a refusal is told: `status` (HTTP status in place of the upgrade) or `close` (an accepted
     /// handshake, closed at once with a code that a browser can read). Default `status`.
     pub(crate) refuse_with: Option<RefuseWith>,

@@ -1,5 +1,6 @@
 //! The whole way: text → policy or words.
 
+mod access;
 mod faults;
 mod layering;
 mod robust;

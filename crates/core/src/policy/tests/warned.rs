@@ -88,9 +88,28 @@ fn warnings_of_routes_and_listeners() {
 }
 
 #[test]
+fn a_permission_that_nobody_has_is_asked_about() {
+    let with = |allow: &str, permission: &str| {
+        let base = PRODUCTION.replace("upstream: ws://127.0.0.1:3000\n", "");
+        let text = format!(
+            "{base}access: {{ roles: {{ user: {{ allow: [{allow}] }} }} }}\n\
+             routes: [{{ path: '/r/{{room}}', upstream: ws://b, permission: '{permission}' }}]\n"
+        );
+        codes(&load_furnished(&text).unwrap_or_else(|errors| panic!("{errors}")))
+    };
+    assert_eq!(with("chat.join", "chat.jion"), ["W023"]);
+    assert_eq!(with("chat.join", "chat.join:7"), ["W023"]);
+    for (allow, permission) in
+        [("chat.join", "chat.join"), ("chat.*", "chat.join:7"), ("chat.join", "room.join:{room}"), ("", "chat.join")]
+    {
+        assert!(with(allow, permission).is_empty(), "{allow} {permission}");
+    }
+}
+
+#[test]
 fn every_warning_has_a_case() {
     let mut tried: BTreeSet<&str> = CASES.iter().flat_map(|(_, codes)| codes.iter().copied()).collect();
-    tried.extend(["W004", "W008", "W012", "W017", "W019"]);
+    tried.extend(["W004", "W008", "W012", "W017", "W019", "W023"]);
     assert_eq!(tried, CODES.iter().map(|code| code.code).collect());
 }
 

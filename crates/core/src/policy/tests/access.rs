@@ -1,0 +1,116 @@
+//! `access` and what asks for permissions: each fault with its place, and what the presets start from.
+
+use super::{load_furnished, load_text};
+
+/// Text → message, `line:column`, key, a part of the help.
+const CASES: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        "upstream: ws://x\naccess: { roles: { editor: { inherits: [usr] } } }",
+        "`usr` is not a role",
+        "2:41",
+        "access.roles.editor.inherits[0]",
+        "did you mean `user`?",
+    ),
+    (
+        "upstream: ws://x\naccess: { permissions: { chat.send: [user, zzzzzz] } }",
+        "`zzzzzz` is not a role",
+        "2:44",
+        "access.permissions.chat.send[1]",
+        "define it",
+    ),
+    (
+        "upstream: ws://x\naccess: { roles: { guest: { inherits: [admin] } } }",
+        "the role `admin` inherits itself: admin → moderator → user → guest → admin",
+        "2:29",
+        "access.roles.guest.inherits",
+        "take one of them out",
+    ),
+    (
+        "upstream: ws://x\naccess: { roles: { user: { allow: [chat.*, chat*] } } }",
+        "`chat*` is not a permission: `*` stands alone, after the last dot, or in place of the resource",
+        "2:44",
+        "access.roles.user.allow[1]",
+        "`chat.*`",
+    ),
+    (
+        "upstream: ws://x\naccess: { roles: { user: { deny: ['a b'] } } }",
+        "`a b` is not a permission: between dots stand letters, digits, `_` and `-`",
+        "2:35",
+        "access.roles.user.deny[0]",
+        "`chat.send`",
+    ),
+    (
+        "upstream: ws://x\naccess: { permissions: { 'read:a.b': [user] } }",
+        "`read:a.b` is not a permission: a resource has letters, digits and `_-@+=~`, at most 128 of them",
+        "2:26",
+        "access.permissions.read:a.b",
+        "`conversation.read:42`",
+    ),
+    (
+        "upstream: ws://x\naccess: { roles: { 'my role': { allow: [a] } } }",
+        "this cannot be the name of a role",
+        "2:20",
+        "access.roles.my role",
+        "without spaces",
+    ),
+    (
+        "routes: [{ path: '/a', upstream: ws://x, permission: chat.* }]",
+        "`chat.*` cannot be asked for: what is asked for names one permission; wildcards stand in what a role is allowed",
+        "1:54",
+        "routes[0].permission",
+        "`chat.send`",
+    ),
+    (
+        "routes: [{ path: '/a/{room}', upstream: ws://x, permission: 'join:{rooms}' }]",
+        "the path has no parameter `rooms`",
+        "1:61",
+        "routes[0].permission",
+        "did you mean `room`?",
+    ),
+    (
+        "routes: [{ path: '/a', upstream: ws://x, permission: 'join:{/room}' }]",
+        "`join:{/room}` reads a message, and there is none yet",
+        "1:54",
+        "routes[0].permission",
+        "parameter of the path",
+    ),
+];
+
+#[test]
+fn each_fault_has_its_place_and_a_way_out() {
+    for (text, message, place, key, help) in CASES {
+        let errors = load_furnished(text).map(|_| ()).expect_err(text);
+        let [error] = errors.0.as_slice() else { panic!("one error for {text:?}:\n{errors}") };
+        let at = error.location.as_ref().map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default();
+        assert_eq!((error.message.as_str(), at.as_str(), error.key.as_str()), (*message, *place, *key), "{text}");
+        assert!(error.help.contains(help), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn four_roles_are_there_and_each_inherits_the_one_below() {
+    let text =
+        "upstream: ws://x\naccess: { roles: { user: { allow: [chat.send] } }, permissions: { chat.ban: [moderator] } }";
+    let roles = load_text(text).unwrap_or_else(|errors| panic!("{errors}")).checked.access;
+    assert_eq!(roles.ladder(), ["guest", "user", "moderator", "admin"]);
+    for (role, permission, may) in [
+        ("guest", "chat.send", false),
+        ("user", "chat.send", true),
+        ("user", "chat.ban", false),
+        ("moderator", "chat.ban", true),
+        ("admin", "chat.send", true),
+        ("admin", "chat.ban", true),
+    ] {
+        let held = [Box::from(role)];
+        assert_eq!(roles.standing(&held, &[]).rule(permission, None).is_allowed(), may, "{role} {permission}");
+    }
+}
+
+#[test]
+fn a_role_of_the_preset_can_inherit_something_else() {
+    let text = "upstream: ws://x\naccess: { roles: { moderator: { allow: [a] }, admin: { inherits: [] } } }";
+    let roles = load_text(text).unwrap_or_else(|errors| panic!("{errors}")).checked.access;
+    assert_eq!(roles.ladder(), ["admin", "guest", "user", "moderator"]);
+    let held = [Box::from("admin")];
+    assert!(!roles.standing(&held, &[]).rule("a", None).is_allowed());
+}
