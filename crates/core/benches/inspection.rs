@@ -6,6 +6,7 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_core::identity::Principal;
@@ -13,10 +14,11 @@ use portcullis_core::inspection::{Context, Direction, Kind, Memory, Message, Pla
 use portcullis_core::limits::{IpKey, Ledger};
 use portcullis_core::message::json::{Bounds, Pointers, Scan};
 use portcullis_core::message::leak::LeakClass;
+use portcullis_core::message::schema::{Dialect, Schema};
 use portcullis_core::message::threat::{Buffers, ClassSet, Detector};
 use portcullis_core::policy::checked::{
     Envelope, ErrorReplies, Json, JsonMode, Leaks, LimitKey, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm,
-    ThreatClass, Threats, TimestampUnit,
+    Schemas, ThreatClass, Threats, TimestampUnit, WithoutSchema,
 };
 use portcullis_core::time::Now;
 
@@ -67,9 +69,32 @@ fn production() -> Messages {
             skip_fields: Vec::new(),
             decode_layers_max: 3,
         }),
+        schemas: None,
         leaks: None,
         on_refuse: OnRefuse::Observe,
     }
+}
+
+/// A chat message's schema as people write them.
+fn schemas() -> Schemas {
+    let chat = serde_json::json!({
+        "type": "object",
+        "required": ["type", "id", "timestamp", "room", "text"],
+        "properties": {
+            "type": {"const": "chat"},
+            "id": {"type": "string", "minLength": 1, "maxLength": 64},
+            "timestamp": {"type": "integer", "minimum": 0},
+            "room": {"$ref": "#/$defs/name"},
+            "text": {"type": "string", "minLength": 1, "maxLength": 4000},
+            "mentions": {"type": "array", "maxItems": 20, "uniqueItems": true, "items": {"$ref": "#/$defs/name"}},
+            "reply_to": {"type": "string", "format": "uuid"},
+        },
+        "additionalProperties": false,
+        "$defs": {"name": {"type": "string", "pattern": "^[a-z0-9_-]{1,32}$"}},
+    });
+    let schema = Schema::compile(&chat, Dialect::Written).unwrap_or_else(|error| fail(&error.message));
+    let by_type = [("chat".to_owned(), Arc::new(schema))].into();
+    Schemas { type_at: "/type".into(), by_type, without: WithoutSchema::Pass }
 }
 
 const CHAT: &str = "I don't think so - let's meet at 5 (or 6?) instead; Anna said \\\"fine\\\", and the select \
@@ -200,6 +225,8 @@ fn main() {
     let mut outbound = Bench::outbound();
     outbound.say("outbound chat 1 KiB", chat(CHAT, 1024), 0.0);
     outbound.say("outbound words 1 KiB", chat(WORDS, 1024), 0.0);
+    let mut held = Bench::of(&Messages { schemas: Some(schemas()), ..production() }, Direction::Inbound);
+    held.say("chat 1 KiB held to a schema", chat(CHAT, 1024), benign_1k);
     hostile(&mut bench, benign_1k, 1024);
     hostile(&mut bench, benign_16k, 16 << 10);
     parts();

@@ -182,7 +182,8 @@ table! {
     JsonTooDeep = "json_too_deep", 1008, 400, Security, High, "Message refused", "the message nests deeper than the route allows", "`json.depth_max` sets the depth";
     JsonTooMany = "json_too_many", 1008, 400, Security, High, "Message refused", "the message has more keys or values than the route allows", "`json.keys_max` and `json.values_max` set the numbers";
     EnvelopeMissing = "envelope_missing", 1008, 400, Security, Low, "Message refused", "a required field is missing or has the wrong type", "send every field `envelope.required` names";
-    TypeRefused = "type_refused", 1008, 403, Authorization, Medium, "Message refused", "the message type is not on the list", "add it to `envelope.types`";
+    TypeRefused = "type_refused", 1008, 403, Authorization, Medium, "Message refused", "the message type is not on the list", "add it to `envelope.types`, or to `schemas`";
+    SchemaViolation = "schema_violation", 1008, 400, Security, Medium, "Message refused", "the message breaks the schema of its type", "see the field and the rule; correct the message, or its schema in `schemas`";
     TimestampSkew = "timestamp_skew", 1008, 400, Security, Medium, "Message refused", "the timestamp is too far from the present", "check the clock; `envelope.timestamp_tolerance` sets the distance";
     Replayed = "replayed", 1008, 409, Security, High, "Message refused", "a message with this id was seen before", "use a new id for each message";
     ThreatSqli = "threat_sqli", 1008, 403, Security, High, "Message refused", "a string closes its context and goes on as SQL", "see the finding; observe the class or skip the field if it is honest";

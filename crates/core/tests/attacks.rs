@@ -35,6 +35,7 @@ fn plan() -> Plan {
             skip_fields: Vec::new(),
             decode_layers_max: 3,
         }),
+        schemas: None,
         leaks: None,
         on_refuse: OnRefuse::Reply,
     };

@@ -17,6 +17,7 @@ mod plan;
 mod rate;
 mod replay;
 mod reply;
+mod schema;
 mod threat;
 
 use std::ops::ControlFlow;
@@ -129,6 +130,8 @@ pub struct Finding {
     pub outcome: OnRefuse,
     /// JSON Pointer of the field, at most [`FIELD_BYTES_MAX`] bytes.
     pub field: Option<String>,
+    /// The rule of a schema that was broken, as a JSON Pointer into it, at most [`FIELD_BYTES_MAX`] bytes.
+    pub rule: Option<String>,
     /// For operators; at most [`crate::event::DETAIL_BYTES_MAX`] bytes, never a whole payload.
     pub detail: String,
     /// The message's type where the envelope has one, at most [`MESSAGE_TYPE_BYTES_MAX`] bytes.
@@ -140,7 +143,7 @@ pub struct Finding {
 impl Finding {
     fn new(reason: Reason, check: &'static str, outcome: OnRefuse, detail: String) -> Self {
         let detail = cut(detail, crate::event::DETAIL_BYTES_MAX);
-        Self { reason, check, outcome, field: None, detail, message_type: None, retry_after: None }
+        Self { reason, check, outcome, field: None, rule: None, detail, message_type: None, retry_after: None }
     }
 
     fn at(mut self, field: &str) -> Self {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
-use super::{envelope, json, kind, leak, rate, replay, threat};
+use super::{envelope, json, kind, leak, rate, replay, schema, threat};
 use crate::limits::Limit;
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
@@ -18,6 +18,9 @@ pub enum PlanError {
     /// An envelope needs JSON.
     #[error("`envelope` needs JSON: set `json.mode` to `required` or `detect`")]
     EnvelopeWithoutJson,
+    /// Schemas need JSON.
+    #[error("`schemas` needs JSON: set `json.mode` to `required` or `detect`")]
+    SchemasWithoutJson,
     /// The template of `errors` does not make JSON.
     #[error("`errors.template` is not JSON once its places are filled: {0}")]
     Template(String),
@@ -39,6 +42,7 @@ pub(super) enum Check {
     Rate(rate::Check),
     Json(json::Check),
     Envelope(envelope::Check),
+    Schema(schema::Check),
     Replay(replay::Check),
     Threat(threat::Check),
     Leak(leak::Check),
@@ -51,6 +55,7 @@ impl Check {
             Self::Rate(check) => check.run(scene),
             Self::Json(check) => check.run(scene),
             Self::Envelope(check) => check.run(scene),
+            Self::Schema(check) => check.run(scene),
             Self::Replay(check) => check.run(scene),
             Self::Threat(check) => check.run(scene),
             Self::Leak(check) => check.run(scene),
@@ -63,6 +68,7 @@ impl Check {
             Self::Rate(_) => rate::NAME,
             Self::Json(_) => json::NAME,
             Self::Envelope(_) => envelope::NAME,
+            Self::Schema(_) => schema::NAME,
             Self::Replay(_) => replay::NAME,
             Self::Threat(_) => threat::NAME,
             Self::Leak(_) => leak::NAME,
@@ -90,18 +96,25 @@ impl Plan {
         if messages.envelope.is_some() && messages.json.mode == JsonMode::Off {
             return Err(PlanError::EnvelopeWithoutJson);
         }
+        if messages.schemas.is_some() && messages.json.mode == JsonMode::Off {
+            return Err(PlanError::SchemasWithoutJson);
+        }
         let mut pointers = Pointers::default();
         let envelope = envelope::Check::compile(messages, &mut pointers)?;
+        let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
         let threat = threat::Check::compile(messages, &mut pointers)?;
         if let Some(envelope) = &messages.envelope {
             plan.type_pointer = Some(pointers.add(&envelope.type_at)?);
+        } else {
+            plan.type_pointer = schema.as_ref().map(schema::Check::type_pointer);
         }
         // Cheapest first.
         plan.list.extend(kind::Check::compile(messages).map(Check::Kind));
         plan.list.extend(rate::Check::compile(messages, direction).map(Check::Rate));
         plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));
         plan.list.extend(envelope.map(Check::Envelope));
+        plan.list.extend(schema.map(Check::Schema));
         plan.list.extend(replay.map(Check::Replay));
         plan.list.extend(threat.map(Check::Threat));
         plan.list.extend(leak::Check::compile(messages).map(Check::Leak));

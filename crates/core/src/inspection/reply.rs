@@ -18,6 +18,13 @@ pub fn error_reply(errors: &ErrorReplies, finding: &Finding, reference: &str) ->
         message.push_str(field);
         message.push(')');
     }
+    if errors.detailed
+        && let Some(rule) = &finding.rule
+    {
+        message.push_str(" (rule ");
+        message.push_str(rule);
+        message.push(')');
+    }
     let code = if errors.detailed { reason.label().to_owned() } else { generic_code(reason.row().public) };
     // A client that waits that long has waited long enough: round up.
     let retry_ms = finding.retry_after.map_or(0, |wait| wait.as_nanos().div_ceil(1_000_000));

@@ -1,6 +1,7 @@
-//! What they say: strict JSON, ids seen before, attacks, and what must not leave. `inspection` puts them in order.
+//! What they say: strict JSON, schemas, ids seen before, attacks, and what must not leave. `inspection` puts them in order.
 
 pub mod json;
 pub mod leak;
 pub mod replay;
+pub mod schema;
 pub mod threat;

@@ -13,6 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::message::leak::LeakClass;
 
+mod schema;
+
+pub use schema::{Schemas, WithoutSchema};
+
 /// The preset a policy starts from.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
@@ -494,6 +498,8 @@ pub struct Messages {
     pub json: Json,
     /// Fields that a message carries about itself; `None` does not look.
     pub envelope: Option<Envelope>,
+    /// What a message of a type must look like; `None` does not look.
+    pub schemas: Option<Schemas>,
     /// Threat detection; `None` is off.
     pub threats: Option<Threats>,
     /// Detection of what must not leave; `None` is off.

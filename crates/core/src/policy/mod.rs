@@ -11,6 +11,7 @@ pub mod checked;
 mod compiled;
 
 mod check;
+mod document;
 mod human;
 mod layers;
 mod manual;
@@ -105,12 +106,19 @@ pub fn load(source: Option<Source<'_>>, overrides: &Overrides, outside: &dyn Out
         refusals::refuse(&mut checking, checked);
     }
     let files = std::mem::take(&mut checking.files);
+    let read_besides = std::mem::take(&mut checking.texts);
     faults.append(&mut checking.faults);
     match checked {
         Some(checked) if faults.is_empty() => {
             let warnings = warnings::review(&layered, &expanded, &checked, &checking.secrets);
             Ok(Loaded { checked, warnings, files })
         }
-        _ => Err(layered.texts.errors(&expanded, faults)),
+        _ => {
+            let mut texts = layered.texts;
+            for (name, text) in read_besides {
+                texts.add(&name, &text, report::TextKind::File);
+            }
+            Err(texts.errors(&expanded, faults))
+        }
     }
 }

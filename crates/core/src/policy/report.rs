@@ -163,6 +163,11 @@ impl Texts {
         TextId(self.texts.len().saturating_sub(1))
     }
 
+    /// How many there are: the next one's id.
+    pub(crate) fn count(&self) -> usize {
+        self.texts.len()
+    }
+
     pub(crate) fn find(&self, id: TextId) -> Option<&Text> {
         self.texts.get(id.0)
     }

@@ -5,6 +5,11 @@
 
 use std::fmt;
 
+/// The key whose entries replace each other as a whole: two schemas of a type laid over each other would be a third.
+pub(crate) const SCHEMAS: &str = "schemas";
+/// The key of a schema that stands in the configuration itself.
+pub(crate) const INLINE: &str = "inline";
+
 /// Which of the texts a value came from: an index into [`super::report::Texts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TextId(pub(crate) usize);
@@ -221,19 +226,40 @@ impl Node {
             match mine.iter_mut().find(|known| known.key == entry.key) {
                 Some(known) => {
                     known.key_place = entry.key_place;
-                    known.value.merge(entry.value);
+                    if entry.key == SCHEMAS {
+                        known.value.replace_each(entry.value);
+                    } else {
+                        known.value.merge(entry.value);
+                    }
                 }
                 None => mine.push(entry),
             }
         }
     }
 
-    /// Removes every key whose value is null, so that the layer below speaks.
+    /// Lays `upper` over this map, each key's value replaced as a whole.
+    fn replace_each(&mut self, upper: Self) {
+        match (&mut self.content, upper.content) {
+            (Content::Map(mine), Content::Map(theirs)) => {
+                mine.retain(|known| theirs.iter().all(|entry| entry.key != known.key));
+                mine.extend(theirs);
+                self.place = upper.place;
+            }
+            (mine, theirs) => {
+                *mine = theirs;
+                self.place = upper.place;
+            }
+        }
+    }
+
+    /// Removes every key whose value is null, so that the layer below speaks. A schema that is written out is
+    /// data: `const: null` stays.
     pub(crate) fn drop_nulls(&mut self) {
         match &mut self.content {
             Content::Map(entries) => {
                 entries.retain(|entry| entry.value.content != Content::Null);
-                entries.iter_mut().for_each(|entry| entry.value.drop_nulls());
+                let others = entries.iter_mut().filter(|entry| entry.key != INLINE);
+                others.for_each(|entry| entry.value.drop_nulls());
             }
             Content::List(items) => items.iter_mut().for_each(Self::drop_nulls),
             _ => {}

@@ -22,13 +22,25 @@ pub(crate) const NODES_MAX: usize = 200_000;
 /// What a value looks like before its place is attached.
 struct Loose(Content);
 
-/// Reads one document.
+/// Deepest nesting of a schema or a description of messages: each level of its objects takes two.
+pub(crate) const DOCUMENT_DEPTH_MAX: usize = 128;
+
+/// Reads one configuration.
 pub(crate) fn parse(id: TextId, text: &str) -> Result<Node, Fault> {
+    read(id, text, DEPTH_MAX)
+}
+
+/// Reads one document that a configuration names: YAML, or JSON, which is YAML too.
+pub(crate) fn parse_document(id: TextId, text: &str) -> Result<Node, Fault> {
+    read(id, text, DOCUMENT_DEPTH_MAX)
+}
+
+fn read(id: TextId, text: &str, depth_max: usize) -> Result<Node, Fault> {
     let start = Place { text: id, line: 1, column: 1, width: 1 };
     if text.len() > TEXT_BYTES_MAX {
         return Err(Fault::new(
             KeyPath::default(),
-            format!("the configuration has {} bytes", text.len()),
+            format!("the text has {} bytes", text.len()),
             format!("keep it below {TEXT_BYTES_MAX} bytes"),
         )
         .at(start));
@@ -38,7 +50,7 @@ pub(crate) fn parse(id: TextId, text: &str) -> Result<Node, Fault> {
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_depth: DEPTH_MAX,
+            max_depth: depth_max,
             max_nodes: NODES_MAX,
             max_events: NODES_MAX * 2,
             max_documents: 2,
@@ -50,11 +62,11 @@ pub(crate) fn parse(id: TextId, text: &str) -> Result<Node, Fault> {
     };
     match serde_saphyr::from_str_with_options::<Spanned<Loose>>(text, options) {
         Ok(spanned) => Ok(place_all(id, spanned)),
-        Err(error) => Err(syntax_fault(id, &error)),
+        Err(error) => Err(syntax_fault(id, &error, depth_max)),
     }
 }
 
-fn syntax_fault(id: TextId, error: &Error) -> Fault {
+fn syntax_fault(id: TextId, error: &Error, depth_max: usize) -> Fault {
     let error = error.without_snippet();
     let (message, help) = match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => {
@@ -67,8 +79,8 @@ fn syntax_fault(id: TextId, error: &Error) -> Fault {
             ("there is more than one YAML document".to_owned(), "keep one, without a second `---`".to_owned())
         }
         Error::Budget { .. } => (
-            "the YAML is larger or nests deeper than a configuration may".to_owned(),
-            format!("keep it below {DEPTH_MAX} levels and {NODES_MAX} values"),
+            "the YAML is larger or nests deeper than it may".to_owned(),
+            format!("keep it below {depth_max} levels and {NODES_MAX} values"),
         ),
         other => {
             let words = UserMessageFormatter.format_message(other);

@@ -338,6 +338,9 @@ impl Lane<'_> {
         if let Some(field) = &finding.field {
             draft.metadata.push(("field", field.clone()));
         }
+        if let Some(rule) = &finding.rule {
+            draft.metadata.push(("rule", rule.clone()));
+        }
         if self.direction == Direction::Outbound {
             draft.metadata.push(("direction", String::from("outbound")));
         }

@@ -120,7 +120,7 @@ fn token(text: &str) -> Option<Token> {
 }
 
 /// Appends one step to a pointer, escaped; what would pass `bytes_max` is left out. False when it was.
-pub(super) fn push_step(pointer: &mut String, name: &str, bytes_max: usize) -> bool {
+pub(crate) fn push_step(pointer: &mut String, name: &str, bytes_max: usize) -> bool {
     let before = pointer.len();
     pointer.push('/');
     for c in name.chars() {

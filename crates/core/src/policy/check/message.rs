@@ -58,6 +58,7 @@ impl Checking<'_> {
             Some(OrOff::On(envelope)) => self.envelope(&at.key("envelope"), envelope).map(Some),
             _ => Some(None),
         };
+        let schemas = self.schemas(at, raw);
         let threats = self.threats(&at.key("threats"), raw.threats.as_ref());
         let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
         Some(Messages {
@@ -69,6 +70,7 @@ impl Checking<'_> {
             limits: limits?,
             json: json?,
             envelope: envelope?,
+            schemas: schemas?,
             threats: threats?,
             leaks: leaks?,
             on_refuse: on_refuse?,

@@ -9,7 +9,7 @@ use super::checked::{Checked, Environment, Secret};
 use super::layers::Layered;
 use super::raw;
 use super::report::{Fault, Texts};
-use super::tree::{Content, Entry, KeyPath, Node, Step};
+use super::tree::{Content, Entry, KeyPath, Node, Step, TextId};
 use super::{Outside, Source};
 
 mod access;
@@ -18,6 +18,7 @@ mod listen;
 mod message;
 mod origin;
 mod route;
+mod schema;
 
 /// The sections that a route takes over from the whole policy, key by key: the route's name for it, and where it
 /// stands.
@@ -46,6 +47,10 @@ pub(crate) struct Checking<'a> {
     pub(crate) faults: Vec<Fault>,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) secrets: Vec<SecretSeen>,
+    /// Documents that were read besides the configuration: name and text, for errors that point into them.
+    pub(crate) texts: Vec<(String, String)>,
+    /// Schemas compiled so far, for routes that share them.
+    schemas: schema::Known,
     /// Values that could not be read are missing; that they are has been said.
     pub(crate) incomplete: bool,
 }
@@ -107,6 +112,8 @@ impl<'a> Checking<'a> {
             faults: Vec::new(),
             files: Vec::new(),
             secrets: Vec::new(),
+            texts: Vec::new(),
+            schemas: schema::Known::default(),
             incomplete: false,
         }
     }
@@ -117,6 +124,25 @@ impl<'a> Checking<'a> {
 
     pub(crate) fn environment_named(&self) -> bool {
         self.layered.environment_named
+    }
+
+    /// Reads a YAML or JSON file that a key names: its tree, whose places point into it.
+    fn document_file(&mut self, path: &KeyPath, written: &str) -> Option<Node> {
+        let bytes = self.file(path, written)?;
+        let Ok(text) = String::from_utf8(bytes) else {
+            self.fault(path, format!("`{}` is not UTF-8", super::read::clip(written)), "save it as UTF-8");
+            return None;
+        };
+        let id = TextId(self.layered.texts.count().saturating_add(self.texts.len()));
+        let parsed = super::yaml::parse_document(id, &text);
+        self.texts.push((self.resolve(path, written).display().to_string(), text));
+        match parsed {
+            Ok(node) => Some(node),
+            Err(fault) => {
+                self.faults.push(Fault { path: written_path(&self.layered.tree, path), ..fault });
+                None
+            }
+        }
     }
 
     fn texts(&self) -> &'a Texts {

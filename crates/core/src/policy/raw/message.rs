@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::message::leak::LeakClass;
-use crate::policy::checked::{JsonMode, LimitKey, OnRefuse, ThreatClass, TimestampUnit};
+use crate::policy::checked::{JsonMode, LimitKey, OnRefuse, ThreatClass, TimestampUnit, WithoutSchema};
 use crate::policy::human::{Bytes, OrOff, RateText, Span, Switch};
 
 /// Both directions.
@@ -40,6 +40,11 @@ pub(crate) struct Messages {
     pub(crate) json: Option<Json>,
     /// What a message says about itself; `off` does not look.
     pub(crate) envelope: Option<OrOff<Envelope>>,
+    /// Type → the JSON Schema (2020-12) its messages must fit. Needs JSON. A route's schema of a type replaces that of
+    /// `messages` as a whole.
+    pub(crate) schemas: Option<BTreeMap<String, Schema>>,
+    /// What happens to a message whose type has no schema, once any type has one: `refuse` or `pass`.
+    pub(crate) without_schema: Option<WithoutSchema>,
     /// Detection of attacks in every string of a message.
     pub(crate) threats: Option<Threats>,
     /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.
@@ -103,6 +108,16 @@ pub(crate) struct Envelope {
     /// Message ids remembered for each connection, so that none is seen twice; 0 does not look. Default 0. At most
     /// 65536, about 16 bytes each.
     pub(crate) replay_ids_max: Option<u32>,
+}
+
+/// The schema of one type: a file, or written out.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Schema {
+    /// A JSON or YAML file that holds the schema. `$ref` stays inside it.
+    pub(crate) file: Option<String>,
+    /// The schema itself; excludes `file`.
+    pub(crate) inline: Option<serde_json::Value>,
 }
 
 /// Detection of attacks.

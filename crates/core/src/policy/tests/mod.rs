@@ -4,6 +4,7 @@ mod access;
 mod faults;
 mod layering;
 mod robust;
+mod schemas;
 mod warned;
 
 use std::collections::BTreeMap;

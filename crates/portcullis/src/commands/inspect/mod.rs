@@ -243,6 +243,7 @@ fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict
         check: "codec",
         outcome: OnRefuse::Close,
         field: None,
+        rule: None,
         detail,
         message_type: None,
         retry_after: None,
@@ -255,6 +256,7 @@ fn of_one_message(own: &Messages, payload: bool) -> Messages {
     let mut messages = Messages { limits: Vec::new(), text: true, ..own.clone() };
     if payload {
         messages.envelope = None;
+        messages.schemas = None;
     } else if let Some(envelope) = &mut messages.envelope {
         envelope.timestamp_tolerance = None;
         envelope.replay_ids_max = 0;
@@ -277,6 +279,8 @@ struct Shown<'a> {
     check: &'static str,
     outcome: &'static str,
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
     detail: &'a str,
 }
 
@@ -287,6 +291,7 @@ impl<'a> From<&'a Finding> for Shown<'a> {
             check: finding.check,
             outcome: outcome(finding.outcome),
             field: finding.field.as_deref(),
+            rule: finding.rule.as_deref(),
             detail: &finding.detail,
         }
     }
