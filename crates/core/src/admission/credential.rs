@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::identity::api_key::is_api_key;
 use crate::identity::strict_json;
 use crate::policy::checked::{ClaimPointers, CredentialPlace};
 
@@ -14,6 +15,8 @@ use crate::policy::checked::{ClaimPointers, CredentialPlace};
 pub const PROTOCOLS_MAX: usize = 32;
 /// The subprotocol that announces a token as the next one.
 pub const BEARER_PROTOCOL: &str = "bearer";
+/// The header that service accounts often send a key in.
+pub(super) const API_KEY_HEADER: &str = "x-api-key";
 
 /// The credential of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,16 +53,20 @@ pub fn find(places: &[CredentialPlace], names: &ClaimPointers, headers: &HeaderM
     found.map_or(Found::Nothing, Found::Token)
 }
 
-/// `Authorization: Bearer` (RFC 6750 2.1). `None` where the header is there and says something else.
+/// `Authorization: Bearer` (RFC 6750 2.1), and API keys in `X-Api-Key`. `None` where the first is there and says
+/// something else.
 fn from_header(headers: &HeaderMap) -> Option<Vec<String>> {
-    headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .map(|value| {
-            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-        })
-        .collect()
+    let bearer = headers.get_all(header::AUTHORIZATION).iter().map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    bearer.chain(api_keys(headers).map(|key| Some(key.to_owned()))).collect()
+}
+
+/// Values of `X-Api-Key` that are ours; another one is the application's own affair.
+pub(super) fn api_keys(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(API_KEY_HEADER).iter().filter_map(|value| value.to_str().ok());
+    values.map(str::trim).filter(|value| is_api_key(value))
 }
 
 fn from_cookies(headers: &HeaderMap, name: &str) -> Vec<String> {
@@ -208,6 +215,16 @@ mod tests {
         assert_eq!(find(&[("sec-websocket-protocol", "bearer, a, bearer, b")], None), Found::Unclear);
         assert_eq!(find(&[("cookie", "access_token=a; access_token=b")], None), Found::Unclear);
         assert_eq!(find(&[("authorization", "Bearer a")], Some("token=a")), Found::Token("a".into()));
+    }
+
+    #[test]
+    fn a_key_of_ours_in_its_header_is_a_credential_and_any_other_is_the_applications() {
+        let find = |pairs: &[(&'static str, &str)]| find(&ALL, &names(), &headers(pairs), None);
+        assert_eq!(find(&[("x-api-key", "pcl_k")]), Found::Token("pcl_k".into()));
+        assert_eq!(find(&[("x-api-key", "theirs")]), Found::Nothing);
+        assert_eq!(find(&[("x-api-key", "theirs"), ("authorization", "Bearer t.o.k")]), Found::Token("t.o.k".into()));
+        assert_eq!(find(&[("x-api-key", "pcl_k"), ("authorization", "Bearer t.o.k")]), Found::Unclear);
+        assert_eq!(find(&[("x-api-key", "pcl_k"), ("x-api-key", "pcl_l")]), Found::Unclear);
     }
 
     #[test]

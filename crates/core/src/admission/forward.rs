@@ -73,6 +73,9 @@ pub(super) fn headers(
     drop_cookies(&mut out, client, identity, places);
     if !identity.forward_token && places.contains(&CredentialPlace::Header) {
         out.remove(header::AUTHORIZATION);
+        if credential::api_keys(client).next().is_some() {
+            out.remove(credential::API_KEY_HEADER);
+        }
     }
     forwarded(&mut out, client, arrival);
     describe(&mut out, arrival, principal);
@@ -203,6 +206,7 @@ mod tests {
             first_message_timeout: Duration::from_secs(1),
             development_bypass: None,
             forward_token: false,
+            api_keys: true,
             header_secret: Some(Secret::new(b"a secret of more than sixteen bytes".to_vec())),
         }
     }

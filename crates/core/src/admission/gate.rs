@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::identity::Principal;
+use crate::identity::{KeyBook, Principal};
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
@@ -43,6 +43,7 @@ pub struct Gate {
     seed: [u64; 2],
     /// Whom operators keep out.
     blocklist: ArcSwap<Blocklist>,
+    api_keys: ArcSwap<KeyBook>,
 }
 
 type Users = HashMap<u128, u32, BuildHasherDefault<Hashed>>;
@@ -141,6 +142,7 @@ impl Gate {
             seed,
             settings: ArcSwap::from_pointee(settings),
             blocklist: ArcSwap::default(),
+            api_keys: ArcSwap::default(),
         })
     }
 
@@ -154,7 +156,21 @@ impl Gate {
     pub fn blocked(&self, client: IpAddr, principal: &Principal, now: Now) -> Option<Reason> {
         let list = self.blocklist.load();
         let now = now.unix_millis();
-        list.banned_until(client, now).map(|_| Reason::SourceBanned).or_else(|| list.refuses(principal, now))
+        list.banned_until(client, now)
+            .map(|_| Reason::SourceBanned)
+            .or_else(|| list.refuses(principal, now))
+            .or_else(|| self.api_keys.load().refuses(principal))
+    }
+
+    /// Puts another book of API keys in force; the one before.
+    pub fn set_api_keys(&self, keys: KeyBook) -> Arc<KeyBook> {
+        self.api_keys.swap(Arc::new(keys))
+    }
+
+    /// The API keys in force.
+    #[must_use]
+    pub fn api_keys(&self) -> Arc<KeyBook> {
+        self.api_keys.load_full()
     }
 
     /// What is left of an operator's ban of an address.

@@ -34,6 +34,7 @@ pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
 
+use crate::identity::api_key;
 use crate::identity::cache::TokenDigest;
 use crate::identity::{Failure, KeyRing, Method, Principal, TokenCache};
 use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
@@ -321,6 +322,12 @@ impl Admission {
         let Some(token) = self.visit.as_ref().and_then(|visit| visit.token.clone()) else {
             return self.refuse_here(Reason::CredentialMissing, "credential", Reason::CredentialMissing.row().internal);
         };
+        if api_key::is_api_key(&token) && self.policy.checked.identity.api_keys {
+            return match self.gate.api_keys().verify(&token, now) {
+                Ok(principal) => self.permit(Arc::new(principal), now),
+                Err(reason) => self.reject(reason, now, reason.row().internal),
+            };
+        }
         let digest = TokenDigest::of(&token);
         let generation = self.keys.generation();
         if let Some(principal) = self.cache.find(digest, generation, now) {

@@ -54,6 +54,7 @@ pub(crate) fn identity() -> Identity {
         first_message_timeout: Duration::from_secs(10),
         development_bypass: None,
         forward_token: false,
+        api_keys: true,
         header_secret: None,
     }
 }

@@ -3,10 +3,11 @@
 //! Never fetches a key, never reads a clock, never logs a token. A token is taken apart strictly before any
 //! cryptography ([`token`], RFC 7515), its signature is verified by a key whose algorithm is pinned
 //! ([`key`], [`keyring`], RFC 8725 3.1), then its claims are judged ([`jwt`], RFC 7519) and mapped to a
-//! [`Principal`] ([`claims`]). Claims are looked at only after the signature verified, so neither the answer
+//! [`Principal`] ([`claims`]). An API key is looked up by the digest of its text ([`api_key`]). Claims are looked at only after the signature verified, so neither the answer
 //! nor its time tells anything about them to someone without a key (SPEC 3.9). Attacks: `attacks.rs`;
 //! published vectors: `wycheproof.rs`.
 
+pub mod api_key;
 pub mod cache;
 pub mod claims;
 pub mod issue;
@@ -25,6 +26,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod wycheproof;
 
+pub use api_key::{ApiKey, KeyBook};
 pub use cache::TokenCache;
 pub use jwks::{JwksError, KeySet};
 pub use jwt::{Failure, MissingKey, Verifier};

@@ -249,6 +249,8 @@ pub struct Identity {
     pub development_bypass: Option<String>,
     /// The verified token is sent upstream as it came.
     pub forward_token: bool,
+    /// API keys are credentials.
+    pub api_keys: bool,
     /// Signs the identity headers to the upstream (HMAC-SHA-256).
     pub header_secret: Option<Secret>,
 }

@@ -22,11 +22,14 @@ pub(crate) fn refuse(checking: &mut Checking<'_>, checked: &Checked) {
 
 fn way_to_authenticate(checking: &mut Checking<'_>, checked: &Checked) {
     let needs = checked.routes.iter().any(|route| route.authenticate == Authenticate::Required);
-    if needs && checked.identity.keys.is_empty() && checked.identity.jwks.is_empty() {
+    // On is the preset's word; an operator who says it has keys made.
+    let keyed = checked.identity.api_keys && checking.is_operators(&KeyPath::parse("identity.api_keys"));
+    if needs && !keyed && checked.identity.keys.is_empty() && checked.identity.jwks.is_empty() {
         let name = environment_name(checked.environment);
         let help = "add a key (`identity: {keys: [{algorithm: HS256, secret_file: jwt.secret}]}`) or a key set \
                     (`identity: {jwks: [{url: https://issuer.example/.well-known/jwks.json}]}`), in the file or by \
-                    `--set 'identity.keys=[{algorithm: HS256, secret_file: jwt.secret}]'`";
+                    `--set 'identity.keys=[{algorithm: HS256, secret_file: jwt.secret}]'`; or say \
+                    `identity.api_keys: on` and make keys with `portcullis key create`";
         let message = format!("{name} asks for credentials, but no key can verify one");
         checking.fault(&KeyPath::parse("identity.keys"), message, help);
     }

@@ -48,6 +48,7 @@ impl Checking<'_> {
         let cache_entries = self.bounded(at, "cache_entries_max", raw.cache_entries_max, 1..=CACHE_ENTRIES_MAX);
         let first_message_timeout = self.positive(at, "first_message_timeout", raw.first_message_timeout);
         let forward_token = self.set(at, "forward_token", raw.forward_token);
+        let api_keys = self.set(at, "api_keys", raw.api_keys);
         let (inline, file, variable) =
             (raw.header_secret.as_ref(), raw.header_secret_file.as_ref(), raw.header_secret_env.as_ref());
         let header_secret = self.secret(at, "header_secret", inline, file, variable).ok();
@@ -68,6 +69,7 @@ impl Checking<'_> {
             first_message_timeout: first_message_timeout?,
             development_bypass: raw.development_bypass.clone(),
             forward_token: forward_token?.0,
+            api_keys: api_keys?.0,
             header_secret: header_secret?,
         })
     }

@@ -46,6 +46,9 @@ pub(crate) struct Identity {
     pub(crate) first_message_timeout: Option<Span>,
     /// Everyone is this subject. Development on loopback only.
     pub(crate) development_bypass: Option<String>,
+    /// API keys of the state folder (`portcullis key create`) are credentials, wherever a token may stand; also in
+    /// an `X-Api-Key` header where `header` is among the places.
+    pub(crate) api_keys: Option<Switch>,
     /// The verified token is sent upstream as it came.
     pub(crate) forward_token: Option<Switch>,
     /// Signs the identity headers to the upstream (HMAC-SHA-256), inline. Prefer `header_secret_file`.
