@@ -6,26 +6,21 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use portcullis_core::limits::IpKey;
 use portcullis_core::reputation::{BLOCKS_MAX, Block, Target};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::StoreError;
-use crate::schema::create_private;
+use crate::small::{self, Shape, sql, unsigned};
 
 /// The file's name inside the state folder.
 pub const BLOCKS_FILE: &str = "blocks.db";
 
-/// How long a change waits for another program that holds the file.
-const BUSY: Duration = Duration::from_secs(2);
-/// "PrtB", in `application_id`.
-const APPLICATION_ID: i64 = 0x5072_7442;
-/// What this program writes, in `user_version`.
-const VERSION: i64 = 1;
-
-const CREATE: &str = "
+const SHAPE: Shape = Shape {
+    application_id: 0x5072_7442, // "PrtB"
+    version: 1,
+    create: "
 CREATE TABLE IF NOT EXISTS blocks (
   kind TEXT NOT NULL,
   value TEXT NOT NULL,
@@ -39,7 +34,8 @@ CREATE TABLE IF NOT EXISTS earned_bans (
   address TEXT PRIMARY KEY,
   until_unix_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-";
+",
+};
 
 /// The file, open.
 #[derive(Debug)]
@@ -53,27 +49,7 @@ impl Blocks {
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::Foreign`], [`StoreError::Newer`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        create_private(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let open = |error| StoreError::Open { path: path.into(), source: Box::new(error) };
-        let file = Connection::open_with_flags(path, flags).map_err(open)?;
-        let foreign = |_| StoreError::Foreign { path: path.into() };
-        file.busy_timeout(BUSY).map_err(open)?;
-        let application: i64 = file.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(foreign)?;
-        let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(foreign)?;
-        match (application, version) {
-            (0, 0) | (APPLICATION_ID, 1..=VERSION) => {}
-            (APPLICATION_ID, found) => return Err(StoreError::Newer { path: path.into(), found }),
-            _ => return Err(StoreError::Foreign { path: path.into() }),
-        }
-        file.pragma_update(None, "journal_mode", "wal")?;
-        file.pragma_update(None, "synchronous", "full")?;
-        if application == 0 {
-            file.execute_batch(CREATE)?;
-            file.pragma_update(None, "application_id", APPLICATION_ID)?;
-            file.pragma_update(None, "user_version", VERSION)?;
-        }
-        Ok(Self { file })
+        Ok(Self { file: small::open(path, &SHAPE)? })
     }
 
     /// A number that changes when another connection has changed the file.
@@ -81,7 +57,7 @@ impl Blocks {
     /// # Errors
     /// [`StoreError::Sqlite`].
     pub fn version(&self) -> Result<i64, StoreError> {
-        Ok(self.file.pragma_query_value(None, "data_version", |row| row.get(0))?)
+        small::version(&self.file)
     }
 
     /// Adds an entry, or replaces the one with the same target. Entries that have ended leave.
@@ -196,14 +172,6 @@ impl Blocks {
         })?;
         Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
-}
-
-fn sql(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -58,6 +58,12 @@ pub enum StoreError {
         /// Its bound.
         entries_max: usize,
     },
+    /// There are as many API keys as there may be.
+    #[error("there are {keys_max} API keys, those that ended within a year included, which is all there may be")]
+    KeysFull {
+        /// The bound.
+        keys_max: usize,
+    },
     /// The log was closed.
     #[error("the audit log is closed")]
     Closed,

@@ -1,4 +1,4 @@
-//! What lasts: audit events and the blocklist, each in an embedded SQLite file.
+//! What lasts: audit events, the blocklist and API keys, each in an embedded SQLite file.
 //!
 //! Decides how an event is kept, for how long, and how it is found again. Never decides whether a fact
 //! is worth an event, never blocks the one who records (SPEC 10.2), never loses an acknowledged event
@@ -7,7 +7,7 @@
 //! [`AuditLog`] writes: any thread hands over an event, one thread commits them in groups.
 //! [`AuditReader`] reads the same file through a connection of its own, while the writer runs or not.
 //!
-//! [`Blocks`] keeps whom operators shut out, in a file of its own.
+//! [`Blocks`] keeps whom operators shut out and [`Keys`] the digests of API keys, each in a file of its own.
 //!
 //! The fields of a stored event are what a client said about itself as well: whoever prints them on a
 //! terminal or a page must escape them.
@@ -16,17 +16,20 @@
 
 mod blocks;
 mod error;
+mod keys;
 mod log;
 mod queue;
 mod reader;
 mod row;
 mod schema;
+mod small;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use blocks::{BLOCKS_FILE, Blocks};
 pub use error::StoreError;
+pub use keys::{KEYS_FILE, Keys};
 pub use log::{AuditLog, Recorded, Settings, Status};
 pub use queue::RESERVE_MAX;
 pub use reader::{AuditReader, LIMIT_MAX, Query, REFERENCE_CHARS_MIN, TEXT_BYTES_MAX};
