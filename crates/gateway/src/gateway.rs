@@ -13,7 +13,7 @@ use portcullis_core::identity::{KeyRing, TokenCache};
 use portcullis_core::limits::Ledger;
 use portcullis_core::policy::{Checked, Policy};
 use portcullis_core::verdict::Reason;
-use portcullis_store::{AuditLog, BLOCKS_FILE, Settings, StoreError};
+use portcullis_store::{AuditLog, BLOCKS_FILE, KEYS_FILE, Settings, StoreError};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::admin::{self, AdminState};
@@ -24,7 +24,7 @@ use crate::record::Draft;
 use crate::shared::{Clock, Shared};
 use crate::upstream::Upstreams;
 use crate::worker::{Command, Worker};
-use crate::{fetch, listen, tls};
+use crate::{api_keys, fetch, listen, tls};
 
 /// Events a slow watcher of the live page may lag behind.
 const EVENTS_WATCHED: usize = 256;
@@ -101,6 +101,7 @@ impl Gateway {
         let shared = share(Arc::clone(&policy), workers)?;
         blocking(load_keys(&shared, &shared.keys.load_full(), &policy, true))??;
         let keeper = Keeper::open(&spec.state_dir.join(BLOCKS_FILE), &shared)?;
+        let key_keeper = api_keys::Keeper::open(&spec.state_dir.join(KEYS_FILE), &shared)?;
         let (stop, stopping) = watch::channel(false);
         let mut threads = Vec::new();
         let mut commands = Vec::new();
@@ -114,6 +115,10 @@ impl Gateway {
         {
             let (workers, stopping) = (commands.clone(), stopping.clone());
             threads.push(thread(String::from("blocklist"), move || keeper.run(workers, &stopping))?);
+        }
+        {
+            let (workers, stopping) = (commands.clone(), stopping.clone());
+            threads.push(thread(String::from("api-keys"), move || key_keeper.run(&workers, &stopping))?);
         }
         let core = Arc::new(Core { shared, commands, reloader, reloading: Mutex::new(()) });
         for listener in admin_listener {
@@ -414,6 +419,7 @@ fn admin_state(core: &Arc<Core>, address: SocketAddr) -> AdminState {
         metrics: Arc::clone(&shared.metrics),
         events: shared.events.clone(),
         reader: shared.audit.is_some().then(|| policy.checked.state_dir.join(AUDIT_FILE)),
+        api_keys: policy.checked.state_dir.join(KEYS_FILE),
         live: Arc::new(view),
         token: policy.checked.admin.token.clone(),
         address,

@@ -13,6 +13,7 @@
 //! | `worker`, `registry`, `shared` | threads and what they share |
 
 pub mod admin;
+mod api_keys;
 mod blocklist;
 mod client_leg;
 mod fetch;

@@ -5,6 +5,7 @@
 mod access;
 mod ban;
 mod inspect;
+mod key;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use portcullis_core::verdict::{Reason, Severity};
 pub(crate) use access::Access;
 pub(crate) use ban::{Ban, Bans, Revoke, Unban, Whom};
 pub(crate) use inspect::Inspect;
+pub(crate) use key::{Key, KeyCreate, KeyList, KeyRevoke, KeyRotate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Issue, read and verify tokens (JWT)
     #[command(subcommand)]
     Token(Token),
+    /// Make, list, rotate and revoke API keys of service accounts
+    #[command(subcommand)]
+    Key(Key),
     /// Search the audit or follow it
     #[command(subcommand)]
     Audit(Audit),

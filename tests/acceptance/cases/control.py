@@ -147,6 +147,64 @@ async def bans_survive(lab):
     assert await refused(lab, again, await lab.token("--subject", "mallory")) == 403
 
 
+async def made(gateway, *arguments) -> tuple[str, str]:
+    """A key's id and text."""
+    _, out, _ = await gateway.cli("key", "create", *arguments, "--json")
+    told = json.loads(out)
+    return told["key"]["id"], told["secret"]
+
+
+@case("an API key opens a connection as its subject, in two headers; the upstream reads who it is and never the key", needs=("node",))
+async def api_key_opens(lab):
+    back = await lab.npm_echo()
+    gateway = await lab.gateway(back.url, KEYS, route=required("header"))
+    state = ["--state", gateway.folder / "state"]
+    _, key = await made(gateway, "--subject", "svc-import", "--role", "importer", "--tenant", "acme", *state)
+    await until(lambda: allowed(lab, gateway, key), "the key is accepted", 3)
+    for headers in [{"Authorization": f"Bearer {key}"}, {"X-Api-Key": key}]:
+        user = await lab.npm()
+        connection = await user.open(gateway.url + "/", headers=headers)
+        await connection.send("hello")
+        assert await connection.receive() == "hello"
+    for seen in await back.seen():
+        assert key[-43:] not in json.dumps(seen), "the key reached the backend"
+        assert seen["headers"]["x-portcullis-subject"] == "svc-import", seen
+        assert seen["headers"]["x-portcullis-roles"] == "importer", seen
+    assert await refused(lab, gateway, key[:-1] + ("A" if key[-1] != "A" else "B")) == 401
+    assert await refused(lab, gateway, "pcl_0000000000000000_" + key[-43:]) == 401
+    assert key[-43:] not in "\n".join(gateway.child.lines)
+    event = await gateway.event(type="connection_accepted")
+    assert event["user"] == "svc-import", event
+
+
+@case("a revoked API key closes its connection with 4001 within a second; a rotated one keeps it and its old text for a while", needs=("node",))
+async def api_key_ends(lab):
+    gateway, state = await house(lab)
+    number, key = await made(gateway, "--subject", "svc", *state)
+    await until(lambda: allowed(lab, gateway, key), "the key is accepted", 3)
+    connection = await opened(lab, gateway, key)
+    _, out, _ = await gateway.cli("key", "rotate", number, "--keep", "1h", "--json", *state)
+    later = json.loads(out)["secret"]
+    await until(lambda: allowed(lab, gateway, later), "the new text is accepted", 3)
+    assert await refused(lab, gateway, key) == 101
+    await gateway.cli("key", "rotate", number, "--keep", "0", *state)
+    await until(lambda: denied(lab, gateway, key), "the first text is at its end", 3)
+    await connection.send("still here")
+    assert await connection.receive() == "still here"
+    await gateway.cli("key", "revoke", number, *state)
+    await closed_within_a_second(connection, 4001)
+    _, out, _ = await gateway.cli("key", "list", "--all", *state)
+    assert "revoked" in out and number in out, out
+    status, _, _ = await gateway.cli("key", "revoke", number, *state, ok=False)
+    assert status == 1
+    event = await gateway.event(type="admin_action", check="api_keys")
+    assert number in event["detail"], event
+
+
+async def denied(lab, gateway, token) -> bool:
+    return await refused(lab, gateway, token) == 401
+
+
 @case("ban: what names nobody is a clear error; unban of nobody ends with 1")
 async def ban_errors(lab):
     gateway, state = await house(lab)

@@ -156,14 +156,5 @@ async fn on_file<T: Send + 'static>(
     work: impl FnOnce(&dyn Live) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Box<Response>> {
     let live = Arc::clone(&shared.state.live);
-    let words = match tokio::task::spawn_blocking(move || work(&*live)).await {
-        Ok(Ok(done)) => return Ok(done),
-        Ok(Err(error @ StoreError::Full { .. })) => {
-            return Err(Box::new(problem(StatusCode::INSUFFICIENT_STORAGE, &error.to_string())));
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    tracing::error!("the blocklist: {words}");
-    Err(Box::new(problem(StatusCode::INTERNAL_SERVER_ERROR, "the blocklist cannot be read or written; see the log")))
+    super::blocking(move || work(&*live)).await
 }

@@ -60,6 +60,10 @@ pub const ENDPOINTS: &[(&str, &str, Access)] = &[
     ("POST", "/api/security/unblock", Access::Act),
     ("POST", "/api/security/block-ip", Access::Act),
     ("POST", "/api/security/unblock-ip", Access::Act),
+    ("GET", "/api/security/keys", Access::Disclose),
+    ("POST", "/api/security/keys", Access::Act),
+    ("POST", "/api/security/keys/{id}/rotate", Access::Act),
+    ("DELETE", "/api/security/keys/{id}", Access::Act),
     ("GET", "/api/connections", Access::Read),
     ("DELETE", "/api/connections/{id}", Access::Act),
     ("POST", "/api/reload", Access::Act),
@@ -161,8 +165,11 @@ fn access(method: &Method, path: &str) -> Result<Access, StatusCode> {
     let wanted = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut known = false;
     for (method, template, access) in ENDPOINTS {
-        let matches = match template.strip_suffix("{id}") {
-            Some(prefix) => path.strip_prefix(prefix).is_some_and(|id| !id.is_empty() && !id.contains('/')),
+        let matches = match template.split_once("{id}") {
+            Some((before, after)) => path
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(after))
+                .is_some_and(|id| !id.is_empty() && !id.contains('/')),
             None => path == *template,
         };
         if matches && *method == wanted {

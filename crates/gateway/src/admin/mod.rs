@@ -15,6 +15,7 @@ mod audit_query;
 mod blocks;
 mod chart;
 mod guard;
+mod keys;
 mod login;
 mod page;
 mod problem;
@@ -51,6 +52,8 @@ pub struct AdminState {
     pub events: broadcast::Sender<Arc<Event>>,
     /// The audit file; `None` where nothing is stored.
     pub reader: Option<PathBuf>,
+    /// The file of the API keys.
+    pub api_keys: PathBuf,
     /// The gateway.
     pub live: Arc<dyn Live>,
     /// The bearer token. Without one the listener answers loopback peers at a loopback address only,
@@ -134,6 +137,23 @@ struct Shared {
     searches: tokio::sync::Semaphore,
 }
 
+/// Work on a file of the state folder, on a thread for blocking: another program may hold the file for a moment.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Box<axum::response::Response>> {
+    let words = match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error @ (StoreError::Full { .. } | StoreError::KeysFull { .. }))) => {
+            return Err(Box::new(problem::problem(http::StatusCode::INSUFFICIENT_STORAGE, &error.to_string())));
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!("the state folder: {words}");
+    let told = "the state folder cannot be read or written; see the log";
+    Err(Box::new(problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, told)))
+}
+
 /// The router. Serve it with [`serve`], or with connect info (`SocketAddr`): a peer whose address is
 /// not known is not taken for a loopback one.
 ///
@@ -167,6 +187,9 @@ pub fn router(state: AdminState) -> axum::Router {
         .route("/api/security/unblock", post(blocks::unblock))
         .route("/api/security/block-ip", post(blocks::block_ip))
         .route("/api/security/unblock-ip", post(blocks::unblock_ip))
+        .route("/api/security/keys", get(keys::list).post(keys::create))
+        .route("/api/security/keys/{id}/rotate", post(keys::rotate))
+        .route("/api/security/keys/{id}", delete(keys::revoke))
         .route("/api/connections", get(api::connections))
         .route("/api/connections/{id}", delete(api::disconnect))
         .route("/api/reload", post(api::reload))

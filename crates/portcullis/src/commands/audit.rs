@@ -70,6 +70,21 @@ pub(crate) fn folder(from: &StateFrom) -> Result<PathBuf, Failure> {
     }
 }
 
+/// The same, where it is there.
+///
+/// # Errors
+/// It is not, or the configuration that names it is refused.
+pub(crate) fn existing_folder(from: &StateFrom) -> Result<PathBuf, Failure> {
+    let folder = folder(from)?;
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    Err(Failure::Outside(format!(
+        "there is no state folder `{}`; name the gateway's with `--state` or its configuration with `--config`",
+        folder.display()
+    )))
+}
+
 fn search(told: &AuditSearch) -> Outcome {
     let now = when::present_unix_ms();
     let instant = |text: &Option<String>| text.as_deref().map(|text| when::instant(text, now)).transpose();

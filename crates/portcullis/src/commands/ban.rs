@@ -3,10 +3,8 @@
 //! Decides nothing about traffic: a gateway that runs on the folder sees a change within a second and closes who is
 //! named; one that does not run yet finds it when it starts.
 
-use std::path::Path;
-
 use portcullis_core::reputation::{Block, Target};
-use portcullis_store::{BLOCKS_FILE, Blocks, StoreError};
+use portcullis_store::{BLOCKS_FILE, Blocks};
 
 use super::audit;
 use crate::cli::{Ban, Bans, Revoke, StateFrom, Unban, Whom};
@@ -30,7 +28,7 @@ pub(crate) fn revoke(told: &Revoke) -> Outcome {
 /// Lifts a ban or a revocation.
 pub(crate) fn unban(told: &Unban) -> Outcome {
     let target = whom(told.network.as_deref(), &told.whom)?;
-    if open(&told.from)?.remove(&target).map_err(outside)? {
+    if open(&told.from)?.remove(&target).map_err(audit::store)? {
         return output::line(&format!("{}: lifted", output::printable(&target.to_string())));
     }
     let target = output::printable(&target.to_string());
@@ -41,7 +39,7 @@ pub(crate) fn unban(told: &Unban) -> Outcome {
 pub(crate) fn bans(told: &Bans) -> Outcome {
     let now = when::present_unix_ms();
     let file = open(&told.from)?;
-    let (blocks, earned) = (file.all(now).map_err(outside)?, file.earned(now).map_err(outside)?);
+    let (blocks, earned) = (file.all(now).map_err(audit::store)?, file.earned(now).map_err(audit::store)?);
     if told.json {
         let earned: Vec<_> = earned
             .iter()
@@ -59,7 +57,7 @@ pub(crate) fn bans(told: &Bans) -> Outcome {
 }
 
 fn put(from: &StateFrom, block: &Block, json: bool) -> Outcome {
-    open(from)?.put(block).map_err(outside)?;
+    open(from)?.put(block).map_err(audit::store)?;
     if json { output::json(block) } else { output::line(&in_words(block)) }
 }
 
@@ -88,21 +86,9 @@ fn whom(network: Option<&str>, whom: &Whom) -> Result<Target, Failure> {
 }
 
 fn open(from: &StateFrom) -> Result<Blocks, Failure> {
-    let folder = audit::folder(from)?;
-    if !folder.is_dir() {
-        return Err(Failure::Outside(format!(
-            "there is no state folder `{}`; name the gateway's with `--state` or its configuration with `--config`",
-            folder.display()
-        )));
-    }
-    Blocks::open(Path::new(&folder).join(BLOCKS_FILE).as_path()).map_err(outside)
+    Blocks::open(&audit::existing_folder(from)?.join(BLOCKS_FILE)).map_err(audit::store)
 }
 
 fn usage(error: impl std::fmt::Display) -> Failure {
     Failure::Usage(output::printable(&error.to_string()))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn outside(error: StoreError) -> Failure {
-    Failure::Outside(error.to_string())
 }
