@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portcullis_core::access::MessageAccess;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
@@ -64,6 +65,7 @@ fn production() -> Messages {
             timestamp_unit: TimestampUnit::Seconds,
             replay_ids_max: 1024,
         }),
+        access: MessageAccess::default(),
         threats: Some(Threats {
             classes: CLASSES.into_iter().map(|class| (class, OnRefuse::Observe)).collect(),
             skip_fields: Vec::new(),

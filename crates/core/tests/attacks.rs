@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portcullis_core::access::MessageAccess;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Action, Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
@@ -30,6 +31,7 @@ fn plan() -> Plan {
             string_bytes_max: 1 << 20,
         },
         envelope: None,
+        access: MessageAccess::default(),
         threats: Some(Threats {
             classes: classes.into_iter().map(|class| (class, OnRefuse::Reply)).collect(),
             skip_fields: Vec::new(),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_core::access::MessageAccess;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{
     Action, Context, Direction, FIELD_BYTES_MAX, Finding, Kind, Memory, Message, Plan, PlanError, Verdict,
@@ -41,6 +42,7 @@ fn bare() -> Messages {
         limits: Vec::new(),
         json: Json { mode: JsonMode::Required, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },
         envelope: None,
+        access: MessageAccess::default(),
         threats: None,
         schemas: None,
         leaks: None,

@@ -72,3 +72,22 @@ fn a_message_past_the_policys_size_is_refused_as_the_codec_would() {
     let line = &verdicts(&said.out)[0];
     assert_eq!((&line["blocked"], &line["findings"][0]["reason"]), (&true.into(), &"message_too_large".into()));
 }
+
+#[test]
+fn a_caller_has_the_roles_and_permissions_that_the_flags_say() {
+    let folder = Folder::new();
+    let policy = "upstream: ws://127.0.0.1:9\naccess: { roles: { user: { allow: [chat.write] } } }\n\
+                  messages: { inbound: { permissions: { chat.send: chat.write } } }\n";
+    let file = folder.file("portcullis.yaml", policy);
+    for (flags, blocked) in [
+        (&[][..], true),
+        (&["--role", "guest"], true),
+        (&["--role", "guest", "--role", "admin"], false),
+        (&["--permission", "chat.*"], false),
+    ] {
+        let told = [&["inspect", "--config", &file], flags].concat();
+        let said = run_with_input(&folder, &told, "{\"type\":\"chat.send\"}\n").ends(0);
+        assert_eq!(verdicts(&said.out)[0]["blocked"], blocked, "{flags:?}: {}", said.out);
+        assert_eq!(said.out.contains("permission_denied"), blocked, "{flags:?}: {}", said.out);
+    }
+}

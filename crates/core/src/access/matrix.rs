@@ -8,6 +8,12 @@ use crate::policy::checked::{Authenticate, Checked, Route};
 /// How the caller without a credential is called in the table.
 const ANONYMOUS: &str = "(anonymous)";
 
+/// The types of message that no rule names.
+const OTHERS: &str = "(other types)";
+
+/// Messages without a type.
+const UNTYPED: &str = "(no type)";
+
 /// What a role may on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,11 +81,9 @@ fn standing<'r>(roles: &'r Roles, names: &'r [Box<str>]) -> Standing<'r> {
     roles.standing(names, &[])
 }
 
-fn of_route(route: &Route, askers: &[Asker<'_>]) -> Vec<Cell> {
+fn of_route(route: &Route, all: &[Asker<'_>]) -> Vec<Cell> {
     let mut cells = Vec::new();
-    // Where no credential is looked at, nobody has a role of their own.
-    let askers = askers.iter().filter(|asker| asker.anonymous || route.authenticate != Authenticate::Off);
-    for asker in askers {
+    for asker in askers(route, all) {
         let (decision, rule) = connect(route, asker);
         cells.push(Cell {
             route: route.name.clone(),
@@ -91,7 +95,43 @@ fn of_route(route: &Route, askers: &[Asker<'_>]) -> Vec<Cell> {
             rule,
         });
     }
+    for (action, messages) in [("send", &route.inbound), ("receive", &route.outbound)] {
+        let Some(permissions) = &messages.access.permissions else { continue };
+        let mut rules: Vec<(&str, Option<&Need>)> =
+            permissions.rules.iter().map(|(pattern, need)| (pattern.as_str(), Some(need))).collect();
+        if !rules.iter().any(|(pattern, _)| *pattern == "*") {
+            rules.push((OTHERS, None));
+        }
+        rules.push((UNTYPED, permissions.untyped.as_ref()));
+        for (message_type, need) in rules {
+            for asker in askers(route, all) {
+                // Where a credential is required, nobody gets as far without one.
+                if asker.anonymous && route.authenticate == Authenticate::Required {
+                    continue;
+                }
+                let (decision, rule) = match need {
+                    Some(need) => judge(need, &asker.standing),
+                    None => (Decision::Denied, "no permission is named for it".to_owned()),
+                };
+                cells.push(Cell {
+                    route: route.name.clone(),
+                    action,
+                    message_type: Some(message_type.to_owned()),
+                    needs: need.map_or_else(|| "-".to_owned(), ToString::to_string),
+                    role: asker.name.to_owned(),
+                    decision,
+                    rule,
+                });
+            }
+        }
+    }
     cells
+}
+
+/// Where no credential is looked at, nobody has a role of their own.
+fn askers<'a, 'p>(route: &Route, all: &'a [Asker<'p>]) -> impl Iterator<Item = &'a Asker<'p>> {
+    let off = route.authenticate == Authenticate::Off;
+    all.iter().filter(move |asker| asker.anonymous || !off)
 }
 
 /// What a route asks for, in a few words.
@@ -200,9 +240,16 @@ routes:
   - { name: room, path: '/room/{room}', upstream: ws://b, authenticate: optional, permission: 'room.join:{room}' }
   - { name: staff, path: /staff, upstream: ws://b, authenticate: required, roles: [moderator] }
   - { name: open, path: /open, upstream: ws://b, authenticate: off }
+  - name: talk
+    path: /talk
+    upstream: ws://b
+    authenticate: required
+    inbound: { permissions: { 'room.*': 'room.join:{/room}', ping: anyone } }
+    outbound: { json: { mode: detect }, permissions: { '*': anyone }, untyped_permission: chat.join }
 ";
+        let connect: Vec<String> = lines(text).into_iter().filter(|line| !line.starts_with("talk")).collect();
         assert_eq!(
-            lines(text),
+            connect,
             [
                 "chat connect [a credential, chat.join] (anonymous): denied, no credential",
                 "chat connect [a credential, chat.join] guest: denied, nothing grants it",
@@ -225,5 +272,22 @@ routes:
                 "open connect [-] (anonymous): allowed, nothing is asked for",
             ]
         );
+        let talk = |role: &str| -> Vec<String> {
+            let found =
+                lines(text).into_iter().filter(|line| line.starts_with("talk") && line.contains(&format!("] {role}:")));
+            found.skip(1).collect()
+        };
+        assert_eq!(
+            talk("owner"),
+            [
+                "talk send ping [anyone] owner: allowed, nothing is asked for",
+                "talk send room.* [room.join:{/room}] owner: partly, moderator allows room.join:*, but not 8",
+                "talk send (other types) [-] owner: denied, no permission is named for it",
+                "talk send (no type) [-] owner: denied, no permission is named for it",
+                "talk receive * [anyone] owner: allowed, nothing is asked for",
+                "talk receive (no type) [chat.join] owner: allowed, user allows chat.join",
+            ]
+        );
+        assert!(talk("(anonymous)").is_empty(), "nobody gets as far without a credential");
     }
 }

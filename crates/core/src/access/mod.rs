@@ -8,19 +8,23 @@
 //! Tests: beside each file; the property tests in `tests` hold it against a slow, obvious model.
 
 mod matrix;
+mod message;
 mod need;
 mod pattern;
 mod reach;
 mod role;
+mod types;
 
 #[cfg(test)]
 mod tests;
 
 pub use matrix::{Cell, Decision, matrix};
+pub use message::{MessageAccess, Permissions};
 pub use need::{Need, NeedError, Resource};
 pub use pattern::{Pattern, PatternError};
 pub use reach::Reach;
 pub use role::{RoleError, RoleSpec, Roles, Ruling, Standing};
+pub use types::{TYPE_BYTES_MAX, Types, is_type_pattern};
 
 /// Longest permission, bytes.
 pub const PERMISSION_BYTES_MAX: usize = 256;

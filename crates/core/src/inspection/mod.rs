@@ -10,9 +10,11 @@
 //! Tests: beside each check, `tests/attacks.rs`, `tests/inspection.rs`.
 
 mod envelope;
+mod field;
 mod json;
 mod kind;
 mod leak;
+mod permission;
 mod plan;
 mod rate;
 mod replay;
@@ -169,8 +171,8 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
 }
 
-/// What one direction of one connection remembers between messages. 24 bytes until something is to be
-/// remembered.
+/// What one direction of one connection remembers between messages, for one caller: another one begins anew. 24
+/// bytes until something is to be remembered.
 #[derive(Debug, Default)]
 pub struct Memory {
     control: LimitState,
@@ -180,6 +182,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Kept {
     rates: rate::Remembered,
+    permission: permission::Remembered,
     ids: Option<Window>,
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
-use super::{envelope, json, kind, leak, rate, replay, schema, threat};
+use super::{envelope, json, kind, leak, permission, rate, replay, schema, threat};
 use crate::limits::Limit;
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
@@ -21,6 +21,9 @@ pub enum PlanError {
     /// Schemas need JSON.
     #[error("`schemas` needs JSON: set `json.mode` to `required` or `detect`")]
     SchemasWithoutJson,
+    /// Rules about types of messages need JSON.
+    #[error("rules about types of messages need JSON: set `json.mode` to `required` or `detect`")]
+    AccessWithoutJson,
     /// The template of `errors` does not make JSON.
     #[error("`errors.template` is not JSON once its places are filled: {0}")]
     Template(String),
@@ -42,6 +45,7 @@ pub(super) enum Check {
     Rate(rate::Check),
     Json(json::Check),
     Envelope(envelope::Check),
+    Permission(permission::Check),
     Schema(schema::Check),
     Replay(replay::Check),
     Threat(threat::Check),
@@ -55,6 +59,7 @@ impl Check {
             Self::Rate(check) => check.run(scene),
             Self::Json(check) => check.run(scene),
             Self::Envelope(check) => check.run(scene),
+            Self::Permission(check) => check.run(scene),
             Self::Schema(check) => check.run(scene),
             Self::Replay(check) => check.run(scene),
             Self::Threat(check) => check.run(scene),
@@ -68,6 +73,7 @@ impl Check {
             Self::Rate(_) => rate::NAME,
             Self::Json(_) => json::NAME,
             Self::Envelope(_) => envelope::NAME,
+            Self::Permission(_) => permission::NAME,
             Self::Schema(_) => schema::NAME,
             Self::Replay(_) => replay::NAME,
             Self::Threat(_) => threat::NAME,
@@ -99,13 +105,17 @@ impl Plan {
         if messages.schemas.is_some() && messages.json.mode == JsonMode::Off {
             return Err(PlanError::SchemasWithoutJson);
         }
+        if !messages.access.is_empty() && messages.json.mode == JsonMode::Off {
+            return Err(PlanError::AccessWithoutJson);
+        }
         let mut pointers = Pointers::default();
         let envelope = envelope::Check::compile(messages, &mut pointers)?;
+        let permission = permission::Check::compile(messages, &mut pointers)?;
         let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
         let threat = threat::Check::compile(messages, &mut pointers)?;
-        if let Some(envelope) = &messages.envelope {
-            plan.type_pointer = Some(pointers.add(&envelope.type_at)?);
+        if messages.envelope.is_some() || !messages.access.is_empty() {
+            plan.type_pointer = Some(pointers.add(permission::type_at(messages))?);
         } else {
             plan.type_pointer = schema.as_ref().map(schema::Check::type_pointer);
         }
@@ -114,6 +124,7 @@ impl Plan {
         plan.list.extend(rate::Check::compile(messages, direction).map(Check::Rate));
         plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));
         plan.list.extend(envelope.map(Check::Envelope));
+        plan.list.extend(permission.map(Check::Permission));
         plan.list.extend(schema.map(Check::Schema));
         plan.list.extend(replay.map(Check::Replay));
         plan.list.extend(threat.map(Check::Threat));

@@ -502,6 +502,8 @@ pub struct Messages {
     pub envelope: Option<Envelope>,
     /// What a message of a type must look like; `None` does not look.
     pub schemas: Option<Schemas>,
+    /// Who may say what.
+    pub access: crate::access::MessageAccess,
     /// Threat detection; `None` is off.
     pub threats: Option<Threats>,
     /// Detection of what must not leave; `None` is off.

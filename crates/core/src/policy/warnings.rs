@@ -296,6 +296,17 @@ impl Review<'_> {
             );
             return;
         }
+        for (name, messages) in [("inbound", &route.inbound), ("outbound", &route.outbound)] {
+            if let Some(permissions) = &messages.access.permissions {
+                let at = at.key(name);
+                for (pattern, need) in &permissions.rules {
+                    self.ungranted(&at.key("permissions").key(pattern), need, checked);
+                }
+                if let Some(need) = &permissions.untyped {
+                    self.ungranted(&at.key("untyped_permission"), need, checked);
+                }
+            }
+        }
         self.protection(at, route);
         self.messages(&at.key("inbound"), &route.inbound);
         self.messages(&at.key("outbound"), &route.outbound);

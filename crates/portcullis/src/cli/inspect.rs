@@ -12,13 +12,14 @@ Examples:
   portcullis inspect --config portcullis.yaml recorded.jsonl
   portcullis inspect --field payload --id id corpus.jsonl > verdicts.jsonl
   echo '{\"type\":\"chat\",\"text\":\"hello\"}' | portcullis inspect
+  portcullis inspect --config portcullis.yaml --role user recorded.jsonl
   portcullis inspect --outbound --summary answers.jsonl > /dev/null
 
 Each line is a message; each verdict is a line {\"id\":…,\"blocked\":…,\"findings\":[…]}. `blocked` says that the
 policy would not let the message pass; what it only observes is among the findings. Without a configuration the
 messages are judged as the production preset would. Left out is what one message alone cannot show: rates, ids
-seen before, and the distance of timestamps from the present; with --field the envelope as well, for the payload
-travels as the text of {\"type\":\"chat\",\"text\":PAYLOAD}.
+seen before, and the distance of timestamps from the present; with --field the envelope and permissions as well, for
+the payload travels as the text of {\"type\":\"chat\",\"text\":PAYLOAD}.
 
 Ends with 0 whatever the verdicts are, with 1 where a line could not be read.")]
 pub(crate) struct Inspect {
@@ -34,6 +35,12 @@ pub(crate) struct Inspect {
     /// The route whose rules judge [default: the first]
     #[arg(long, value_name = "NAME")]
     pub(crate) route: Option<String>,
+    /// A role of the caller; may be repeated [default: anonymous, a guest]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) role: Vec<String>,
+    /// A permission that the caller's credential carries; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) permission: Vec<String>,
     /// The messages go from the server to the client
     #[arg(long)]
     pub(crate) outbound: bool,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Checking;
-use crate::access::{Need, Pattern, Resource, RoleError, RoleSpec, Roles};
+use crate::access::{
+    MessageAccess, Need, Pattern, Permissions, Resource, RoleError, RoleSpec, Roles, TYPE_BYTES_MAX, is_type_pattern,
+};
 use crate::policy::nearest::nearest;
 use crate::policy::raw;
 use crate::policy::read::clip;
@@ -13,6 +15,8 @@ use crate::policy::tree::KeyPath;
 const ROLES_MAX: usize = 256;
 /// Most rules of a role, and most permissions written from their side.
 const RULES_MAX: usize = 1024;
+/// Most rules about types in one direction: a connection remembers an answer to each.
+const MESSAGE_RULES_MAX: usize = 512;
 /// Longest name of a role, bytes: as long as a credential's may be.
 const NAME_BYTES_MAX: usize = crate::identity::claims::NAME_BYTES_MAX;
 const PATTERN_HELP: &str = "write it as `chat.send`, `chat.*`, `conversation.read:42`, `conversation.read:*` or `*`";
@@ -117,6 +121,81 @@ impl Checking<'_> {
                 None
             }
             _ => Some(Some(need)),
+        }
+    }
+
+    /// What a direction asks of those who speak there.
+    pub(super) fn message_access(
+        &mut self,
+        at: &KeyPath,
+        raw: &raw::Messages,
+        json_off: bool,
+    ) -> Option<MessageAccess> {
+        let permissions = self.permissions(at, raw);
+        let access = MessageAccess { permissions: permissions? };
+        if json_off && !access.is_empty() {
+            let help = "set `json.mode` of the direction to `required` or `detect`";
+            self.fault(&at.key("permissions"), "nobody can tell the type of a message while JSON is off", help);
+            return None;
+        }
+        Some(access)
+    }
+
+    #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is there")]
+    fn permissions(&mut self, at: &KeyPath, raw: &raw::Messages) -> Option<Option<Permissions>> {
+        let untyped = match &raw.untyped_permission {
+            Some(text) => Some(self.message_need(&at.key("untyped_permission"), text)?),
+            None => None,
+        };
+        let Some(written) = raw.permissions.as_ref().filter(|written| !written.is_empty()) else {
+            if untyped.is_some() {
+                let help = "name the permissions of types in `permissions`, or take it out";
+                self.fault(&at.key("untyped_permission"), "it says nothing without `permissions`", help);
+                return None;
+            }
+            return Some(None);
+        };
+        let at = at.key("permissions");
+        if written.len() > MESSAGE_RULES_MAX {
+            let help = format!("keep at most {MESSAGE_RULES_MAX}; a pattern as `chat.*` stands for many");
+            self.fault(&at, format!("there are {} types", written.len()), help);
+            return None;
+        }
+        let rules: Vec<Option<(String, Need)>> = written
+            .iter()
+            .map(|(pattern, need)| {
+                let at = at.key(pattern);
+                let need = self.message_need(&at, need);
+                Some((self.type_pattern(&at, pattern)?, need?))
+            })
+            .collect();
+        let rules = rules.into_iter().collect::<Option<_>>()?;
+        Some(Some(Permissions { rules, untyped, roles: self.roles.clone()? }))
+    }
+
+    fn type_pattern(&mut self, at: &KeyPath, pattern: &str) -> Option<String> {
+        if is_type_pattern(pattern) {
+            return Some(pattern.to_owned());
+        }
+        let message = format!("`{}` stands for no type of message", clip(pattern));
+        let help = format!("write `chat.send`, `chat.*` or `*`, at most {TYPE_BYTES_MAX} bytes; `*` stands at the end");
+        self.fault(at, message, help);
+        None
+    }
+
+    fn message_need(&mut self, at: &KeyPath, text: &str) -> Option<Need> {
+        let need = self.asked(at, text)?;
+        match &need {
+            Need::Permission { resource: Some(Resource::Parameter(name)), .. } => {
+                let message = format!("`{}` reads the path, and a message has none", clip(text));
+                self.fault(at, message, format!("name a place in the message: `{{/{}}}`", clip(name)));
+                None
+            }
+            Need::Permission { resource: Some(Resource::Pointer(pointer)), .. } => {
+                self.pointer(at, pointer)?;
+                Some(need)
+            }
+            _ => Some(need),
         }
     }
 

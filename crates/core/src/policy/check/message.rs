@@ -6,7 +6,7 @@ use super::Checking;
 use super::listen::rate;
 use crate::message::leak::LeakClass;
 use crate::policy::checked::{
-    Envelope, Json, Leaks, LimitKey, MessageLimit, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
+    Envelope, Json, JsonMode, Leaks, LimitKey, MessageLimit, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
 };
 use crate::policy::human::OrOff;
 use crate::policy::raw::{self, ThreatMode};
@@ -59,6 +59,8 @@ impl Checking<'_> {
             _ => Some(None),
         };
         let schemas = self.schemas(at, raw);
+        let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
+        let access = self.message_access(at, raw, json_off);
         let threats = self.threats(&at.key("threats"), raw.threats.as_ref());
         let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
         Some(Messages {
@@ -71,6 +73,7 @@ impl Checking<'_> {
             json: json?,
             envelope: envelope?,
             schemas: schemas?,
+            access: access?,
             threats: threats?,
             leaks: leaks?,
             on_refuse: on_refuse?,

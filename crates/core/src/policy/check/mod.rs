@@ -51,6 +51,8 @@ pub(crate) struct Checking<'a> {
     pub(crate) texts: Vec<(String, String)>,
     /// Schemas compiled so far, for routes that share them.
     schemas: schema::Known,
+    /// Who has which permission, once `access` was read.
+    roles: Option<std::sync::Arc<crate::access::Roles>>,
     /// Values that could not be read are missing; that they are has been said.
     pub(crate) incomplete: bool,
 }
@@ -114,6 +116,7 @@ impl<'a> Checking<'a> {
             secrets: Vec::new(),
             texts: Vec::new(),
             schemas: schema::Known::default(),
+            roles: None,
             incomplete: false,
         }
     }
@@ -289,6 +292,7 @@ impl<'a> Checking<'a> {
         let origins = self.origins(&root.key("origins"), document.origins.as_ref());
         let identity = self.identity(&root.key("identity"), document.identity.as_ref());
         let access = self.access(&root.key("access"), document.access.as_ref());
+        self.roles.clone_from(&access);
         let audit = self.audit(&root.key("audit"), document.audit.as_ref());
         let routes = self.routes(document);
         Some(Checked {

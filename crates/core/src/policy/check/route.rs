@@ -77,6 +77,13 @@ impl Checking<'_> {
         let compression = self.compression(&at.key("compression"), raw.compression.as_ref());
         let inbound = self.messages(&at.key("inbound"), raw.inbound.as_ref());
         let outbound = self.messages(&at.key("outbound"), raw.outbound.as_ref());
+        let checks = raw.checks.is_none_or(|checks| checks.0);
+        for (name, messages) in [("inbound", &inbound), ("outbound", &outbound)] {
+            if !checks && messages.as_ref().is_some_and(|messages| !messages.access.is_empty()) {
+                let message = format!("`checks` is off, so nobody would see who may say what in `{name}`");
+                self.fault(&at.key("checks"), message, format!("turn it on, or take the rules out of `{name}`"));
+            }
+        }
         let errors = self.error_replies(&at.key("errors"), raw.errors.as_ref());
         let per_user = match raw.connections_per_user_max.and_then(OrOff::value) {
             Some(number) => self.within(&at.key("connections_per_user_max"), number, 1..=1_000_000).map(Some),
@@ -102,7 +109,7 @@ impl Checking<'_> {
             subprotocols: raw.subprotocols.clone(),
             times: times?,
             compression: compression?,
-            checks: raw.checks.is_none_or(|checks| checks.0),
+            checks,
             inbound: inbound?,
             outbound: outbound?,
             errors: errors?,

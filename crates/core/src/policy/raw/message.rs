@@ -45,6 +45,14 @@ pub(crate) struct Messages {
     pub(crate) schemas: Option<BTreeMap<String, Schema>>,
     /// What happens to a message whose type has no schema, once any type has one: `refuse` or `pass`.
     pub(crate) without_schema: Option<WithoutSchema>,
+    /// Type of message → the permission that it asks for: `chat.send: chat.write`. `{/pointer}` in it is the message's
+    /// own value there: `"conversation.read:{/conversation_id}"`. A type may end in `*`, and the pattern that says most
+    /// wins; `anyone` asks for nothing. Once there is one, a type that none names is refused. At most 512; each takes
+    /// about 16 bytes of a connection.
+    pub(crate) permissions: Option<BTreeMap<String, String>>,
+    /// The permission that a message without a type asks for, binary ones included, where `permissions` are set; `anyone`
+    /// lets them pass. Default: they are refused.
+    pub(crate) untyped_permission: Option<String>,
     /// Detection of attacks in every string of a message.
     pub(crate) threats: Option<Threats>,
     /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.

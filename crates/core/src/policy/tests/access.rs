@@ -74,6 +74,55 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "routes[0].permission",
         "parameter of the path",
     ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { permissions: { '*.send': chat.write } } }",
+        "`*.send` stands for no type of message",
+        "2:49",
+        "messages.inbound.permissions.*.send",
+        "`*` stands at the end",
+    ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { permissions: { chat.send: chat.* } } }",
+        "`chat.*` cannot be asked for: what is asked for names one permission; wildcards stand in what a role is allowed",
+        "2:50",
+        "messages.inbound.permissions.chat.send",
+        "`chat.send`",
+    ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { permissions: { chat.send: 'read:{room}' } } }",
+        "`read:{room}` reads the path, and a message has none",
+        "2:50",
+        "messages.inbound.permissions.chat.send",
+        "`{/room}`",
+    ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { permissions: { chat.send: 'read:{/ro~om}' } } }",
+        "`/ro~om` is not a JSON Pointer (RFC 6901)",
+        "2:50",
+        "messages.inbound.permissions.chat.send",
+        "slash",
+    ),
+    (
+        "upstream: ws://x\nmessages: { outbound: { permissions: { '*': anyone } } }",
+        "nobody can tell the type of a message while JSON is off",
+        "2:25",
+        "messages.outbound.permissions",
+        "`json.mode`",
+    ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { untyped_permission: anyone } }",
+        "it says nothing without `permissions`",
+        "2:44",
+        "messages.inbound.untyped_permission",
+        "take it out",
+    ),
+    (
+        "routes: [{ path: '/a', upstream: ws://x, checks: off, inbound: { permissions: { '*': anyone } } }]",
+        "`checks` is off, so nobody would see who may say what in `inbound`",
+        "1:50",
+        "routes[0].checks",
+        "turn it on",
+    ),
 ];
 
 #[test]

@@ -169,6 +169,7 @@ fn sample(form: &str) -> String {
         "on" => "on".to_owned(),
         "text" => "some text".to_owned(),
         "map to `subject`, `tenant`, `session`" => "{ user_id: tenant }".to_owned(),
+        "map to text" => "{ chat: talk }".to_owned(),
         "map to list of texts" => "{ chat: [user] }".to_owned(),
         form if form.starts_with("map to `off`") => "{ sqli: drop }".to_owned(),
         words => words.trim_start_matches('`').split('`').next().unwrap_or_default().to_owned(),

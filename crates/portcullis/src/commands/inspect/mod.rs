@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use portcullis_core::identity::Principal;
+use portcullis_core::identity::{Method, Principal};
 use portcullis_core::inspection::{
     Action, Context, Direction, Finding, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
 };
@@ -205,7 +205,7 @@ impl Judge {
             bytes_max: messages.bytes_max,
             work: Workspace::new(0),
             ledger: Ledger::new(1, [0, 0]),
-            principal: Principal::anonymous(),
+            principal: principal(told),
             ip: IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64),
             summary: Summary::default(),
         })
@@ -237,6 +237,20 @@ impl Judge {
     }
 }
 
+/// The caller that the flags describe.
+fn principal(told: &Inspect) -> Principal {
+    if told.role.is_empty() && told.permission.is_empty() {
+        return Principal::anonymous();
+    }
+    let names = |names: &[String]| names.iter().map(|name| Box::from(name.as_str())).collect();
+    Principal {
+        method: Method::Jwt,
+        roles: names(&told.role),
+        permissions: names(&told.permission),
+        ..Principal::anonymous()
+    }
+}
+
 fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict {
     let finding = Finding {
         reason,
@@ -257,6 +271,7 @@ fn of_one_message(own: &Messages, payload: bool) -> Messages {
     if payload {
         messages.envelope = None;
         messages.schemas = None;
+        messages.access = portcullis_core::access::MessageAccess::default();
     } else if let Some(envelope) = &mut messages.envelope {
         envelope.timestamp_tolerance = None;
         envelope.replay_ids_max = 0;
