@@ -152,6 +152,7 @@ table! {
     AuthenticationRate = "authentication_rate", 4008, 429, Authentication, High, "Too many attempts", "too many failed authentications from this address", "wait; `sources.failed_auth_rate` sets the rate";
     // access
     PathBinding = "path_binding", 4003, 403, Authorization, High, "Access denied", "a path parameter does not equal the claim it is bound to", "connect to your own path";
+    TenantCrossing = "tenant_crossing", 4003, 403, Authorization, Critical, "Access denied", "a route or message belongs to another tenant than the principal", "find out who tried: `portcullis audit search --type tenant_crossing`; a tenant's data stays with it";
     PrincipalBanned = "principal_banned", 4003, 403, Authorization, High, "Access denied", "the user, session, token or tenant is banned by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     RoleMissing = "role_missing", 4003, 403, Authorization, Medium, "Access denied", "the principal has none of the roles the route asks for", "grant the role, or change `routes[].roles`";
     PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";

@@ -308,3 +308,162 @@ proptest! {
         }
     }
 }
+
+const TENANTS: &str = r#"
+routes:
+  - path: /x
+    upstream: ws://b
+    inbound: { threats: { mode: off }, envelope: { tenant: [/tenant, /data/org] }, on_refuse: ON_REFUSE }
+    outbound: { leaks: { mode: off }, json: { mode: detect }, envelope: { tenant: [/tenant, /data/org] }, on_refuse: ON_REFUSE }
+"#;
+
+fn of_tenant(tenant: Option<&str>) -> Principal {
+    Principal { tenant: tenant.map(Into::into), ..user(&["admin"], &["*"]) }
+}
+
+fn crossing(direction: Direction) -> Action {
+    if direction == Direction::Inbound { Action::Close } else { Action::Drop }
+}
+
+#[test]
+fn a_message_for_another_tenant_closes_inbound_and_is_dropped_outbound() {
+    for on_refuse in ["observe", "reply"] {
+        let policy = policy(&TENANTS.replace("ON_REFUSE", on_refuse));
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            for (own, text, passes) in [
+                (Some("acme"), r#"{"tenant":"acme"}"#, true),
+                (Some("acme"), r#"{"tenant":"acme","data":{"org":"acme"}}"#, true),
+                (Some("acme"), r#"{"text":"no tenant"}"#, true),
+                (Some("acme"), r#"{"tenant":null}"#, true),
+                (Some("acme"), r#"{"tenant":"\u0061cme"}"#, true),
+                (Some("7"), r#"{"tenant":7}"#, true),
+                (Some("acme"), r#"{"tenant":"other"}"#, false),
+                (Some("acme"), r#"{"tenant":"Acme"}"#, false),
+                (Some("acme"), r#"{"tenant":"acme "}"#, false),
+                (Some("acme"), r#"{"tenant":""}"#, false),
+                (Some("acme"), r#"{"t\u0065nant":"other"}"#, false),
+                (Some("acme"), r#"{"tenant":"acme","data":{"org":"other"}}"#, false),
+                (Some("acme"), r#"{"tenant":["acme"]}"#, false),
+                (Some("acme"), r#"{"tenant":{"id":"acme"}}"#, false),
+                (Some("7"), r#"{"tenant":7.0}"#, false),
+                (None, r#"{"tenant":"acme"}"#, false),
+            ] {
+                let mut line = Line::new(&policy, direction, of_tenant(own));
+                let verdict = line.text(text);
+                let expected = if passes { Action::Pass } else { crossing(direction) };
+                assert_eq!(verdict.action, expected, "{on_refuse} {direction:?} {own:?} {text}: {verdict:?}");
+                assert!(passes || verdict.findings[0].reason == Reason::TenantCrossing, "{verdict:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_could_name_a_tenant_to_a_lenient_reader_does_not_pass() {
+    let policy = policy(&TENANTS.replace("ON_REFUSE", "observe"));
+    let texts: [&[u8]; 7] = [
+        br#"[{"tenant":"other"}]"#,
+        br#"{"tenant":"acme","tenant":"other"}"#,
+        br#"{"tenant":"other","x":NaN}"#,
+        br#"{"tenant":"other",}"#,
+        b"tenant=other",
+        b"\xef\xbb\xbf{\"tenant\":\"other\"}",
+        b"{\0\"\0t\0e\0n\0a\0n\0t\0\"\0:\0\"\0o\0t\0h\0e\0r\0\"\0}\0",
+    ];
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        for bytes in texts {
+            let mut line = Line::new(&policy, direction, of_tenant(Some("acme")));
+            for kind in [Kind::Text, Kind::Binary] {
+                let verdict = line.say(kind, bytes);
+                assert_ne!(verdict.action, Action::Pass, "{direction:?} {kind:?} {}", bytes.escape_ascii());
+            }
+        }
+    }
+}
+
+/// Whether a JSON value keeps to a tenant, read as slowly and plainly as can be.
+fn model_keeps(value: &serde_json::Value, own: Option<&str>) -> bool {
+    value.is_object()
+        && ["/tenant", "/data/org"].iter().all(|pointer| match value.pointer(pointer) {
+            None | Some(serde_json::Value::Null) => true,
+            Some(serde_json::Value::String(name)) => Some(name.as_str()) == own,
+            Some(serde_json::Value::Number(number)) => {
+                let text = number.to_string();
+                text.len() <= 15 && text.chars().all(|c| c.is_ascii_digit()) && Some(text.as_str()) == own
+            }
+            Some(_) => false,
+        })
+}
+
+/// A string as JSON, some of its characters written as escapes.
+fn written(text: &str, escaped: &[bool]) -> String {
+    let marks = escaped.iter().copied().chain(std::iter::repeat(false));
+    let one = |(c, escape): (char, bool)| if escape { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    format!("\"{}\"", text.chars().zip(marks).map(one).collect::<String>())
+}
+
+fn escapes() -> impl Strategy<Value = Vec<bool>> {
+    prop::collection::vec(any::<bool>(), 0..8)
+}
+
+/// JSON text with tenants in places that count and in places that do not.
+fn json_text() -> impl Strategy<Value = String> {
+    let name = (prop::sample::select(vec!["acme", "other", "7", "", "ACME", "acme*"]), escapes())
+        .prop_map(|(text, escaped)| written(text, &escaped));
+    let bare = prop::sample::select(vec!["7", "8", "7.0", "7e0", "-7", "null", "true", "[]", "{}", "[\"acme\"]"]);
+    let leaf = prop_oneof![3 => name, 2 => bare.prop_map(str::to_owned)];
+    let key = || {
+        (prop::sample::select(vec!["tenant", "data", "org", "x", "Tenant"]), escapes())
+            .prop_map(|(text, escaped)| (text, written(text, &escaped)))
+    };
+    leaf.prop_recursive(3, 24, 4, move |inner| {
+        let members = prop::collection::vec((key(), inner.clone()), 0..4).prop_map(|members| {
+            let mut seen = std::collections::BTreeSet::new();
+            let kept = members.into_iter().filter(|((plain, _), _)| seen.insert(*plain));
+            format!("{{{}}}", kept.map(|((_, key), value)| format!("{key}:{value}")).collect::<Vec<_>>().join(","))
+        });
+        prop_oneof![
+            4 => members,
+            1 => prop::collection::vec(inner, 0..3).prop_map(|items| format!("[{}]", items.join(","))),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_message_crosses_to_another_tenant_in_either_direction(
+        text in json_text(),
+        own in prop::sample::select(vec![None, Some("acme"), Some("7"), Some("other")]),
+        outbound in any::<bool>(),
+        binary in any::<bool>(),
+        on_refuse in prop::sample::select(vec!["observe", "drop", "reply", "close"]),
+    ) {
+        let policy = policy(&TENANTS.replace("ON_REFUSE", on_refuse));
+        let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
+        let mut line = Line::new(&policy, direction, of_tenant(own));
+        let verdict = line.say(if binary { Kind::Binary } else { Kind::Text }, text.as_bytes());
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(verdict.action == Action::Pass, model_keeps(&value, own), "{} {:?}: {:?}", text, own, verdict);
+        if verdict.findings.iter().any(|finding| finding.reason == Reason::TenantCrossing) {
+            prop_assert_eq!(verdict.action, crossing(direction), "{}", text);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_json_object_never_pass_where_tenants_are_told_apart(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64),
+            json_text().prop_map(|text| format!("{text},").into_bytes()),
+            json_text().prop_map(|text| format!("{text}{text}").into_bytes()),
+        ],
+        outbound in any::<bool>(),
+    ) {
+        let policy = policy(&TENANTS.replace("ON_REFUSE", "observe"));
+        let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
+        let mut line = Line::new(&policy, direction, of_tenant(Some("acme")));
+        let kind = if std::str::from_utf8(&bytes).is_ok() { Kind::Text } else { Kind::Binary };
+        if serde_json::from_slice::<serde_json::Value>(&bytes).is_err() {
+            prop_assert!(line.say(kind, &bytes).action != Action::Pass);
+        }
+    }
+}

@@ -35,6 +35,7 @@ fn route(route: &Route) -> Value {
         "authenticate": route.authenticate,
         "roles": route.roles,
         "permission": route.permission.as_ref().map(ToString::to_string),
+        "tenant": route.tenant,
         "refuse_with": route.refuse_with,
         "http": route.http,
         "checks": route.checks,

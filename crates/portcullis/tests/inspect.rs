@@ -91,3 +91,18 @@ fn a_caller_has_the_roles_and_permissions_that_the_flags_say() {
         assert_eq!(said.out.contains("permission_denied"), blocked, "{flags:?}: {}", said.out);
     }
 }
+
+#[test]
+fn a_caller_of_one_tenant_sends_nothing_to_another() {
+    let folder = Folder::new();
+    let policy = "upstream: ws://127.0.0.1:9\nmessages: { inbound: { envelope: { tenant: [/tenant] } } }\n";
+    let file = folder.file("portcullis.yaml", policy);
+    let input = "{\"tenant\":\"acme\"}\n{\"tenant\":\"other\"}\n";
+    let said = run_with_input(&folder, &["inspect", "--config", &file, "--tenant", "acme"], input).ends(0);
+    let [own, other] = &verdicts(&said.out)[..] else { panic!("{}", said.out) };
+    assert_eq!(own["blocked"], false);
+    assert_eq!(
+        (&other["findings"][0]["reason"], &other["findings"][0]["outcome"]),
+        (&"tenant_crossing".into(), &"close".into())
+    );
+}

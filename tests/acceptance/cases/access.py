@@ -2,7 +2,7 @@
 
 import json
 
-from harness.backends import accept
+from harness.backends import PyEcho, accept
 from harness.lab import Lab
 from harness.raw import TEXT, frame
 from harness.registry import case
@@ -14,6 +14,19 @@ def bearer(roles: list[str] = (), permissions: list[str] = (), **claims) -> dict
     """The header of a caller with these roles and permissions."""
     claims = {"sub": "u1", "exp": Lab.now() + 600, "roles": list(roles), "permissions": list(permissions), **claims}
     return {"Authorization": f"Bearer {Lab.hs256(claims)}"}
+
+
+class Recorder(PyEcho):
+    """An echo server that keeps what it was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard: list[str | bytes] = []
+
+    async def _serve(self, connection) -> None:
+        async for message in connection:
+            self.heard.append(message)
+            await connection.send(message)
 
 
 LADDER = {**KEYS, "access": {
@@ -101,12 +114,15 @@ for client, needs in {"npm": ("node",), "python": ()}.items():
 
 @case("on_refuse: close: a message without its permission ends the connection with 4003, and the backend never sees it")
 async def message_closes(lab):
-    back = await lab.py_echo()
+    back = lab.ending(await Recorder.start())
     route = {**required("header"), "inbound": {**PERMISSIONS["inbound"], "on_refuse": "close"}}
     gateway = await lab.gateway(back.url, TALK, route=route)
     guest = await (await lab.python()).open(gateway.url, headers=bearer(["guest"]))
+    await guest.send(typed("ping"))
+    assert await guest.receive() == typed("ping")
     await guest.send(typed("chat.send"))
     assert (await guest.closed())[0] == 4003
+    assert back.heard == [typed("ping")], back.heard
 
 
 @case("a permission on the conversation that the message names")
@@ -140,3 +156,63 @@ async def outbound(lab):
     for message_type in ("report.new", "conversation.said"):
         event = await gateway.event(type="permission_denied", message_type=message_type)
         assert event["decision"] == "dropped" and "hidden words" not in str(event), event
+
+
+TENANTS = {"inbound": {"envelope": {"tenant": ["/tenant", "/data/org"]}},
+           "outbound": {"json": {"mode": "required"}, "envelope": {"tenant": ["/tenant"]}}}
+
+for client, needs in {"npm": ("node",), "python": (), "chromium": ("node", "chromium")}.items():
+
+    @case(f"a message to another tenant closes with 4003, a critical event, and the backend never sees it ({client})", needs=needs, seconds=40)
+    async def tenants(lab, client=client):
+        back = lab.ending(await Recorder.start())
+        gateway = await lab.gateway(back.url, KEYS, route={**required("query"), **TENANTS})
+        token = await lab.token("--subject", "u1", "--tenant", "acme", "--ttl", "1h")
+        user = await getattr(lab, client)()
+        own = typed("chat", tenant="acme", data={"org": "acme"})
+        crossings = [typed("chat", tenant="other"), typed("chat", data={"org": "other"}), typed("chat", tenant=["acme"]),
+                     '{"type":"chat","ten\\u0061nt":"other"}']
+        for crossing in crossings:
+            connection = await user.open(f"{gateway.url}/?token={token}")
+            await connection.send(own)
+            assert await connection.receive() == own
+            await connection.send(crossing)
+            assert (await connection.closed())[0] == 4003, crossing
+        assert back.heard == [own] * len(crossings), back.heard
+        event = await gateway.event(type="tenant_crossing")
+        assert event["severity"] == "critical" and event["decision"] == "closed" and event["tenant"] == "acme", event
+
+
+@case("outbound: a message for another tenant never reaches the client, and a critical event says so")
+async def tenants_outbound(lab):
+    said = [typed("chat", tenant="acme", n=1), typed("chat", tenant="other", text="their secret"), typed("chat", n=2),
+            '[{"tenant":"other"}]', typed("chat", tenant="acme", n=3)]
+
+    async def handler(tcp, reader, writer):
+        await accept(reader, writer)
+        writer.write(b"".join(frame(TEXT, text.encode(), mask=None) for text in said))
+        await writer.drain()
+        await reader.read()
+
+    back = await lab.tcp(handler)
+    gateway = await lab.gateway(back.url, KEYS, route={**required("header"), **TENANTS})
+    connection = await (await lab.python()).open(gateway.url, headers=bearer(tenant="acme"))
+    assert [await connection.receive() for _ in range(3)] == [said[0], said[2], said[4]]
+    event = await gateway.event(type="tenant_crossing")
+    assert event["severity"] == "critical" and event["decision"] == "dropped", event
+    assert "their secret" not in str(event), event
+
+
+@case("a route of one tenant refuses the others, and nothing is dialled for them")
+async def tenant_route(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, KEYS, route={**required("header"), "tenant": "acme", "refuse_with": "close"})
+    user = await lab.python()
+    for claims in ({"tenant": "other"}, {"tenant": "Acme"}, {}):
+        connection = await user.open(gateway.url, headers=bearer(["admin"], ["*"], **claims))
+        assert (await connection.closed())[0] == 4003, claims
+    assert back.requests == []
+    connection = await user.open(gateway.url, headers=bearer(tenant="acme"))
+    await connection.send("hello")
+    assert await connection.receive() == "hello"
+    assert (await gateway.event(type="tenant_crossing"))["severity"] == "critical"

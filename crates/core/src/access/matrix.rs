@@ -140,6 +140,9 @@ fn needs(route: &Route) -> String {
     if route.authenticate == Authenticate::Required {
         asked.push("a credential".to_owned());
     }
+    if let Some(tenant) = &route.tenant {
+        asked.push(format!("tenant {tenant}"));
+    }
     if !route.roles.is_empty() {
         asked.push(format!("role {}", route.roles.join(" or ")));
     }
@@ -152,6 +155,9 @@ fn needs(route: &Route) -> String {
 fn connect(route: &Route, asker: &Asker<'_>) -> (Decision, String) {
     if asker.anonymous && route.authenticate == Authenticate::Required {
         return (Decision::Denied, "no credential".to_owned());
+    }
+    if asker.anonymous && route.tenant.is_some() {
+        return (Decision::Denied, "no tenant".to_owned());
     }
     if !route.roles.is_empty() && !route.roles.iter().any(|role| asker.standing.has_role(role)) {
         return (Decision::Denied, "it is not one of the roles".to_owned());

@@ -9,6 +9,8 @@ use super::{Need, Roles};
 pub struct MessageAccess {
     /// Which permission each type of message asks for; `None` asks for none.
     pub permissions: Option<Permissions>,
+    /// JSON Pointers to where a message may name a tenant, which must be the caller's own.
+    pub tenant_at: Vec<String>,
 }
 
 impl MessageAccess {

@@ -2,7 +2,7 @@
 //! and is answered.
 //!
 //! Order: capacity → allow, deny, ban → rate and concurrency of the address → origin → handshake → route →
-//! credential → path binding, roles, permission → connections of the user. Nothing runs after a refusal, and whatever was
+//! credential → tenant, path binding, roles, permission → connections of the user. Nothing runs after a refusal, and whatever was
 //! counted is given back when an [`Admission`] or its [`Seat`] is dropped.
 //!
 //! Never touches a socket: the shell feeds it a head and answers its [`Question`]s. Never tells a client which
@@ -19,6 +19,7 @@ mod permission;
 pub mod proxy_protocol;
 mod role;
 pub mod route;
+mod tenant;
 
 #[cfg(test)]
 mod tests;
@@ -389,6 +390,7 @@ impl Admission {
         let standing = self.policy.checked.access.standing(&principal.roles, &principal.permissions);
         let need = spec.permission.as_ref();
         let denied = denied
+            .and_then(|()| tenant::check(spec.tenant.as_deref(), &principal).map_err(|reason| (reason, "tenant")))
             .and_then(|()| binding::check(&visit.params, &spec.bind, &principal).map_err(|reason| (reason, "binding")))
             .and_then(|()| role::check(&spec.roles, &standing).map_err(|reason| (reason, "role")))
             .and_then(|()| permission::check(need, &visit.params, &standing).map_err(|reason| (reason, "permission")));

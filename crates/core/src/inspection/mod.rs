@@ -20,6 +20,7 @@ mod rate;
 mod replay;
 mod reply;
 mod schema;
+mod tenant;
 mod threat;
 
 use std::ops::ControlFlow;

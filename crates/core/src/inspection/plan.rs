@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
-use super::{envelope, json, kind, leak, permission, rate, replay, schema, threat};
+use super::{envelope, json, kind, leak, permission, rate, replay, schema, tenant, threat};
 use crate::limits::Limit;
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
@@ -44,6 +44,7 @@ pub(super) enum Check {
     Kind(kind::Check),
     Rate(rate::Check),
     Json(json::Check),
+    Tenant(tenant::Check),
     Envelope(envelope::Check),
     Permission(permission::Check),
     Schema(schema::Check),
@@ -58,6 +59,7 @@ impl Check {
             Self::Kind(check) => check.run(scene),
             Self::Rate(check) => check.run(scene),
             Self::Json(check) => check.run(scene),
+            Self::Tenant(check) => check.run(scene),
             Self::Envelope(check) => check.run(scene),
             Self::Permission(check) => check.run(scene),
             Self::Schema(check) => check.run(scene),
@@ -72,6 +74,7 @@ impl Check {
             Self::Kind(_) => kind::NAME,
             Self::Rate(_) => rate::NAME,
             Self::Json(_) => json::NAME,
+            Self::Tenant(_) => tenant::NAME,
             Self::Envelope(_) => envelope::NAME,
             Self::Permission(_) => permission::NAME,
             Self::Schema(_) => schema::NAME,
@@ -109,6 +112,7 @@ impl Plan {
             return Err(PlanError::AccessWithoutJson);
         }
         let mut pointers = Pointers::default();
+        let tenant = tenant::Check::compile(messages, direction, &mut pointers)?;
         let envelope = envelope::Check::compile(messages, &mut pointers)?;
         let permission = permission::Check::compile(messages, &mut pointers)?;
         let schema = schema::Check::compile(messages, &mut pointers)?;
@@ -123,6 +127,7 @@ impl Plan {
         plan.list.extend(kind::Check::compile(messages).map(Check::Kind));
         plan.list.extend(rate::Check::compile(messages, direction).map(Check::Rate));
         plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));
+        plan.list.extend(tenant.map(Check::Tenant));
         plan.list.extend(envelope.map(Check::Envelope));
         plan.list.extend(permission.map(Check::Permission));
         plan.list.extend(schema.map(Check::Schema));

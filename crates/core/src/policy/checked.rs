@@ -369,6 +369,8 @@ pub struct Route {
     pub roles: Vec<String>,
     /// The permission that is needed.
     pub permission: Option<crate::access::Need>,
+    /// The tenant that the route belongs to.
+    pub tenant: Option<String>,
     /// How a refusal is told.
     pub refuse_with: RefuseWith,
     /// Plain HTTP on this path.

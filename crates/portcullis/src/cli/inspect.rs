@@ -41,6 +41,9 @@ pub(crate) struct Inspect {
     /// A permission that the caller's credential carries; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) permission: Vec<String>,
+    /// The caller's tenant [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
     /// The messages go from the server to the client
     #[arg(long)]
     pub(crate) outbound: bool,

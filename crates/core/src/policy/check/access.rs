@@ -6,6 +6,8 @@ use super::Checking;
 use crate::access::{
     MessageAccess, Need, Pattern, Permissions, Resource, RoleError, RoleSpec, Roles, TYPE_BYTES_MAX, is_type_pattern,
 };
+use crate::policy::checked::Authenticate;
+use crate::policy::human::OrOff;
 use crate::policy::nearest::nearest;
 use crate::policy::raw;
 use crate::policy::read::clip;
@@ -17,7 +19,9 @@ const ROLES_MAX: usize = 256;
 const RULES_MAX: usize = 1024;
 /// Most rules about types in one direction: a connection remembers an answer to each.
 const MESSAGE_RULES_MAX: usize = 512;
-/// Longest name of a role, bytes: as long as a credential's may be.
+/// Most places where a message may name a tenant: each is looked at for every message.
+const TENANT_FIELDS_MAX: usize = 8;
+/// Longest name of a role or tenant, bytes: as long as a credential's may be.
 const NAME_BYTES_MAX: usize = crate::identity::claims::NAME_BYTES_MAX;
 const PATTERN_HELP: &str = "write it as `chat.send`, `chat.*`, `conversation.read:42`, `conversation.read:*` or `*`";
 const NEED_HELP: &str = "write it as `chat.send` or `conversation.read:42`";
@@ -132,13 +136,47 @@ impl Checking<'_> {
         json_off: bool,
     ) -> Option<MessageAccess> {
         let permissions = self.permissions(at, raw);
-        let access = MessageAccess { permissions: permissions? };
+        let tenant_at = self.tenant_at(&at.key("envelope").key("tenant"), raw);
+        let access = MessageAccess { permissions: permissions?, tenant_at: tenant_at? };
         if json_off && !access.is_empty() {
+            let asks = if access.permissions.is_some() { at.key("permissions") } else { at.key("envelope") };
             let help = "set `json.mode` of the direction to `required` or `detect`";
-            self.fault(&at.key("permissions"), "nobody can tell the type of a message while JSON is off", help);
+            self.fault(&asks, "nobody can read a field of a message while JSON is off", help);
             return None;
         }
         Some(access)
+    }
+
+    fn tenant_at(&mut self, at: &KeyPath, raw: &raw::Messages) -> Option<Vec<String>> {
+        let Some(OrOff::On(envelope)) = &raw.envelope else { return Some(Vec::new()) };
+        let written = envelope.tenant.as_deref().unwrap_or_default();
+        if written.len() > TENANT_FIELDS_MAX {
+            self.fault(at, format!("there are {} places", written.len()), format!("keep at most {TENANT_FIELDS_MAX}"));
+            return None;
+        }
+        self.each(at, written, |checking, at, text| checking.pointer(at, text))
+    }
+
+    /// The tenant of a route; where nobody has a tenant, nobody could enter.
+    #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is there")]
+    pub(super) fn route_tenant(
+        &mut self,
+        at: &KeyPath,
+        written: Option<&String>,
+        authenticate: Option<Authenticate>,
+    ) -> Option<Option<String>> {
+        let Some(tenant) = written else { return Some(None) };
+        if tenant.is_empty() || tenant.len() > NAME_BYTES_MAX || tenant.chars().any(char::is_control) {
+            let help = format!("write it as tokens do, 1 to {NAME_BYTES_MAX} bytes");
+            self.fault(at, "this cannot be the name of a tenant", help);
+            return None;
+        }
+        if authenticate == Some(Authenticate::Off) {
+            let message = "nobody could enter: without a credential a caller has no tenant";
+            self.fault(at, message, "write `authenticate: required` on the route");
+            return None;
+        }
+        Some(Some(tenant.clone()))
     }
 
     #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is there")]

@@ -92,6 +92,7 @@ impl Checking<'_> {
         let queue = raw.queue_bytes_max.map_or(QUEUE_BYTES_DEFAULT, |bytes| bytes.0);
         let queue = self.within(&at.key("queue_bytes_max"), queue, QUEUE_BYTES);
         let authenticate = self.need(&at.key("authenticate"), raw.authenticate.or(authenticate), "write `required`");
+        let tenant = self.route_tenant(&at.key("tenant"), raw.tenant.as_ref(), authenticate);
         let path = path?;
         Some(Route {
             name: raw.name.clone().unwrap_or_else(|| name_of(&path)),
@@ -102,6 +103,7 @@ impl Checking<'_> {
             bind: bind?,
             roles: raw.roles.clone().unwrap_or_default(),
             permission: permission?,
+            tenant: tenant?,
             refuse_with: raw.refuse_with.unwrap_or(RefuseWith::Status),
             http: raw.http.unwrap_or(PlainHttp::Block),
             connections_per_user_max: per_user?,

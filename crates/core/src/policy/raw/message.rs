@@ -105,6 +105,9 @@ pub(crate) struct Envelope {
     /// Where the timestamp stands. Default `/timestamp`.
     #[serde(rename = "timestamp")]
     pub(crate) timestamp_at: Option<String>,
+    /// Where a message may name a tenant, as `[/tenant]`. One that names another than the caller's closes the connection,
+    /// outbound it is dropped; a message that is no JSON object is refused. At most 8. Default none.
+    pub(crate) tenant: Option<Vec<String>>,
     /// Pointers that must be present. Default none.
     pub(crate) required: Option<Vec<String>>,
     /// Types that may pass; unset allows any.

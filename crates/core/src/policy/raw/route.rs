@@ -31,6 +31,8 @@ pub(crate) struct Route {
     pub(crate) roles: Option<Vec<String>>,
     /// The permission that is needed, as `chat.join` or, with a parameter of the path, `room.join:{room}`. Default none.
     pub(crate) permission: Option<String>,
+    /// The tenant that the route belongs to; callers of others are refused. Default none.
+    pub(crate) tenant: Option<String>,
     /// How a refusal is told: `status` (HTTP status in place of the upgrade) or `close` (an accepted
     /// handshake, closed at once with a code that a browser can read). Default `status`.
     pub(crate) refuse_with: Option<RefuseWith>,
