@@ -12,6 +12,7 @@ pub mod identity;
 pub mod inspection;
 pub mod limits;
 pub mod message;
+pub mod notice;
 pub mod policy;
 pub mod reputation;
 pub mod time;

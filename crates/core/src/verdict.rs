@@ -142,6 +142,9 @@ table! {
     TokenAlgorithm = "token_algorithm", 4001, 401, Authentication, High, "Authentication failed", "the token names an algorithm its key is not pinned to", "pin the issuer's algorithm in `identity.keys`";
     TokenKeyUnknown = "token_key_unknown", 4001, 401, Authentication, Medium, "Authentication failed", "no key is known for this token", "check `kid` and the key sets in `identity.jwks`";
     CredentialRevoked = "credential_revoked", 4001, 401, Authentication, High, "Authentication failed", "the credential was revoked: its token, session, user or tenant", "sign in again; `portcullis bans` lists what is revoked";
+    RefreshSubject = "refresh_subject", 4001, 401, Authentication, High, "Authentication failed", "the token that was to renew a connection is another subject's or tenant's", "renew with a token of the same user; connect again as another";
+    RefreshTooOften = "refresh_too_often", 4008, 429, Security, Low, "Rate limit exceeded", "credentials were renewed too often on one connection", "renew when the warning comes, and wait for its answer";
+    CredentialRefreshed = "credential_refreshed", 1000, 200, Authentication, Low, "Done", "a connection's credential was renewed", "nothing to do";
     TokenExpired = "token_expired", 4001, 401, Authentication, Low, "Authentication failed", "the token has expired", "fetch a new token";
     TokenNotYetValid = "token_not_yet_valid", 4001, 401, Authentication, Medium, "Authentication failed", "the token is not valid yet", "check the clocks";
     TokenIssuer = "token_issuer", 4001, 401, Authentication, Medium, "Authentication failed", "the token's issuer is not accepted", "add it to `identity.issuers`";

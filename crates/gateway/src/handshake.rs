@@ -190,6 +190,12 @@ impl Visit {
             ip_key: admitted.ip_key,
             principal: std::sync::Arc::clone(&admitted.principal),
             route: std::sync::Arc::clone(&admitted.route),
+            path: admitted
+                .route
+                .spec
+                .notices
+                .refresh
+                .then(|| admitted.upstream_uri_path.split('?').next().unwrap_or_default().into()),
         }
     }
 

@@ -16,6 +16,7 @@ use portcullis_core::verdict::Reason;
 
 use crate::admin::ConnectionInfo;
 use crate::relay::Caller;
+use crate::relay::credential::Renewed;
 
 /// What a connection is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(crate) struct Handle {
     key: u64,
     id: Box<str>,
     client: std::net::IpAddr,
-    principal: Arc<Principal>,
+    principal: RefCell<Arc<Principal>>,
     route: Box<str>,
     opened: Now,
     /// Messages from the client.
@@ -44,6 +45,7 @@ pub(crate) struct Handle {
     /// Messages to the client.
     pub outbound: Cell<u64>,
     order: Cell<Option<Order>>,
+    renewed: Cell<Option<Box<Renewed>>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -60,6 +62,22 @@ impl Handle {
     /// The order given, once.
     pub(crate) fn take_order(&self) -> Option<Order> {
         self.order.take()
+    }
+
+    /// Tells the connection what came of its renewal.
+    pub(crate) fn renewed(&self, outcome: Renewed) {
+        self.renewed.set(Some(Box::new(outcome)));
+        self.wake();
+    }
+
+    /// What came of a renewal, once.
+    pub(crate) fn take_renewed(&self) -> Option<Renewed> {
+        self.renewed.take().map(|outcome| *outcome)
+    }
+
+    /// Who it is from now on.
+    pub(crate) fn set_principal(&self, principal: &Arc<Principal>) {
+        *self.principal.borrow_mut() = Arc::clone(principal);
     }
 
     /// Remembers whom to wake; costs nothing when it is the same task.
@@ -86,7 +104,7 @@ impl Handle {
         ConnectionInfo {
             id: self.id.to_string(),
             client: self.client,
-            user: self.principal.subject.as_deref().map(str::to_owned),
+            user: self.principal.borrow().subject.as_deref().map(str::to_owned),
             route: self.route.to_string(),
             opened_unix_ms: self.opened.unix_millis(),
             messages_in: self.inbound.get(),
@@ -111,12 +129,13 @@ impl Registry {
             key,
             id: caller.connection_id.as_str().into(),
             client: caller.client,
-            principal: Arc::clone(&caller.principal),
+            principal: RefCell::new(Arc::clone(&caller.principal)),
             route: caller.route.spec.name.as_str().into(),
             opened: now,
             inbound: Cell::new(0),
             outbound: Cell::new(0),
             order: Cell::new(None),
+            renewed: Cell::new(None),
             waker: RefCell::new(None),
         });
         self.open.borrow_mut().insert(key, Rc::clone(&handle));
@@ -162,7 +181,7 @@ impl Registry {
     /// Tells those to close for whom `judge` has a reason.
     pub(crate) fn enforce(&self, judge: impl Fn(std::net::IpAddr, &Principal) -> Option<Reason>) {
         for handle in self.open.borrow().values() {
-            if let Some(reason) = judge(handle.client, &handle.principal) {
+            if let Some(reason) = judge(handle.client, &handle.principal.borrow()) {
                 handle.give(Order::Refuse(reason));
             }
         }

@@ -11,12 +11,15 @@
 mod binding;
 pub mod client_address;
 pub mod credential;
+mod entitled;
 mod forward;
 mod gate;
 mod handshake;
 mod origin;
 mod permission;
+mod proof;
 pub mod proxy_protocol;
+mod renewal;
 mod role;
 pub mod route;
 mod tenant;
@@ -34,15 +37,15 @@ pub use crate::limits::IpKey;
 pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
+pub use renewal::{Renewal, RenewalStep, Renewing};
 
-use crate::identity::api_key;
-use crate::identity::cache::TokenDigest;
-use crate::identity::{Failure, KeyRing, Method, Principal, TokenCache};
+use crate::identity::{KeyRing, Method, Principal, TokenCache};
 use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
 use crate::policy::{Policy, Route};
 use crate::time::Now;
 use crate::verdict::Reason;
 use credential::Found;
+use proof::{Means, Proof, Proved};
 
 /// A request's head.
 #[derive(Debug, Clone, Copy)]
@@ -167,10 +170,7 @@ pub fn on_accept(gate: &Arc<Gate>, peer: IpAddr, now: Now) -> Result<Pending, Re
 
 /// One client at the gate.
 pub struct Admission {
-    policy: Arc<Policy>,
-    gate: Arc<Gate>,
-    keys: Arc<KeyRing>,
-    cache: Arc<TokenCache>,
+    means: Means,
     arrival: Arrival,
     visit: Option<Visit>,
 }
@@ -181,8 +181,7 @@ struct Visit {
     params: route::Params,
     seat: Seat,
     websocket: bool,
-    token: Option<String>,
-    sources_asked: Vec<usize>,
+    proof: Option<Proof>,
     headers: HeaderMap,
     uri: http::Uri,
 }
@@ -197,7 +196,7 @@ impl Admission {
         cache: Arc<TokenCache>,
         arrival: Arrival,
     ) -> Self {
-        Self { policy, gate, keys, cache, arrival, visit: None }
+        Self { means: Means { policy, gate, keys, cache }, arrival, visit: None }
     }
 
     /// Its head is here.
@@ -220,7 +219,7 @@ impl Admission {
             Answer::Keys(_) => self.identify(now),
             Answer::FirstMessage(message) => match message.as_deref().map(credential::from_first_message) {
                 Some(Some(token)) => {
-                    visit.token = Some(token);
+                    visit.proof = Some(Proof::new(token));
                     self.identify(now)
                 }
                 Some(None) => self.reject(Reason::CredentialInvalid, now, "the first message is no credential"),
@@ -233,7 +232,7 @@ impl Admission {
     /// Everything before the credential.
     fn settle(&self, head: &Head<'_>, now: Now) -> Result<Visit, Box<Refusal>> {
         let websocket = handshake::is_upgrade(head.headers);
-        let found = self.policy.find(head.uri.path());
+        let found = self.means.policy.find(head.uri.path());
         let known = found.as_ref().map(|(route, _)| Arc::clone(route));
         // The route is looked up early for its own origins and its way to refuse; that there is none is said in
         // its turn. Only a true handshake can be accepted to be closed.
@@ -242,12 +241,12 @@ impl Admission {
             let closes = websocket && tells_by_close(reason) && sound();
             Box::new(Refusal::at(reason, check, detail, known.as_deref(), closes))
         };
-        let seat = self.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| {
+        let seat = self.means.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| {
             let mut refusal = early(reason, "source", reason.row().internal);
             refusal.retry_after = retry_after;
             refusal
         })?;
-        let origins = known.as_ref().map_or(self.policy.origins(), |route| route.origins(&self.policy));
+        let origins = known.as_ref().map_or(self.means.policy.origins(), |route| route.origins(&self.means.policy));
         let needs_origin = websocket || !matches!(*head.method, http::Method::GET | http::Method::HEAD);
         origins
             .check(head.headers, self.arrival.tls, needs_origin)
@@ -260,21 +259,12 @@ impl Admission {
         if !websocket && route.spec.http == PlainHttp::Block {
             return Err(early(Reason::HttpBlocked, "route", Reason::HttpBlocked.row().internal));
         }
-        Ok(Visit {
-            token: None,
-            sources_asked: Vec::new(),
-            headers: head.headers.clone(),
-            uri: head.uri.clone(),
-            route,
-            params,
-            seat,
-            websocket,
-        })
+        Ok(Visit { proof: None, headers: head.headers.clone(), uri: head.uri.clone(), route, params, seat, websocket })
     }
 
     /// Who is it?
     fn identify(&mut self, now: Now) -> Step {
-        let identity = &self.policy.checked.identity;
+        let identity = &self.means.policy.checked.identity;
         let Some(visit) = &mut self.visit else {
             return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
         };
@@ -289,10 +279,10 @@ impl Admission {
             };
             return self.permit(Arc::new(principal), now);
         }
-        if visit.token.is_none() {
-            let places = places(&visit.route, &self.policy);
+        if visit.proof.is_none() {
+            let places = places(&visit.route, &self.means.policy);
             match credential::find(places, &identity.claims, &visit.headers, visit.uri.query()) {
-                Found::Token(token) => visit.token = Some(token),
+                Found::Token(token) => visit.proof = Some(Proof::new(token)),
                 Found::Unclear => {
                     return self.reject(
                         Reason::CredentialInvalid,
@@ -320,49 +310,22 @@ impl Admission {
     }
 
     fn verify(&mut self, now: Now) -> Step {
-        let Some(token) = self.visit.as_ref().and_then(|visit| visit.token.clone()) else {
+        let Some(proof) = self.visit.as_mut().and_then(|visit| visit.proof.as_mut()) else {
             return self.refuse_here(Reason::CredentialMissing, "credential", Reason::CredentialMissing.row().internal);
         };
-        if api_key::is_api_key(&token) && self.policy.checked.identity.api_keys {
-            return match self.gate.api_keys().verify(&token, now) {
-                Ok(principal) => self.permit(Arc::new(principal), now),
-                Err(reason) => self.reject(reason, now, reason.row().internal),
-            };
-        }
-        let digest = TokenDigest::of(&token);
-        let generation = self.keys.generation();
-        if let Some(principal) = self.cache.find(digest, generation, now) {
-            return self.permit(principal, now);
-        }
-        match self.policy.verifier().verify(&token, &self.keys, now) {
-            Ok(principal) => {
-                let principal = Arc::new(principal);
-                self.cache.remember(digest, &principal, generation, now);
-                self.permit(principal, now)
+        match proof.step(&self.means, now) {
+            Proved::Principal(principal) => self.permit(principal, now),
+            Proved::RefreshKeys { source, kid } => Step::Ask(Question::RefreshKeys { source, kid }),
+            Proved::Unavailable => {
+                self.refuse_here(Reason::KeysUnavailable, "token", Reason::KeysUnavailable.row().internal)
             }
-            Err(failure) => self.look_for_key(failure, now),
+            Proved::Failed(reason) => self.reject(reason, now, reason.row().internal),
         }
-    }
-
-    /// A key that is not known may be in a set that has changed since it was read.
-    fn look_for_key(&mut self, failure: Failure, now: Now) -> Step {
-        let missing = failure.missing_key.as_ref();
-        let sources = missing.map(|key| self.keys.sources_for(key.algorithm).collect::<Vec<_>>()).unwrap_or_default();
-        let Some(visit) = &mut self.visit else { return self.reject(failure.reason, now, "no head was seen") };
-        let next = sources.iter().copied().find(|source| !visit.sources_asked.contains(source));
-        if let Some(source) = next {
-            visit.sources_asked.push(source);
-            return Step::Ask(Question::RefreshKeys { source, kid: missing.and_then(|key| key.id.clone()) });
-        }
-        if !sources.is_empty() && sources.iter().all(|source| !self.keys.is_loaded(*source)) {
-            return self.refuse_here(Reason::KeysUnavailable, "token", Reason::KeysUnavailable.row().internal);
-        }
-        self.reject(failure.reason, now, failure.reason.row().internal)
     }
 
     /// A failed authentication: it counts against the address.
     fn reject(&mut self, reason: Reason, now: Now, detail: &'static str) -> Step {
-        let banned = self.gate.failed(self.arrival.client, now);
+        let banned = self.means.gate.failed(self.arrival.client, now);
         let step = self.refuse_here(reason, "token", detail);
         match step {
             Step::Done(decision) => match *decision {
@@ -383,20 +346,10 @@ impl Admission {
             return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
         };
         let spec = &visit.route.spec;
-        let denied = match self.gate.blocked(self.arrival.client, &principal, now) {
-            Some(reason) => Err((reason, "blocklist")),
-            None => Ok(()),
-        };
-        let standing = self.policy.checked.access.standing(&principal.roles, &principal.permissions);
-        let need = spec.permission.as_ref();
-        let denied = denied
-            .and_then(|()| tenant::check(spec.tenant.as_deref(), &principal).map_err(|reason| (reason, "tenant")))
-            .and_then(|()| binding::check(&visit.params, &spec.bind, &principal).map_err(|reason| (reason, "binding")))
-            .and_then(|()| role::check(&spec.roles, &standing).map_err(|reason| (reason, "role")))
-            .and_then(|()| permission::check(need, &visit.params, &standing).map_err(|reason| (reason, "permission")));
-        if let Err((reason, check)) = denied {
+        let entitled = entitled::check(&self.means, self.arrival.client, spec, &visit.params, &principal, now);
+        if let Err((reason, check)) = entitled {
             let subject = principal.subject.as_deref().map(str::to_owned);
-            let detail = match need {
+            let detail = match &spec.permission {
                 Some(need) if check == "permission" => format!("the route asks for `{need}`"),
                 _ => reason.row().internal.to_owned(),
             };
@@ -407,7 +360,7 @@ impl Admission {
 
     /// Counts the user and writes what the upstream is told.
     fn welcome(&self, mut visit: Visit, principal: Arc<Principal>, now: Now) -> Step {
-        let identity = &self.policy.checked.identity;
+        let identity = &self.means.policy.checked.identity;
         let spec = &visit.route.spec;
         let mut response_headers = HeaderMap::new();
         if let Some((limit, allowance)) = visit.seat.rate() {
@@ -421,7 +374,7 @@ impl Admission {
             }
             say_limit(&mut response_headers, &format!("\"connections\";q={max}"), "");
         }
-        let places = places(&visit.route, &self.policy);
+        let places = places(&visit.route, &self.means.policy);
         let mut offered_protocols = credential::offered_protocols(&visit.headers);
         if let Some(allowed) = &spec.subprotocols {
             offered_protocols.retain(|protocol| allowed.contains(protocol));

@@ -194,6 +194,13 @@ impl Memory {
         Self::default()
     }
 
+    /// Forgets what was resolved for a principal that is another one now; limits and ids stay.
+    pub fn principal_changed(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.permission = permission::Remembered::default();
+        }
+    }
+
     /// Counts one ping or pong from the peer.
     pub fn control_frame(&mut self, plan: &Plan, now: Now) -> Option<Finding> {
         let limit = plan.control.as_ref()?;

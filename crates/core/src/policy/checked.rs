@@ -3,6 +3,7 @@
 //! `raw` produces this; the rooms compile their checks from it. No strings here stand for numbers,
 //! times, networks or enums.
 
+pub use crate::notice::Notices;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -383,6 +384,8 @@ pub struct Route {
     pub subprotocols: Option<Vec<String>>,
     /// Timeouts and heartbeats.
     pub times: Times,
+    /// What the gateway itself says on a connection, and hears.
+    pub notices: Notices,
     /// permessage-deflate.
     pub compression: Compression,
     /// Whether messages are inspected at all.

@@ -48,6 +48,7 @@ const SECTIONS: &[&str] = &[
     "identity",
     "access",
     "times",
+    "notices",
     "compression",
     "messages",
     "errors",

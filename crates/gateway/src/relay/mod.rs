@@ -6,6 +6,7 @@
 //! to a scratch of the worker thread. Messages that pass are written as the bytes that came.
 
 mod closing;
+pub(crate) mod credential;
 pub(crate) mod leg;
 mod pump;
 mod side;
@@ -46,6 +47,8 @@ pub(crate) struct Caller {
     pub principal: Arc<Principal>,
     /// The rules.
     pub route: Arc<Route>,
+    /// The path it came to, kept where another credential may have to be judged for it.
+    pub path: Option<Box<str>>,
 }
 
 /// Everything a relay starts from.
@@ -104,6 +107,7 @@ pub(crate) struct Relay {
     /// The route's place in the metrics.
     counter: usize,
     events: pump::EventBudget,
+    credential: credential::Standing,
 }
 
 impl Relay {
@@ -149,8 +153,10 @@ impl Relay {
             timer_at: Duration::ZERO,
             timer_armed: false,
             events: pump::EventBudget::default(),
+            credential: credential::Standing::default(),
             caller: parts.caller,
         };
+        relay.greet();
         relay.set_timer(now.mono);
         // Whoever was banned between admission and now is on no worker's list when that is enforced.
         let gate = &relay.worker.shared.gate;
@@ -161,14 +167,14 @@ impl Relay {
     }
 
     /// Ends the connection of a caller who is not welcome any more.
-    fn turn_out(&mut self, reason: Reason, now: Duration) {
+    fn turn_out(&mut self, reason: Reason, check: &'static str, now: Duration) {
         if matches!(self.phase, Phase::Failed { .. }) {
             return;
         }
         let wall = self.worker.shared.clock.now();
         self.worker.shard().refused(reason, Decision::Closed);
         let detail = reason.row().internal.to_owned();
-        self.worker.record(self.caller.draft(reason, Decision::Closed, "blocklist", detail), wall);
+        self.worker.record(self.caller.draft(reason, Decision::Closed, check, detail), wall);
         self.fail(reason, now);
     }
 
@@ -190,9 +196,12 @@ impl Relay {
             self.adopt(&policy);
             self.set_timer(now);
         }
+        if let Some(outcome) = self.live.take_renewed() {
+            self.renewed(outcome, self.worker.shared.clock.now());
+        }
         if let Some(order) = self.live.take_order() {
             let (reason, words) = match order {
-                Order::Refuse(reason) => return self.turn_out(reason, now),
+                Order::Refuse(reason) => return self.turn_out(reason, "blocklist", now),
                 Order::Disconnect => (Reason::AdminAction, String::from("disconnected by an operator")),
                 Order::Drain { reconnect_after } => {
                     (Reason::Draining, format!("restarting; reconnect after {} ms", reconnect_after.as_millis()))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_codec::{Control, Item, Message, MessageKind, Opcode, ProtocolError, Wire, encode_message};
 use portcullis_core::event::Decision;
 use portcullis_core::inspection::{self, Action, Direction, Finding, Verdict};
+use portcullis_core::notice;
 use portcullis_core::policy::checked::OnRefuse;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::{Reason, Severity};
@@ -72,6 +73,10 @@ struct Lane<'a> {
     messages: u64,
     /// `from` said Close; `to` was sent it.
     closed: bool,
+    /// Another credential may be brought.
+    may_renew: bool,
+    /// One was brought.
+    renewal: Option<Option<String>>,
 }
 
 /// Why a lane stopped for good.
@@ -166,9 +171,11 @@ impl Relay {
             now,
             messages: 0,
             closed: false,
+            may_renew: self.credential.may_renew(now.mono),
+            renewal: None,
         };
         let outcome = lane.run(input, scratch, self.deflate.is_some(), cx);
-        let (messages, closed) = (lane.messages, lane.closed);
+        let (messages, closed, renewal) = (lane.messages, lane.closed, lane.renewal);
         if messages > 0 {
             self.message_at = now.mono;
             self.live.count(direction, messages);
@@ -176,6 +183,9 @@ impl Relay {
         }
         if closed {
             self.handshake_close(now.mono);
+        }
+        if let (Some(token), Ok(())) = (renewal, &outcome) {
+            self.renew(token, now);
         }
         match outcome {
             Ok(()) => {}
@@ -251,6 +261,15 @@ impl Lane<'_> {
                 }
                 Some(Item::Message(message)) => {
                     self.messages += 1;
+                    if let Some(token) = renewal_in(self.caller, self.direction, &message) {
+                        // It is the gateway's: the other side's compressor never heard of it.
+                        self.from.reencode |= deflate && message.compressed;
+                        if let Err(stop) = self.take_renewal(token) {
+                            break Err(stop);
+                        }
+                        at += consumed;
+                        continue;
+                    }
                     let lossy = self.from.reencode && message.compressed;
                     let verdict = judge(
                         self.worker,
@@ -300,6 +319,25 @@ impl Lane<'_> {
         let written = write_to(self.to, input.get(run), cx);
         self.from.decoder.release();
         outcome.and(written)
+    }
+
+    fn take_renewal(&mut self, token: Option<String>) -> Result<(), Stop> {
+        if self.may_renew {
+            self.may_renew = false;
+            self.renewal = Some(token);
+            return Ok(());
+        }
+        let finding = Finding {
+            reason: Reason::RefreshTooOften,
+            check: "renewal",
+            outcome: OnRefuse::Reply,
+            field: None,
+            rule: None,
+            detail: Reason::RefreshTooOften.row().internal.to_owned(),
+            message_type: None,
+            retry_after: None,
+        };
+        self.tell(&Verdict { action: Action::Reply, findings: vec![finding] })
     }
 
     fn write(&mut self, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result<(), Stop> {
@@ -394,6 +432,12 @@ impl OwnedControl {
     fn payload(&self) -> &[u8] {
         self.payload.get(..self.len).unwrap_or_default()
     }
+}
+
+/// The token with which a client wants its credential renewed.
+fn renewal_in(caller: &Caller, direction: Direction, message: &Message<'_>) -> Option<Option<String>> {
+    let asked = direction == Direction::Inbound && caller.route.spec.notices.refresh;
+    (asked && message.kind == MessageKind::Text).then(|| notice::refresh_token(message.payload)).flatten()
 }
 
 fn judge(

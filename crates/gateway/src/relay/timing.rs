@@ -72,10 +72,11 @@ impl Relay {
             consider(side.stalled_since.map(|since| since + times.write));
         }
         consider(self.credential_ends_in().map(|left| now + left));
+        consider(self.warns_in().map(|left| now + left));
         next
     }
 
-    fn credential_ends_in(&self) -> Option<Duration> {
+    pub(super) fn credential_ends_in(&self) -> Option<Duration> {
         let end = Duration::from_secs(self.caller.principal.expires_at_unix_s?);
         Some(end.saturating_sub(self.worker.shared.clock.now().wall))
     }
@@ -119,6 +120,9 @@ impl Relay {
         if let Some(reason) = verdict {
             self.time_out(reason, now);
             return;
+        }
+        if self.warns_in() == Some(Duration::ZERO) {
+            self.warn();
         }
         if let Some(every) = times.ping_interval {
             self.heartbeat(every, now);

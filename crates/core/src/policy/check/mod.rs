@@ -25,6 +25,7 @@ mod schema;
 const INHERITED: &[(&str, &[&str])] = &[
     ("origins", &["origins"]),
     ("times", &["times"]),
+    ("notices", &["notices"]),
     ("compression", &["compression"]),
     ("errors", &["errors"]),
     ("inbound", &["messages", "inbound"]),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Checking;
+use crate::notice::Notices;
 use crate::policy::checked::{BoundClaim, Compression, ErrorReplies, PlainHttp, RefuseWith, Route, Times, Upstream};
 use crate::policy::human::{OrOff, Span};
 use crate::policy::raw;
@@ -74,6 +75,7 @@ impl Checking<'_> {
         });
         let origins = self.origins(&at.key("origins"), raw.origins.as_ref());
         let times = self.times(&at.key("times"), raw.times.as_ref());
+        let notices = self.notices(&at.key("notices"), raw.notices.as_ref());
         let compression = self.compression(&at.key("compression"), raw.compression.as_ref());
         let inbound = self.messages(&at.key("inbound"), raw.inbound.as_ref());
         let outbound = self.messages(&at.key("outbound"), raw.outbound.as_ref());
@@ -110,6 +112,7 @@ impl Checking<'_> {
             origins: Some(origins?),
             subprotocols: raw.subprotocols.clone(),
             times: times?,
+            notices: notices?,
             compression: compression?,
             checks,
             inbound: inbound?,
@@ -220,6 +223,14 @@ impl Checking<'_> {
             Some(span) => self.more_than_zero(at, span).map(Some),
             None => Some(None),
         }
+    }
+
+    fn notices(&mut self, at: &KeyPath, raw: Option<&raw::Notices>) -> Option<Notices> {
+        let raw = self.need(at, raw, "write the section")?;
+        let connected = self.set(at, "connected", raw.connected);
+        let expiry_warning = self.optional_time(&at.key("expiry_warning"), raw.expiry_warning);
+        let refresh = self.set(at, "refresh", raw.refresh);
+        Some(Notices { connected: connected?.0, expiry_warning: expiry_warning?, refresh: refresh?.0 })
     }
 
     fn compression(&mut self, at: &KeyPath, raw: Option<&raw::Compression>) -> Option<Compression> {

@@ -55,6 +55,8 @@ pub(crate) struct Document {
     pub(crate) access: Option<Access>,
     /// Timeouts and heartbeats of a connection; a route may override each.
     pub(crate) times: Option<Times>,
+    /// What the gateway itself says to a client, and hears from it.
+    pub(crate) notices: Option<Notices>,
     /// permessage-deflate (RFC 7692); a route may override each key.
     pub(crate) compression: Option<Compression>,
     /// What may be said, on every route that does not say otherwise.
@@ -93,6 +95,8 @@ pub(crate) struct Overlay {
     pub(crate) access: Option<Access>,
     /// See `times`.
     pub(crate) times: Option<Times>,
+    /// See `notices`.
+    pub(crate) notices: Option<Notices>,
     /// See `compression`.
     pub(crate) compression: Option<Compression>,
     /// See `messages`.

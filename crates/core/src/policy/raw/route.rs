@@ -46,6 +46,8 @@ pub(crate) struct Route {
     pub(crate) subprotocols: Option<Vec<String>>,
     /// Overrides `times` key by key.
     pub(crate) times: Option<Times>,
+    /// Overrides `notices` key by key.
+    pub(crate) notices: Option<Notices>,
     /// Overrides `compression` key by key.
     pub(crate) compression: Option<Compression>,
     /// Whether messages are inspected at all. Default `on`.
@@ -91,6 +93,18 @@ pub(crate) struct Times {
     pub(crate) write: Option<Span>,
     /// From the gateway's Close frame to the hard end.
     pub(crate) close: Option<Span>,
+}
+
+/// Messages of the gateway's own, as JSON text (docs/authentication.md).
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Notices {
+    /// The first message to a client is `{"type":"connected",…}`: who it is and which limits hold.
+    pub(crate) connected: Option<Switch>,
+    /// A client is told `{"type":"auth.expiring",…}` this long before its credential ends; or `off`.
+    pub(crate) expiry_warning: Option<OrOff<Span>>,
+    /// A client may bring another token: `{"type":"auth.refresh","token":…}`, which never reaches the backend.
+    pub(crate) refresh: Option<Switch>,
 }
 
 /// permessage-deflate.

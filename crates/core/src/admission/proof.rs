@@ -1,0 +1,80 @@
+//! Whether a credential proves somebody, step by step: when a client arrives and when it brings another one later.
+//!
+//! Order: API key, tokens verified lately, signature. A key that is not known may be in a set that has changed since it
+//! was read: then the caller reads that set again and asks once more, each set at most once.
+
+use std::sync::Arc;
+
+use super::Gate;
+use crate::identity::api_key;
+use crate::identity::cache::TokenDigest;
+use crate::identity::{KeyRing, Principal, TokenCache};
+use crate::policy::Policy;
+use crate::time::Now;
+use crate::verdict::Reason;
+
+/// What a proof rests on.
+#[derive(Clone)]
+pub(super) struct Means {
+    pub(super) policy: Arc<Policy>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) cache: Arc<TokenCache>,
+}
+
+/// A credential being verified. Not printable: it holds a token.
+pub(super) struct Proof {
+    token: String,
+    sources_asked: Vec<usize>,
+}
+
+/// What a step came to.
+pub(super) enum Proved {
+    /// Whose it is.
+    Principal(Arc<Principal>),
+    /// Read this set of keys again (its place in `identity.jwks`), then ask once more.
+    RefreshKeys { source: usize, kid: Option<String> },
+    /// No set that could hold the key has ever been read; nobody's fault.
+    Unavailable,
+    /// Nobody's.
+    Failed(Reason),
+}
+
+impl Proof {
+    pub(super) fn new(token: String) -> Self {
+        Self { token, sources_asked: Vec::new() }
+    }
+
+    pub(super) fn step(&mut self, means: &Means, now: Now) -> Proved {
+        let Means { policy, gate, keys, cache } = means;
+        if api_key::is_api_key(&self.token) && policy.checked.identity.api_keys {
+            return match gate.api_keys().verify(&self.token, now) {
+                Ok(principal) => Proved::Principal(Arc::new(principal)),
+                Err(reason) => Proved::Failed(reason),
+            };
+        }
+        let digest = TokenDigest::of(&self.token);
+        let generation = keys.generation();
+        if let Some(principal) = cache.find(digest, generation, now) {
+            return Proved::Principal(principal);
+        }
+        let failure = match policy.verifier().verify(&self.token, keys, now) {
+            Ok(principal) => {
+                let principal = Arc::new(principal);
+                cache.remember(digest, &principal, generation, now);
+                return Proved::Principal(principal);
+            }
+            Err(failure) => failure,
+        };
+        let missing = failure.missing_key.as_ref();
+        let sources: Vec<usize> = missing.map(|key| keys.sources_for(key.algorithm).collect()).unwrap_or_default();
+        if let Some(&source) = sources.iter().find(|source| !self.sources_asked.contains(source)) {
+            self.sources_asked.push(source);
+            return Proved::RefreshKeys { source, kid: missing.and_then(|key| key.id.clone()) };
+        }
+        if !sources.is_empty() && sources.iter().all(|source| !keys.is_loaded(*source)) {
+            return Proved::Unavailable;
+        }
+        Proved::Failed(failure.reason)
+    }
+}

@@ -1,0 +1,146 @@
+//! The caller's credential while the connection lasts (SPEC 2.6, 3.8): the first word to a client, the warning before
+//! its credential ends, and another credential brought over the open connection.
+//!
+//! A renewal is verified off the message path, one at a time, with the same checks as the first credential. While it
+//! runs messages go on under the old one; when it fails the connection closes as a failed authentication would.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_codec::{MessageKind, encode_message};
+use portcullis_core::admission::{Question, Renewal, RenewalStep, Renewing};
+use portcullis_core::event::Decision;
+use portcullis_core::identity::Principal;
+use portcullis_core::notice;
+use portcullis_core::time::Now;
+use portcullis_core::verdict::Reason;
+
+use super::{Phase, Relay};
+use crate::worker::Worker;
+
+/// From one renewal to the next: each may cost a signature.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// What came of a renewal.
+pub(crate) type Renewed = Result<Arc<Principal>, (Reason, &'static str)>;
+
+/// Where a connection stands with its credential.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// The client was told that its credential ends.
+    warned: bool,
+    /// A renewal runs.
+    renewing: bool,
+    /// When the last one began.
+    renewed_at: Option<Duration>,
+}
+
+impl Standing {
+    /// Whether another renewal may begin.
+    pub(super) fn may_renew(&self, now: Duration) -> bool {
+        !self.renewing && self.renewed_at.is_none_or(|at| now.saturating_sub(at) >= RENEW_EVERY)
+    }
+}
+
+impl Relay {
+    /// The first word to a client.
+    pub(super) fn greet(&mut self) {
+        let spec = &self.caller.route.spec;
+        if spec.notices.connected {
+            let text = notice::connected(&self.caller.connection_id, &self.caller.principal, spec);
+            self.say(&text);
+        }
+    }
+
+    /// When the client is to be warned, from now.
+    pub(super) fn warns_in(&self) -> Option<Duration> {
+        let ahead = self.caller.route.spec.notices.expiry_warning.filter(|_| !self.credential.warned)?;
+        Some(self.credential_ends_in()?.saturating_sub(ahead))
+    }
+
+    /// Warns the client that its credential ends.
+    pub(super) fn warn(&mut self) {
+        self.credential.warned = true;
+        let (left, ends) = (self.credential_ends_in(), self.caller.principal.expires_at_unix_s);
+        if let (Some(left), Some(ends)) = (left, ends)
+            && matches!(self.phase, Phase::Open)
+        {
+            self.say(&notice::expiring(left, ends));
+        }
+    }
+
+    /// Begins to verify another credential.
+    pub(super) fn renew(&mut self, token: Option<String>, now: Now) {
+        self.credential.renewing = true;
+        self.credential.renewed_at = Some(now.mono);
+        let Some((token, path)) = token.zip(self.caller.path.clone()) else {
+            return self.renewed(Err((Reason::CredentialInvalid, "renewal")), now);
+        };
+        let shared = &self.worker.shared;
+        let renewing = Renewing {
+            client: self.caller.client,
+            route: self.caller.route.spec.name.as_str().into(),
+            path,
+            before: Arc::clone(&self.caller.principal),
+        };
+        let renewal = Renewal::new(
+            shared.policy.load_full(),
+            Arc::clone(&shared.gate),
+            shared.keys.load_full(),
+            shared.cache.load_full(),
+            renewing,
+            token,
+        );
+        let (worker, live) = (Rc::clone(&self.worker), Rc::clone(&self.live));
+        tokio::task::spawn_local(async move {
+            let outcome = verify(&worker, renewal).await;
+            live.renewed(outcome);
+        });
+    }
+
+    /// Takes over what came of a renewal.
+    pub(super) fn renewed(&mut self, outcome: Renewed, now: Now) {
+        self.credential.renewing = false;
+        let principal = match outcome {
+            Ok(principal) => principal,
+            Err((reason, check)) => return self.turn_out(reason, check, now.mono),
+        };
+        self.live.set_principal(&principal);
+        self.caller.principal = principal;
+        self.client.memory.principal_changed();
+        self.upstream.memory.principal_changed();
+        self.credential.warned = false;
+        self.set_timer(now.mono);
+        let text = notice::refreshed(&self.caller.principal);
+        self.say(&text);
+        let reason = Reason::CredentialRefreshed;
+        self.worker.record(self.caller.draft(reason, Decision::Allowed, "renewal", String::new()), now);
+        // Whoever was banned while the renewal ran was asked for under the old name only.
+        let gate = &self.worker.shared.gate;
+        if let Some(reason) = gate.blocked(self.caller.client, &self.caller.principal, now) {
+            self.turn_out(reason, "blocklist", now.mono);
+        }
+    }
+
+    /// A message of the gateway's own to the client.
+    fn say(&mut self, text: &str) {
+        let mut frame = Vec::with_capacity(text.len() + 14);
+        let mask = self.client.mask(self.worker.mask_key());
+        encode_message(&mut frame, MessageKind::Text, text.as_bytes(), mask);
+        self.client.queue(&frame);
+    }
+}
+
+async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
+    loop {
+        match renewal.step(worker.shared.clock.now()) {
+            RenewalStep::Done(outcome) => return outcome,
+            // Whether it came or not, the next step tells.
+            RenewalStep::Ask(Question::RefreshKeys { source, .. }) => {
+                let _ = crate::fetch::refresh(&worker.shared, source).await;
+            }
+            RenewalStep::Ask(Question::FirstMessage { .. }) => return Err((Reason::CredentialInvalid, "renewal")),
+        }
+    }
+}
