@@ -46,7 +46,7 @@ fn production() -> Messages {
         burst: 1_000_000_000,
         algorithm: RateAlgorithm::TokenBucket,
     };
-    let limit = |name: &str, per| MessageLimit { name: name.into(), per, rate, on_excess: OnRefuse::Observe };
+    let limit = |name: &str, per| MessageLimit::new(name.into(), per, rate, OnRefuse::Observe);
     Messages {
         bytes_max: 1 << 20,
         fragments_max: 64,

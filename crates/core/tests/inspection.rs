@@ -29,7 +29,7 @@ fn rate(count: u32) -> Rate {
 }
 
 fn limit(per: LimitKey, count: u32, on_excess: OnRefuse) -> MessageLimit {
-    MessageLimit { name: format!("{per:?}"), per, rate: rate(count), on_excess }
+    MessageLimit::new(format!("{per:?}"), per, rate(count), on_excess)
 }
 
 fn bare() -> Messages {

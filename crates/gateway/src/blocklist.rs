@@ -61,6 +61,7 @@ impl Keeper {
             keeper.earned.insert(address);
         }
         keeper.known = keeper.read(now)?;
+        crate::conditions::refresh(shared);
         Ok(keeper)
     }
 
@@ -70,6 +71,7 @@ impl Keeper {
         let mut since_earned = Duration::ZERO;
         while !*stopping.borrow() {
             std::thread::sleep(LOOK);
+            crate::conditions::refresh(&self.shared);
             self.report(Self::look);
             since_earned += LOOK;
             if since_earned >= EARNED_EVERY {

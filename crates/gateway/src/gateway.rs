@@ -231,6 +231,7 @@ impl Core {
         shared.gate.reconfigure(&policy);
         shared.metrics.name_routes(policy.routes().iter().map(|route| route.spec.name.clone()).collect());
         shared.policy.store(policy);
+        crate::conditions::refresh(shared);
         shared.generation.fetch_add(1, Ordering::AcqRel);
         for worker in &self.commands {
             let _ = worker.send(Command::PolicyChanged);

@@ -16,6 +16,7 @@ pub mod admin;
 mod api_keys;
 mod blocklist;
 mod client_leg;
+mod conditions;
 mod fetch;
 mod gateway;
 mod handshake;

@@ -1,6 +1,7 @@
 """What is said: each check's reply, its reference in the audit, and what passes all the same (SPEC 8)."""
 
 import json
+from datetime import datetime, timedelta, timezone
 
 from harness.backends import accept
 from harness.lab import Lab
@@ -292,3 +293,57 @@ async def leaks(lab):
     for reason, decision in (("leak_card", "dropped"), ("leak_credential", "dropped"), ("leak_error", "observed")):
         event = await gateway.event(type=reason, decision=decision)
         assert "4111 1111" not in str(event) and secret not in str(event), event
+
+
+LIMITS = {"inbound": {
+    "json": {"mode": "required"}, "domains": {"pay": ["pay.*"]}, "weights": {"search": 5},
+    "limits": [
+        {"name": "domains", "per": "domain", "rate": "2/1h"},
+        {"name": "pay-of-user", "per": "user", "types": ["pay.*"], "rate": "3/1h"},
+        {"name": "cost", "per": "connection", "of": "cost", "rate": "30/1h"},
+        {"name": "bytes", "per": "ip", "of": "bytes", "rate": "10KiB/1h"},
+        {"name": "everyone", "per": "global", "rate": "40/1h", "on_excess": "close"}]}}
+
+
+@case("limits by domain, user, cost, bytes and in all apply at once; each refusal says when to come back")
+async def several_limits(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, KEYS, route={**LIMITS, **required("header")})
+    token = await lab.token("--subject", "u1", "--ttl", "1h")
+    client = await lab.python()
+
+    async def open_one():
+        return await client.open(gateway.url, headers={"Authorization": f"Bearer {token}"})
+
+    async def say(connection, **fields):
+        await connection.send(json.dumps(fields))
+        return json.loads(await connection.receive())
+
+    first, second = await open_one(), await open_one()
+    for _ in range(2):
+        assert (await say(first, type="pay.send"))["type"] == "pay.send"
+    third = await say(first, type="pay.refund")
+    assert third["code"] == "message_rate" and 0 < third["retry_after_ms"] <= 3_600_000, third
+    assert "limit `domains`" in (await gateway.event(id=third["reference"]))["detail"]
+    # Each message of the user has counted, the refused one too, on every connection of theirs.
+    pays = await say(second, type="pay.send")
+    assert "limit `pay-of-user`" in (await gateway.event(id=pays["reference"]))["detail"], pays
+    answers = [await say(second, type="search") for _ in range(3)]
+    assert [answer["type"] for answer in answers] == ["search", "search", "error"], answers
+    large = await say(await open_one(), type="blob", text="x" * 11_000)
+    assert "limit `bytes`" in (await gateway.event(id=large["reference"]))["detail"], large
+
+
+@case("a calendar multiplies a limit while it is in force")
+async def calendar(lab):
+    back = await lab.py_echo()
+    limit = {"per": "connection", "rate": "2/1h", "multipliers": {"calendars": {"always": 2, "never": 9}}}
+    calendars = {"always": {"zone": "UTC"}, "never": {"zone": "UTC", "hours": "00:00-24:00", "holidays": [
+        (datetime.now(timezone.utc) + timedelta(days=days)).date().isoformat() for days in (0, 1)]}}
+    gateway = await lab.gateway(back.url, {"calendars": calendars}, route={"inbound": {"limits": [limit]}})
+    connection = await (await lab.python()).open(gateway.url)
+    for number in range(4):
+        await connection.send(str(number))
+        assert await connection.receive() == str(number)
+    await connection.send("one more")
+    assert (await refused(connection))["code"] == "message_rate"

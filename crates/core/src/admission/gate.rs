@@ -79,7 +79,7 @@ struct Entry {
 }
 
 impl Tracked for Entry {
-    fn idle_at(&self) -> u64 {
+    fn idle_at(&self, _: u64) -> u64 {
         self.idle_at.max(self.banned_until)
     }
 

@@ -184,6 +184,7 @@ pub struct Memory {
 struct Kept {
     rates: rate::Remembered,
     permission: permission::Remembered,
+    typed_rates: rate::Remembered,
     ids: Option<Window>,
 }
 

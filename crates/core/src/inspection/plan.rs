@@ -7,7 +7,7 @@ use super::{envelope, json, kind, leak, permission, rate, replay, schema, tenant
 use crate::limits::Limit;
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
-use crate::policy::checked::{ErrorReplies, JsonMode, Messages};
+use crate::policy::checked::{ErrorReplies, JsonMode, MessageLimit, Messages};
 
 /// Why a plan could not be made: the operator's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +72,7 @@ impl Check {
     fn name(&self) -> &'static str {
         match self {
             Self::Kind(_) => kind::NAME,
-            Self::Rate(_) => rate::NAME,
+            Self::Rate(check) => check.name(),
             Self::Json(_) => json::NAME,
             Self::Tenant(_) => tenant::NAME,
             Self::Envelope(_) => envelope::NAME,
@@ -118,16 +118,22 @@ impl Plan {
         let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
         let threat = threat::Check::compile(messages, &mut pointers)?;
+        let type_at = permission::type_at(messages);
+        let typed = messages.limits.iter().any(MessageLimit::is_typed);
+        let typed_number = if typed { Some(pointers.add(type_at)?) } else { None };
         if messages.envelope.is_some() || !messages.access.is_empty() {
-            plan.type_pointer = Some(pointers.add(permission::type_at(messages))?);
+            plan.type_pointer = Some(pointers.add(type_at)?);
         } else {
             plan.type_pointer = schema.as_ref().map(schema::Check::type_pointer);
         }
         // Cheapest first.
         plan.list.extend(kind::Check::compile(messages).map(Check::Kind));
-        plan.list.extend(rate::Check::compile(messages, direction).map(Check::Rate));
+        plan.list.extend(rate::Check::compile(messages, direction, None).map(Check::Rate));
         plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));
         plan.list.extend(tenant.map(Check::Tenant));
+        if typed_number.is_some() {
+            plan.list.extend(rate::Check::compile(messages, direction, typed_number).map(Check::Rate));
+        }
         plan.list.extend(envelope.map(Check::Envelope));
         plan.list.extend(permission.map(Check::Permission));
         plan.list.extend(schema.map(Check::Schema));

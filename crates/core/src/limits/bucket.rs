@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::{Allowance, LimitState, nanos};
+use crate::policy::checked::Factor;
 
 /// A compiled token bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,13 @@ impl Bucket {
     pub fn new(count: u32, per: Duration, burst: u32) -> Self {
         let emission = nanos(per).max(1).div_ceil(u64::from(count.max(1)));
         let burst = burst.max(1);
+        Self { emission, depth: emission.saturating_mul(u64::from(burst)), burst }
+    }
+
+    /// Rate and burst so many times as high; the burst stays at least 1.
+    pub(super) fn scaled(&self, by: Factor) -> Self {
+        let emission = by.divide(self.emission).max(1);
+        let burst = by.multiply(self.burst).max(1);
         Self { emission, depth: emission.saturating_mul(u64::from(burst)), burst }
     }
 
@@ -107,6 +115,16 @@ mod tests {
         assert!(!refused.allowed);
         assert!(refused.retry_after <= Duration::from_secs(1));
         assert!(bucket.check(&mut state, 5 + SECOND, 1).allowed);
+    }
+
+    #[test]
+    fn a_scaled_bucket_keeps_what_was_used_in_proportion() {
+        let bucket = Bucket::new(10, Duration::from_secs(1), 10);
+        let (double, tenth) = (bucket.scaled(Factor::from_permille(2000)), bucket.scaled(Factor::from_permille(10)));
+        assert_eq!((double.burst(), tenth.burst()), (20, 1), "never less than one");
+        let mut state = LimitState::default();
+        assert!(bucket.check(&mut state, SECOND, 5).allowed);
+        assert_eq!(double.check(&mut state, SECOND, 0).remaining, 10, "half is left of either");
     }
 
     #[test]

@@ -7,15 +7,19 @@
 //! Never grows past `entries_max`, never allocates for a key it refuses to store, never searches more than
 //! [`PROBES_MAX`](super::table::PROBES_MAX) entries. The hash is SipHash-1-3 with a seed given by the caller, so that keys that
 //! meet in one place cannot be computed from outside.
+//!
+//! A connection asks for its [`Counter`]s once and keeps them: from then on a message takes no lock. A counter that
+//! a connection holds is not forgotten.
 
 use std::collections::BTreeMap;
 use std::hash::Hash as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::table::{Table, Tracked};
-use super::{Allowance, IpKey, Limit, LimitState};
+use super::{Conditions, Counter, IpKey, Limit};
 
 /// Shards of a large ledger; a small one has fewer.
 const SHARDS_MAX: usize = 64;
@@ -30,6 +34,10 @@ pub enum Party<'a> {
     User(&'a str),
     /// A client address.
     Ip(IpKey),
+    /// A tenant.
+    Tenant(&'a str),
+    /// Everyone together.
+    All,
 }
 
 /// A limit and a party, hashed. Made by [`Ledger::key`]; kept for the life of a connection.
@@ -44,34 +52,49 @@ pub struct Key {
 pub struct Ledger {
     shards: Box<[Mutex<Shard>]>,
     seed: [u64; 2],
+    conditions: AtomicU64,
+}
+
+/// A key's counter, as a connection holds it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The counter.
+    pub counter: Arc<Counter>,
+    /// Whether it is the key's own; else the table was full and it is shared with other newcomers.
+    pub own: bool,
 }
 
 #[derive(Debug)]
 struct Shard {
     table: Table<Entry>,
-    /// One state per limit; the number of limits is the policy's.
-    overflow: BTreeMap<u32, LimitState>,
+    /// One counter per limit; the number of limits is the policy's.
+    overflow: BTreeMap<u32, Arc<Counter>>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Entry {
-    state: LimitState,
-    idle_at: u64,
-    penalty_until: u64,
+    counter: Arc<Counter>,
+    limit: Option<Limit>,
+}
+
+impl Entry {
+    fn read(&self, now: u64, judge: impl Fn(&Limit, &super::LimitState) -> u64) -> u64 {
+        self.limit.map_or(0, |limit| judge(&limit, &self.counter.state(&limit, now)))
+    }
 }
 
 impl Tracked for Entry {
-    fn idle_at(&self) -> u64 {
-        self.idle_at
+    fn idle_at(&self, now: u64) -> u64 {
+        self.read(now, Limit::idle_at)
     }
 
     fn is_protected(&self, now: u64) -> bool {
-        self.penalty_until > now
+        Arc::strong_count(&self.counter) > 1 || self.read(now, Limit::penalty_until) > now
     }
 }
 
 impl Ledger {
-    /// A table of at most `entries_max` entries (at least 1); about 80 bytes each. `seed` is drawn once per process.
+    /// A table of at most `entries_max` entries (at least 1); about 180 bytes each. `seed` is drawn once per process.
     #[must_use]
     pub fn new(entries_max: usize, seed: [u64; 2]) -> Self {
         let entries_max = entries_max.max(1);
@@ -81,7 +104,7 @@ impl Ledger {
             .map(|i| entries_max / shards + usize::from(i < entries_max % shards))
             .map(|entries_max| Mutex::new(Shard::new(entries_max)))
             .collect();
-        Self { shards, seed }
+        Self { shards, seed, conditions: AtomicU64::new(Conditions::default().to_bits()) }
     }
 
     /// The key of a limit (`scope`: any number that names it) and a party.
@@ -93,13 +116,25 @@ impl Ledger {
         Key { hash: hasher.finish128().as_u128(), scope }
     }
 
-    /// Counts one event of a key. Same meaning as [`Limit::check`].
-    pub fn check(&self, limit: &Limit, key: &Key, now_nanos: u64, cost: u32) -> Allowance {
-        let Some(mut shard) = self.shard(key) else {
-            // There is at least one shard; were there none, nothing could be remembered, so nothing passes.
-            return Allowance { allowed: false, retry_after: limit.period(), remaining: 0 };
-        };
-        shard.check(limit, key, now_nanos, cost)
+    /// The counter of a key. Kept for the life of a connection; asked for again when it is not the key's own.
+    #[must_use]
+    pub fn counter(&self, limit: &Limit, key: &Key, now_nanos: u64) -> Held {
+        match self.shard(key) {
+            Some(mut shard) => shard.counter(limit, key, now_nanos),
+            // There is at least one shard.
+            None => Held { counter: Arc::default(), own: false },
+        }
+    }
+
+    /// What multiplies limits at the moment.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        Conditions::from_bits(self.conditions.load(Ordering::Relaxed))
+    }
+
+    /// Sets what multiplies limits.
+    pub fn set_conditions(&self, conditions: Conditions) {
+        self.conditions.store(conditions.to_bits(), Ordering::Relaxed);
     }
 
     /// Entries held.
@@ -131,14 +166,14 @@ impl Shard {
         Self { table: Table::new(entries_max), overflow: BTreeMap::new() }
     }
 
-    fn check(&mut self, limit: &Limit, key: &Key, now: u64, cost: u32) -> Allowance {
-        let Some(entry) = self.table.find_or_admit(key.hash, now) else {
-            return limit.check(self.overflow.entry(key.scope).or_default(), now, cost);
-        };
-        let allowance = limit.check(&mut entry.state, now, cost);
-        entry.idle_at = limit.idle_at(&entry.state);
-        entry.penalty_until = limit.penalty_until(&entry.state);
-        allowance
+    fn counter(&mut self, limit: &Limit, key: &Key, now: u64) -> Held {
+        match self.table.find_or_admit(key.hash, now) {
+            Some(entry) => {
+                entry.limit = Some(*limit);
+                Held { counter: Arc::clone(&entry.counter), own: true }
+            }
+            None => Held { counter: Arc::clone(self.overflow.entry(key.scope).or_default()), own: false },
+        }
     }
 }
 
@@ -148,6 +183,13 @@ mod tests {
     use std::time::Duration;
 
     const SECOND: u64 = 1_000_000_000;
+
+    impl Ledger {
+        /// One event of a connection that comes and goes.
+        fn check(&self, limit: &Limit, key: &Key, now: u64, cost: u32) -> super::super::Allowance {
+            self.counter(limit, key, now).counter.check(limit, now, cost)
+        }
+    }
 
     fn ten_a_second() -> Limit {
         Limit::Bucket(super::super::Bucket::new(10, Duration::from_secs(1), 10))
@@ -226,5 +268,17 @@ mod tests {
         ledger.check(&limit, &user(&ledger, "used"), 5 * SECOND, 4);
         ledger.check(&limit, &user(&ledger, "new"), 5 * SECOND, 1);
         assert_eq!(ledger.check(&limit, &user(&ledger, "used"), 5 * SECOND, 0).remaining, 6);
+    }
+
+    #[test]
+    fn a_counter_that_a_connection_holds_is_not_forgotten() {
+        let ledger = Ledger::new(16, [3, 1]);
+        let limit = ten_a_second();
+        let key = user(&ledger, "connected");
+        let held = ledger.counter(&limit, &key, SECOND);
+        for i in 0..1000 {
+            ledger.check(&limit, &user(&ledger, &format!("invented {i}")), 60 * SECOND, 1);
+        }
+        assert!(Arc::ptr_eq(&held.counter, &ledger.counter(&limit, &key, 60 * SECOND).counter));
     }
 }

@@ -1,23 +1,28 @@
 //! How often: decides whether one more event fits a rate, and says when to come back if not.
 //!
-//! Never reads a clock, never allocates in a step, never blocks but on a shard's own lock for a few
-//! instructions. Input: a compiled [`Limit`], a 16-byte [`LimitState`], the time in nanoseconds, a cost.
+//! Never reads a clock, never allocates in a step, never blocks: what threads share is atomic ([`counter`]). Input: a compiled [`Limit`], a 16-byte [`LimitState`], the time in nanoseconds, a cost.
 //! Output: an [`Allowance`]. [`ledger`] keeps the states of many keys in bounded memory (SPEC 6.1, 6.5).
 //! Tests stand beside each step and compare it with a slow, obvious model.
 
 pub mod bucket;
+pub mod conditions;
+pub mod counter;
 pub mod ip_key;
 pub mod ledger;
+pub mod pattern;
 pub mod table;
 pub mod window;
 
 use std::time::Duration;
 
-use crate::policy::checked::{Rate, RateAlgorithm};
+use crate::policy::checked::{Factor, Rate, RateAlgorithm};
 
 pub use bucket::Bucket;
+pub use conditions::{CALENDARS_MAX, Conditions};
+pub use counter::Counter;
 pub use ip_key::IpKey;
-pub use ledger::{Key, Ledger, Party};
+pub use ledger::{Held, Key, Ledger, Party};
+pub use pattern::TypeMap;
 pub use window::Window;
 
 /// What a limit says about one event.
@@ -60,6 +65,17 @@ impl Limit {
         match rate.algorithm {
             RateAlgorithm::TokenBucket => Self::Bucket(Bucket::new(rate.count, rate.per, rate.burst)),
             RateAlgorithm::SlidingWindow => Self::Window(Window::new(rate.count, rate.per)),
+        }
+    }
+
+    /// The same limit for a rate so many times as high. What a state has used of it stays used in proportion (a
+    /// bucket) or in number (a window).
+    #[must_use]
+    pub fn scaled(&self, by: Factor) -> Self {
+        match self {
+            _ if by == Factor::ONE => *self,
+            Self::Bucket(bucket) => Self::Bucket(bucket.scaled(by)),
+            Self::Window(window) => Self::Window(window.scaled(by)),
         }
     }
 

@@ -14,7 +14,7 @@ pub const PROBES_MAX: usize = 16;
 /// What the table must know of an entry.
 pub(crate) trait Tracked: Default {
     /// From this instant on, nothing is lost with it. Monotonic nanoseconds.
-    fn idle_at(&self) -> u64;
+    fn idle_at(&self, now: u64) -> u64;
     /// Whether forgetting it would be a gift to its owner.
     fn is_protected(&self, now: u64) -> bool;
 }
@@ -85,7 +85,7 @@ impl<E: Tracked> Table<E> {
             if entry.is_protected(now) {
                 continue;
             }
-            let idle_at = entry.idle_at();
+            let idle_at = entry.idle_at(now);
             if idle_at <= now {
                 return Some(slot);
             }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::{Allowance, LimitState, nanos};
+use crate::policy::checked::Factor;
 
 /// A compiled sliding window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,15 @@ impl Window {
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// A count so many times as high, at least 1.
+    pub(super) fn scaled(&self, by: Factor) -> Self {
+        Self { count: by.multiply(self.count).max(1), ..*self }
+    }
+
+    pub(super) fn period_nanos(&self) -> u64 {
+        self.period
     }
 
     /// The window's length.

@@ -16,6 +16,7 @@ use crate::message::leak::LeakClass;
 
 mod schema;
 
+pub use super::limit::{Calendar, Defences, Factor, LimitKey, Measure, MessageLimit, TypePattern};
 pub use schema::{Schemas, WithoutSchema};
 
 /// The preset a policy starts from.
@@ -55,6 +56,8 @@ pub struct Checked {
     pub access: std::sync::Arc<crate::access::Roles>,
     /// What is recorded and for how long.
     pub audit: Audit,
+    /// What changes limits for a time.
+    pub defences: Defences,
     /// Path templates, most specific first is decided at compilation.
     pub routes: Vec<Route>,
 }
@@ -176,7 +179,8 @@ pub struct Rate {
 }
 
 /// How a rate is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RateAlgorithm {
     /// Refilled evenly (generic cell rate algorithm); constant memory.
     TokenBucket,
@@ -515,31 +519,6 @@ pub struct Messages {
     pub leaks: Option<Leaks>,
     /// What happens to a refused message unless the check says otherwise.
     pub on_refuse: OnRefuse,
-}
-
-/// A message limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageLimit {
-    /// Its name in events and metrics.
-    pub name: String,
-    /// What is counted together.
-    pub per: LimitKey,
-    /// How many.
-    pub rate: Rate,
-    /// What happens on excess.
-    pub on_excess: OnRefuse,
-}
-
-/// What a limit counts together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitKey {
-    /// One connection.
-    Connection,
-    /// One subject; an anonymous caller is counted by address.
-    User,
-    /// One client address.
-    Ip,
 }
 
 /// Strict JSON (RFC 8259).

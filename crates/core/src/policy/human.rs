@@ -13,12 +13,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
 
-use super::checked::RateAlgorithm;
+use super::checked::{Factor, RateAlgorithm};
 use super::read::{HELP_MARK, clip};
 
 const DURATION_HELP: &str = "write a whole number and a unit: `250ms`, `30s`, `5m`, `1h`, `90d`";
 const BYTES_HELP: &str = "write a number of bytes, or a number and a unit: `512`, `16KiB`, `1MiB`, `2GiB`";
 const RATE_HELP: &str = "write `100/s`, `60/min`, `5/h` or `50/60s`, then perhaps `burst 20` and `sliding`";
+const QUOTA_HELP: &str =
+    "write `100/s`, `60/min` or `50/60s`, for bytes `1MiB/s`; then perhaps `burst 20` (or `burst 4MiB`) and `sliding`";
 const NETWORK_HELP: &str = "write an address or a network: `203.0.113.7`, `10.0.0.0/8`, `2001:db8::/32`";
 
 /// Longest duration: 100 years; past it arithmetic on instants would need care everywhere.
@@ -40,6 +42,18 @@ pub(crate) struct RateText {
     pub(crate) burst: Option<u32>,
     pub(crate) algorithm: RateAlgorithm,
 }
+
+/// So many, or so many bytes, in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QuotaText {
+    pub(crate) rate: RateText,
+    /// A number has a unit of bytes.
+    pub(crate) sizes: bool,
+}
+
+/// How many times as much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times(pub(crate) Factor);
 
 /// An address or a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +91,9 @@ trait Leaf: Sized {
         None
     }
     fn from_bool(_: bool) -> Option<Self> {
+        None
+    }
+    fn from_float(_: f64) -> Option<Self> {
         None
     }
 }
@@ -149,9 +166,16 @@ impl Leaf for RateText {
     const HELP: &'static str = RATE_HELP;
 
     fn from_text(text: &str) -> Option<Self> {
+        Self::counting(text, |count| count.parse().ok())
+    }
+}
+
+impl RateText {
+    /// A rate whose count and burst are read by `number`.
+    fn counting(text: &str, number: impl Fn(&str) -> Option<u32>) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (count, period) = words.next()?.split_once('/')?;
-        let count = count.parse().ok().filter(|count| *count > 0)?;
+        let count = number(count).filter(|count| *count > 0)?;
         let per = match splits(period) {
             ("", unit) => Duration::from_secs(unit_seconds(unit)?),
             _ => Span::from_text(period)?.0,
@@ -160,13 +184,45 @@ impl Leaf for RateText {
         while let Some(word) = words.next() {
             match word {
                 "burst" if rate.burst.is_none() => {
-                    rate.burst = Some(words.next()?.parse().ok().filter(|burst| *burst > 0)?);
+                    rate.burst = Some(number(words.next()?).filter(|burst| *burst > 0)?);
                 }
                 "sliding" => rate.algorithm = RateAlgorithm::SlidingWindow,
                 _ => return None,
             }
         }
         (!per.is_zero()).then_some(rate)
+    }
+}
+
+impl Leaf for QuotaText {
+    const EXPECTED: &'static str = "a rate";
+    const HELP: &'static str = QUOTA_HELP;
+
+    fn from_text(text: &str) -> Option<Self> {
+        let size = |count: &str| u32::try_from(Bytes::from_text(count)?.0).ok();
+        let rate = RateText::counting(text, size)?;
+        Some(Self { rate, sizes: RateText::from_text(text).is_none() })
+    }
+}
+
+impl Leaf for Times {
+    const EXPECTED: &'static str = "a factor";
+    const HELP: &'static str = "write a number from 0.001 to 1000: `2`, `0.5`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::from_float(text.parse().ok()?)
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        let permille = u32::try_from(number.checked_mul(1000)?).ok()?;
+        (1..=Factor::PERMILLE_MAX).contains(&permille).then(|| Self(Factor::from_permille(permille)))
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within the bounds")]
+    fn from_float(number: f64) -> Option<Self> {
+        let permille = (number * 1000.0).round();
+        let fits = permille >= 1.0 && permille <= f64::from(Factor::PERMILLE_MAX);
+        fits.then(|| Self(Factor::from_permille(permille as u32)))
     }
 }
 
@@ -228,7 +284,7 @@ impl<'de, T: Leaf> Visitor<'de> for LeafVisitor<T> {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
-        Self::found(None, &format!("`{number}`"))
+        Self::found(T::from_float(number), &format!("`{number}`"))
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
@@ -271,6 +327,8 @@ macro_rules! leaf {
 leaf!(Span, "duration", { "type": "string", "title": "duration", "pattern": "^[0-9]+ ?(ms|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)$" });
 leaf!(Bytes, "size", { "type": ["integer", "string"], "title": "size", "minimum": 0, "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB|kB|KB|MB|GB)?$" });
 leaf!(RateText, "rate", { "type": "string", "title": "rate", "pattern": "^[1-9][0-9]*/[0-9]*[a-z]+( burst [1-9][0-9]*)?( sliding)?$" });
+leaf!(QuotaText, "rate", { "type": "string", "title": "rate", "pattern": "^[1-9][0-9]*(B|KiB|MiB|GiB|kB|KB|MB|GB)?/[0-9]*[a-z]+( burst [1-9][0-9]*(B|KiB|MiB|GiB|kB|KB|MB|GB)?)?( sliding)?$" });
+leaf!(Times, "factor", { "type": "number", "title": "factor", "minimum": 0.001, "maximum": 1000 });
 leaf!(Network, "network", { "type": "string", "title": "network" });
 leaf!(Switch, "switch", { "enum": ["on", "off", true, false], "title": "on or off" });
 

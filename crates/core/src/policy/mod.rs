@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+mod calendar;
 pub mod checked;
 mod compiled;
 
@@ -14,6 +15,7 @@ mod check;
 mod document;
 mod human;
 mod layers;
+mod limit;
 mod manual;
 mod mask;
 mod nearest;

@@ -51,6 +51,7 @@ const SECTIONS: &[&str] = &[
     "notices",
     "compression",
     "messages",
+    "calendars",
     "errors",
     "audit",
     "routes",

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::check::{SecretSeen, written_path};
 use super::checked::{
-    Authenticate, Checked, ClientAddressFrom, Environment, JwksLocation, LimitKey, MessageLimit, Messages, OnRefuse,
-    OriginRule, Rate, Route,
+    Authenticate, Checked, ClientAddressFrom, Environment, JwksLocation, LimitKey, Measure, MessageLimit, Messages,
+    OnRefuse, OriginRule, Rate, Route,
 };
 use super::layers::Layered;
 use super::read::clip;
@@ -59,6 +59,7 @@ codes! {
     NO_LIMIT = "W021" "no-message-limit" "a route has no message limit, in production";
     NO_AUDIENCE = "W022" "no-audience" "tokens of a key set are accepted whatever audience they are meant for";
     UNGRANTED = "W023" "ungranted-permission" "something asks for a permission that no role has";
+    NEVER_FITS = "W024" "limit-never-fits" "a message that may be sent costs more than a limit lets through at once";
 }
 
 /// Everything a reviewer would say about a policy.
@@ -386,6 +387,24 @@ impl Review<'_> {
                 );
                 self.warn(UNREACHABLE_LIMIT, &path, message, "lower it, or remove it");
             }
+            let most = match limit.of {
+                Measure::Messages => 1,
+                Measure::Bytes => messages.bytes_max,
+                Measure::Cost => limit.weights.iter().map(|(_, weight)| u64::from(*weight)).max().unwrap_or(1),
+            };
+            if most > u64::from(limit.rate.burst) {
+                let message = format!(
+                    "the limit `{}` never lets the largest message pass: it takes {most}, and at most {} fit at once",
+                    clip(&limit.name),
+                    limit.rate.burst
+                );
+                self.warn(
+                    NEVER_FITS,
+                    &path.key("rate"),
+                    message,
+                    "raise the burst, or make such a message cheaper or smaller",
+                );
+            }
         }
     }
 
@@ -449,9 +468,18 @@ fn ambiguous(one: &str, other: &str) -> Option<String> {
 /// Whether `held` refuses before `limit` ever could: it counts the same or more together, and allows less at once
 /// and over time. Of two equal limits the later is the idle one.
 fn covers(held: &MessageLimit, limit: &MessageLimit, held_first: bool) -> bool {
+    let alike = |one: &MessageLimit| (one.of, one.role_factors.clone(), one.calendar_factors.clone());
+    if alike(held) != alike(limit) || (!held.types.is_empty() && held.types != limit.types) {
+        return false;
+    }
     let wider = match (held.per, limit.per) {
         (a, b) if a == b => true,
-        (LimitKey::User | LimitKey::Ip, LimitKey::Connection) => true,
+        (LimitKey::Global, _) => true,
+        (
+            LimitKey::User | LimitKey::Ip | LimitKey::Tenant,
+            LimitKey::Connection | LimitKey::Type | LimitKey::Domain,
+        ) => true,
+        (LimitKey::Connection, LimitKey::Type | LimitKey::Domain) => true,
         _ => false,
     };
     let per_period = |rate: &Rate| f64::from(rate.count) / rate.per.as_secs_f64().max(f64::MIN_POSITIVE);

@@ -6,7 +6,7 @@ use super::Checking;
 use super::listen::rate;
 use crate::message::leak::LeakClass;
 use crate::policy::checked::{
-    Envelope, Json, JsonMode, Leaks, LimitKey, MessageLimit, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
+    Envelope, Json, JsonMode, Leaks, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
 };
 use crate::policy::human::OrOff;
 use crate::policy::raw::{self, ThreatMode};
@@ -20,8 +20,6 @@ const FRAGMENTS_MAX: u32 = 1_000_000;
 const DEPTH_MAX: u32 = 1000;
 /// Most keys or values of a message that may be allowed.
 const COUNT_MAX: u32 = 10_000_000;
-/// Most limits of a direction: each is looked up for every message.
-const LIMITS_MAX: usize = 16;
 /// Most message ids remembered for a connection.
 const REPLAY_IDS_MAX: u32 = 65_536;
 /// Most layers of encoding: each multiplies the work.
@@ -52,7 +50,6 @@ impl Checking<'_> {
         let text = self.set(at, "text", raw.text);
         let binary = self.set(at, "binary", raw.binary);
         let on_refuse = self.set(at, "on_refuse", raw.on_refuse);
-        let limits = self.limits(&at.key("limits"), raw.limits.as_deref().unwrap_or_default(), on_refuse);
         let json = self.json(&at.key("json"), raw.json.as_ref());
         let envelope = match raw.envelope.as_ref() {
             Some(OrOff::On(envelope)) => self.envelope(&at.key("envelope"), envelope).map(Some),
@@ -61,6 +58,7 @@ impl Checking<'_> {
         let schemas = self.schemas(at, raw);
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
+        let limits = self.limits(at, raw, envelope.as_ref().and_then(Option::as_ref), on_refuse);
         let threats = self.threats(&at.key("threats"), raw.threats.as_ref());
         let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
         Some(Messages {
@@ -78,28 +76,6 @@ impl Checking<'_> {
             leaks: leaks?,
             on_refuse: on_refuse?,
         })
-    }
-
-    fn limits(&mut self, at: &KeyPath, raw: &[raw::Limit], on_refuse: Option<OnRefuse>) -> Option<Vec<MessageLimit>> {
-        if raw.len() > LIMITS_MAX {
-            let message = format!("there are {} limits", raw.len());
-            self.fault(at, message, format!("keep at most {LIMITS_MAX} a direction"));
-            return None;
-        }
-        let limits = self.each(at, raw, |checking, at, limit| {
-            let rate_text = checking.need(&at.key("rate"), limit.rate, "say how many, as `rate: 100/s`")?;
-            let per = limit.per.unwrap_or(LimitKey::Connection);
-            let name = limit.name.clone().unwrap_or_else(|| key_name(per).to_owned());
-            Some(MessageLimit { name, per, rate: rate(rate_text), on_excess: limit.on_excess.or(on_refuse)? })
-        })?;
-        for (position, limit) in limits.iter().enumerate() {
-            if limits.iter().take(position).any(|earlier| earlier.name == limit.name) {
-                let message = format!("two limits are named `{}`", limit.name);
-                self.fault(&at.index(position), message, "give each its own `name`");
-                return None;
-            }
-        }
-        Some(limits)
     }
 
     fn json(&mut self, at: &KeyPath, raw: Option<&raw::Json>) -> Option<Json> {
@@ -192,13 +168,5 @@ const fn outcome(mode: ThreatMode) -> Option<OnRefuse> {
         ThreatMode::Drop => Some(OnRefuse::Drop),
         ThreatMode::Block | ThreatMode::Reply => Some(OnRefuse::Reply),
         ThreatMode::Close => Some(OnRefuse::Close),
-    }
-}
-
-const fn key_name(per: LimitKey) -> &'static str {
-    match per {
-        LimitKey::Connection => "connection",
-        LimitKey::User => "user",
-        LimitKey::Ip => "ip",
     }
 }

@@ -13,7 +13,9 @@ use super::tree::{Content, Entry, KeyPath, Node, Step, TextId};
 use super::{Outside, Source};
 
 mod access;
+mod defence;
 mod identity;
+mod limit;
 mod listen;
 mod message;
 mod origin;
@@ -295,6 +297,7 @@ impl<'a> Checking<'a> {
         let access = self.access(&root.key("access"), document.access.as_ref());
         self.roles.clone_from(&access);
         let audit = self.audit(&root.key("audit"), document.audit.as_ref());
+        let defences = self.defences(document);
         let routes = self.routes(document);
         Some(Checked {
             environment: self.environment(),
@@ -306,6 +309,7 @@ impl<'a> Checking<'a> {
             identity: identity?,
             access: access?,
             audit: audit?,
+            defences: defences?,
             routes: routes?,
         })
     }

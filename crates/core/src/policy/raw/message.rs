@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::message::leak::LeakClass;
-use crate::policy::checked::{JsonMode, LimitKey, OnRefuse, ThreatClass, TimestampUnit, WithoutSchema};
-use crate::policy::human::{Bytes, OrOff, RateText, Span, Switch};
+use crate::policy::checked::{
+    JsonMode, LimitKey, Measure, OnRefuse, RateAlgorithm, ThreatClass, TimestampUnit, WithoutSchema,
+};
+use crate::policy::human::{Bytes, OrOff, QuotaText, RateText, Span, Switch, Times};
 
 /// Both directions.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -34,8 +36,12 @@ pub(crate) struct Messages {
     pub(crate) binary: Option<Switch>,
     /// Pings and pongs of the peer, or `off`.
     pub(crate) control_rate: Option<OrOff<RateText>>,
-    /// How many messages; all limits apply at once and the strictest wins.
+    /// How many messages; all limits apply at once and the strictest wins. At most 16. See [limits](limits.md).
     pub(crate) limits: Option<Vec<Limit>>,
+    /// Named groups of message types, for limits `per: domain`: `{pay: [pay.*], chat: [say, chat.*]}`. At most 64.
+    pub(crate) domains: Option<BTreeMap<String, Vec<String>>>,
+    /// What a message of a type costs, for limits `of: cost`: `{search: 10, chat.*: 2}`. 1 unless said.
+    pub(crate) weights: Option<BTreeMap<String, u32>>,
     /// Strict JSON (RFC 8259).
     pub(crate) json: Option<Json>,
     /// What a message says about itself; `off` does not look.
@@ -68,12 +74,35 @@ pub(crate) struct Messages {
 pub(crate) struct Limit {
     /// Its name in events and metrics; `per` unless given.
     pub(crate) name: Option<String>,
-    /// What is counted together: `connection`, `user` or `ip`. Default `connection`.
+    /// What is counted together: `connection`, `user`, `ip`, `tenant`, `type` (each message type of a connection),
+    /// `domain` (each of `domains`, in a connection) or `global`. Default `connection`.
     pub(crate) per: Option<LimitKey>,
-    /// How many: `100/s`, `60/min burst 20`, `5/h sliding`.
-    pub(crate) rate: Option<RateText>,
+    /// What is counted: `messages`, `bytes` (after inflating) or `cost` (see `weights`). Default `messages`.
+    pub(crate) of: Option<Measure>,
+    /// How many: `100/s`, `60/min burst 20`, `5/h sliding`; of bytes `1MiB/s burst 4MiB`.
+    pub(crate) rate: Option<QuotaText>,
+    /// How many at once; the rate's count unless said. Not for a sliding window.
+    pub(crate) burst: Option<Bytes>,
+    /// How it is counted: `token_bucket` (refilled evenly) or `sliding_window`. Default `token_bucket`.
+    pub(crate) algorithm: Option<RateAlgorithm>,
+    /// Counts messages of these types only: `chat.say`, or `chat.*` for all that begin so. Unset counts all. At most
+    /// 64.
+    pub(crate) types: Option<Vec<String>>,
+    /// When more or less is allowed.
+    pub(crate) multipliers: Option<Multipliers>,
     /// What happens on excess: `observe`, `drop`, `reply` or `close`. Default `on_refuse` of the direction.
     pub(crate) on_excess: Option<OnRefuse>,
+}
+
+/// When more or less is allowed: factors from 0.001 to 1000.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Multipliers {
+    /// For callers of a role: `{premium: 5, trial: 0.5}`; of several the largest. Not for limits that count many
+    /// callers together (`ip`, `tenant`, `global`).
+    pub(crate) roles: Option<BTreeMap<String, Times>>,
+    /// While a calendar of `calendars` is in force: `{market: 2}`. Several multiply.
+    pub(crate) calendars: Option<BTreeMap<String, Times>>,
 }
 
 /// Strict JSON.

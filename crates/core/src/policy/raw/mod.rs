@@ -11,12 +11,14 @@ use serde::Deserialize;
 use super::checked::Environment;
 
 mod access;
+mod defence;
 mod identity;
 mod listen;
 mod message;
 mod route;
 
 pub(crate) use access::*;
+pub(crate) use defence::*;
 pub(crate) use identity::*;
 pub(crate) use listen::*;
 pub(crate) use message::*;
@@ -61,6 +63,9 @@ pub(crate) struct Document {
     pub(crate) compression: Option<Compression>,
     /// What may be said, on every route that does not say otherwise.
     pub(crate) messages: Option<Directions>,
+    /// Business calendars by name, for `multipliers` of limits: `{market: {zone: America/New_York, days: [mon-fri], hours:
+    /// 09:30-16:00}}`. At most 16.
+    pub(crate) calendars: Option<BTreeMap<String, Calendar>>,
     /// How clients are told of a refusal; a route may override each key.
     pub(crate) errors: Option<ErrorReplies>,
     /// What is recorded, and for how long.
@@ -101,6 +106,8 @@ pub(crate) struct Overlay {
     pub(crate) compression: Option<Compression>,
     /// See `messages`.
     pub(crate) messages: Option<Directions>,
+    /// See `calendars`.
+    pub(crate) calendars: Option<BTreeMap<String, Calendar>>,
     /// See `errors`.
     pub(crate) errors: Option<ErrorReplies>,
     /// See `audit`.

@@ -171,6 +171,9 @@ fn sample(form: &str) -> String {
         "map to `subject`, `tenant`, `session`" => "{ user_id: tenant }".to_owned(),
         "map to text" => "{ chat: talk }".to_owned(),
         "map to list of texts" => "{ chat: [user] }".to_owned(),
+        "factor" => "2".to_owned(),
+        "map to number" => "{ search: 3 }".to_owned(),
+        "map to factor" => "{ premium: 2 }".to_owned(),
         form if form.starts_with("map to `off`") => "{ sqli: drop }".to_owned(),
         words => words.trim_start_matches('`').split('`').next().unwrap_or_default().to_owned(),
     }

@@ -1,0 +1,107 @@
+//! `calendars`.
+
+use std::collections::BTreeMap;
+
+use super::Checking;
+use crate::limits::CALENDARS_MAX;
+use crate::policy::calendar::{self, Calendar};
+use crate::policy::checked::Defences;
+use crate::policy::nearest::nearest;
+use crate::policy::raw;
+use crate::policy::read::clip;
+use crate::policy::tree::{Content, KeyPath};
+
+/// Most holidays of a calendar.
+const HOLIDAYS_MAX: usize = 1000;
+
+impl Checking<'_> {
+    pub(super) fn defences(&mut self, document: &raw::Document) -> Option<Defences> {
+        let calendars = self.calendars(&KeyPath::parse("calendars"), document.calendars.as_ref());
+        Some(Defences { calendars: calendars? })
+    }
+
+    /// The names of the calendars, in their order.
+    pub(super) fn calendar_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = match self.tree.child("calendars").map(|node| &node.content) {
+            Some(Content::Map(entries)) => entries.iter().map(|entry| entry.key.clone()).collect(),
+            _ => Vec::new(),
+        };
+        names.sort();
+        names
+    }
+
+    fn calendars(&mut self, at: &KeyPath, raw: Option<&BTreeMap<String, raw::Calendar>>) -> Option<Vec<Calendar>> {
+        let Some(raw) = raw else { return Some(Vec::new()) };
+        if raw.len() > CALENDARS_MAX {
+            self.fault(at, format!("there are {} calendars", raw.len()), format!("keep at most {CALENDARS_MAX}"));
+            return None;
+        }
+        let read: Vec<Option<Calendar>> =
+            raw.iter().map(|(name, calendar)| self.calendar(&at.key(name), name, calendar)).collect();
+        read.into_iter().collect()
+    }
+
+    fn calendar(&mut self, at: &KeyPath, name: &str, raw: &raw::Calendar) -> Option<Calendar> {
+        let zone = self.need(&at.key("zone"), raw.zone.as_ref(), "name a time zone, as `Europe/Berlin` or `UTC`");
+        let zone = zone.and_then(|zone| {
+            let found = calendar::zone(zone);
+            if found.is_none() {
+                let zones = calendar::zones();
+                let help = match nearest(zone, zones.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "write an IANA name, as `Europe/Berlin` or `UTC`".to_owned(),
+                };
+                self.fault(&at.key("zone"), format!("`{}` is no time zone", clip(zone)), help);
+            }
+            found
+        });
+        let days = self.days(&at.key("days"), raw.days.as_deref());
+        let hours = raw.hours.as_deref().unwrap_or("00:00-24:00");
+        let span = calendar::hours(hours);
+        if span.is_none() {
+            let message = format!("`{}` is no span of hours", clip(hours));
+            self.fault(&at.key("hours"), message, "write `09:30-16:00`, two digits each, up to 24:00");
+        }
+        let holidays = raw.holidays.as_deref().unwrap_or_default();
+        if holidays.len() > HOLIDAYS_MAX {
+            let help = format!("keep at most {HOLIDAYS_MAX}");
+            self.fault(&at.key("holidays"), format!("there are {} holidays", holidays.len()), help);
+            return None;
+        }
+        let holidays = self.each(&at.key("holidays"), holidays, |checking, at, text| {
+            let date = calendar::date(text);
+            if date.is_none() {
+                let message = format!("`{}` is no day of any calendar", clip(text));
+                checking.fault(at, message, "write year, month and day: `2026-12-25`");
+            }
+            date
+        });
+        let (from, to) = span?;
+        let mut holidays = holidays?;
+        holidays.sort();
+        Some(Calendar { name: name.to_owned(), zone: zone?, days: days?, from, to, holidays })
+    }
+
+    fn days(&mut self, at: &KeyPath, raw: Option<&[String]>) -> Option<[bool; 7]> {
+        let Some(raw) = raw else { return Some([true; 7]) };
+        if raw.is_empty() {
+            self.fault(at, "the list of days is empty", "list days, as `[mon-fri]`, or leave it out for all");
+            return None;
+        }
+        let listed = self.each(at, raw, |checking, at, text| {
+            let days = calendar::days(text);
+            if days.is_none() {
+                let message = format!("`{}` is no day of the week and no span of them", clip(text));
+                checking.fault(at, message, "write `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun` or `mon-fri`");
+            }
+            days
+        })?;
+        let mut days = [false; 7];
+        for listed in listed {
+            for (day, on) in days.iter_mut().zip(listed) {
+                *day |= on;
+            }
+        }
+        Some(days)
+    }
+}
