@@ -72,6 +72,7 @@ fn production() -> Messages {
             decode_layers_max: 3,
         }),
         schemas: None,
+        offenders: None,
         leaks: None,
         on_refuse: OnRefuse::Observe,
     }

@@ -179,6 +179,8 @@ table! {
     LifetimeReached = "lifetime_reached", 1001, 408, DataAccess, Low, "Connection lifetime reached", "the connection reached its maximum age", "connect again; `times.lifetime` sets the age";
     // messages
     MessageRate = "message_rate", 1008, 429, Security, Medium, "Rate limit exceeded", "more messages than a limit allows", "slow down; wait `retry_after_ms`";
+    OffenderWaits = "offender_waits", 1008, 429, Security, Low, "Rate limit exceeded", "the sender was refused again and again and has to wait", "wait `retry_after_ms`; `offenders` sets the times";
+    OffenderSlowed = "offender_slowed", 1008, 429, Security, High, "Rate limit exceeded", "a sender that was refused again and again earned a wait", "look at its refused messages; `offenders` sets the steps";
     KindRefused = "kind_refused", 1003, 415, Security, Medium, "Message refused", "the route does not take this kind of message (text or binary)", "allow it with `text` or `binary` on the route";
     FieldTooLarge = "field_too_large", 1009, 413, Security, Medium, "Message refused", "a string in the message is longer than the route allows", "send less; `json.string_bytes_max` sets the size";
     JsonMalformed = "json_malformed", 1007, 400, Security, Medium, "Message refused", "the message is not JSON (RFC 8259)", "send well-formed JSON";

@@ -38,6 +38,7 @@ fn plan() -> Plan {
             decode_layers_max: 3,
         }),
         schemas: None,
+        offenders: None,
         leaks: None,
         on_refuse: OnRefuse::Reply,
     };

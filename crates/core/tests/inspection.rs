@@ -45,6 +45,7 @@ fn bare() -> Messages {
         access: MessageAccess::default(),
         threats: None,
         schemas: None,
+        offenders: None,
         leaks: None,
         on_refuse: OnRefuse::Reply,
     }
@@ -72,6 +73,7 @@ fn full(outcome: OnRefuse) -> Messages {
             decode_layers_max: 3,
         }),
         schemas: None,
+        offenders: None,
         leaks: None,
         on_refuse: outcome,
         ..bare()

@@ -11,8 +11,8 @@ use portcullis_core::inspection::{
 };
 use portcullis_core::limits::{Conditions, IpKey, Ledger};
 use portcullis_core::policy::checked::{
-    ErrorReplies, Factor, Json, JsonMode, LimitKey, Measure, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm,
-    TypePattern,
+    ErrorReplies, Factor, Json, JsonMode, LimitKey, Measure, MessageLimit, Messages, Offenders, OnRefuse, Rate,
+    RateAlgorithm, TypePattern,
 };
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
@@ -39,6 +39,7 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
         leaks: None,
         schemas: None,
         access: Default::default(),
+        offenders: None,
         on_refuse: OnRefuse::Reply,
     }
 }
@@ -241,4 +242,71 @@ fn whoever_came_while_the_table_was_full_gets_a_count_of_its_own_later() {
     world.now = world.now.plus(Duration::from_secs(30));
     assert_eq!(world.passing(&mut third, "1"), 10);
     assert_eq!(world.passing(&mut second, "1"), 10, "no longer shared with `third`");
+}
+
+/// Ten a minute with a ladder that is climbed at the third refusal.
+fn guarded() -> World {
+    let mut messages = messages(vec![limit(LimitKey::Connection, 5)]);
+    let after = Rate { count: 2, per: Duration::from_secs(60), burst: 2, algorithm: RateAlgorithm::TokenBucket };
+    messages.offenders = Some(Offenders {
+        after,
+        waits: [5, 30, 300].map(Duration::from_secs).to_vec(),
+        forgive_after: Duration::from_secs(600),
+    });
+    let plan = Plan::compile(&messages, &errors(), Direction::Inbound, true).unwrap();
+    World { plan, ..World::new(Vec::new()) }
+}
+
+/// Sends until a wait is earned; the verdict that brought it.
+fn until_slowed(world: &mut World, peer: &mut Peer) -> Verdict {
+    let slowed = |verdict: &Verdict| verdict.findings.iter().any(|finding| finding.reason == Reason::OffenderSlowed);
+    (0..100).map(|_| world.send(peer, "1")).find(slowed).unwrap()
+}
+
+#[test]
+fn a_repeat_offender_waits_longer_each_time_and_is_told_how_long() {
+    let mut world = guarded();
+    let mut one = peer("10.0.0.1", Some("u"), None, &[]);
+    for wait in [5, 30, 300] {
+        let verdict = until_slowed(&mut world, &mut one);
+        let reasons: Vec<Reason> = verdict.findings.iter().map(|finding| finding.reason).collect();
+        assert_eq!(reasons, [Reason::OffenderSlowed, Reason::MessageRate]);
+        assert_eq!(verdict.action, Action::Reply);
+        assert_eq!(verdict.findings[1].retry_after, Some(Duration::from_secs(wait)));
+        world.now = world.now.plus(Duration::from_secs(wait - 1));
+        let verdict = world.send(&mut one, "1");
+        assert_eq!(verdict.findings[0].reason, Reason::OffenderWaits);
+        assert_eq!(verdict.findings[0].retry_after, Some(Duration::from_secs(1)));
+        world.now = world.now.plus(Duration::from_secs(1));
+        assert_eq!(world.send(&mut one, "1").action, Action::Pass, "the wait is over");
+    }
+}
+
+#[test]
+fn a_wait_follows_its_user_to_other_connections_and_spares_the_neighbours() {
+    let mut world = guarded();
+    until_slowed(&mut world, &mut peer("10.0.0.1", Some("u"), None, &[]));
+    assert_eq!(world.passing(&mut peer("10.9.9.9", Some("u"), None, &[]), "1"), 0, "the same user elsewhere");
+    assert_eq!(world.passing(&mut peer("10.0.0.1", Some("v"), None, &[]), "1"), 5, "another user of the office");
+    assert_eq!(world.passing(&mut peer("10.0.0.1", None, None, &[]), "1"), 5, "the address itself");
+    until_slowed(&mut world, &mut peer("10.0.0.2", None, None, &[]));
+    assert_eq!(world.passing(&mut peer("10.0.0.2", None, None, &[]), "1"), 0, "an anonymous caller is its address");
+}
+
+#[test]
+fn a_wait_is_not_escaped_by_inventing_users() {
+    let mut world = guarded();
+    world.ledger = Ledger::new(64, [4, 2]);
+    until_slowed(&mut world, &mut peer("10.0.0.1", Some("u"), None, &[]));
+    for i in 0..5_000 {
+        until_slowed_or_full(&mut world, &mut peer("10.0.0.1", Some(&format!("invented {i}")), None, &[]));
+    }
+    assert_eq!(world.passing(&mut peer("10.0.0.1", Some("u"), None, &[]), "1"), 0);
+    assert!(world.ledger.len() <= 64);
+}
+
+fn until_slowed_or_full(world: &mut World, peer: &mut Peer) {
+    for _ in 0..9 {
+        world.send(peer, "1");
+    }
 }

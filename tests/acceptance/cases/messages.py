@@ -347,3 +347,38 @@ async def calendar(lab):
         assert await connection.receive() == str(number)
     await connection.send("one more")
     assert (await refused(connection))["code"] == "message_rate"
+
+
+@case("a repeat offender waits, longer each time, on every connection; each step is an event")
+async def ladder(lab):
+    back = await lab.py_echo()
+    inbound = {"limits": [{"per": "connection", "rate": "2/1h"}],
+               "offenders": {"after": "2/1h", "waits": ["1s", "1h"], "forgive_after": "1h"}}
+    gateway = await lab.gateway(back.url, KEYS, route={"inbound": inbound, **required("header")})
+    client = await lab.python()
+    header = {"Authorization": "Bearer " + await lab.token("--subject", "u1", "--ttl", "1h")}
+    first, other = await client.open(gateway.url, headers=header), await client.open(gateway.url, headers=header)
+
+    async def say(connection):
+        await connection.send("hello")
+        return await connection.receive()
+
+    answers = [await say(first) for _ in range(5)]
+    assert answers[:2] == ["hello", "hello"], answers
+    last = json.loads(answers[4])
+    assert last["code"] == "message_rate" and last["retry_after_ms"] > 1_000, last
+    assert json.loads(await say(other))["code"] == "offender_waits"
+    step = await gateway.event(**{"type": "offender_slowed"})
+    assert step["user"] == "u1" and step["detail"] == "step 1 of 2: waits 1 s", step
+
+    async def again():
+        return json.loads(await say(first))["code"] != "offender_waits"
+    await until(again, "the first wait is over")
+    while json.loads(await say(first))["code"] != "offender_waits":
+        pass
+    waits = json.loads(await say(other))
+    assert 3_000_000 < waits["retry_after_ms"] <= 3_600_000, waits
+
+    async def second_step():
+        return "step 2 of 2" in json.dumps(await gateway.events("--type", "offender_slowed"))
+    await until(second_step, "the event of the second step")

@@ -9,6 +9,7 @@
 //! A finding whose outcome is `observe` is noted and the next check runs; any other ends the list.
 //! Tests: beside each check, `tests/attacks.rs`, `tests/inspection.rs`.
 
+mod conduct;
 mod envelope;
 mod field;
 mod json;
@@ -185,6 +186,7 @@ struct Kept {
     rates: rate::Remembered,
     permission: permission::Remembered,
     typed_rates: rate::Remembered,
+    conduct: conduct::Remembered,
     ids: Option<Window>,
 }
 
@@ -310,6 +312,9 @@ pub fn inspect(
         }
     }
     let mut findings = scene.findings;
+    if let Some(ladder) = plan.ladder.as_ref().filter(|_| !findings.is_empty()) {
+        conduct::offence(ladder, memory, cx, &mut findings);
+    }
     if !findings.is_empty()
         && let Some(message_type) = plan.message_type(work, message)
     {

@@ -1,10 +1,11 @@
 //! The list of checks, compiled from policy for one direction of one route. Immutable and shared.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
-use super::{envelope, json, kind, leak, permission, rate, replay, schema, tenant, threat};
-use crate::limits::Limit;
+use super::{conduct, envelope, json, kind, leak, permission, rate, replay, schema, tenant, threat};
+use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
 use crate::policy::checked::{ErrorReplies, JsonMode, MessageLimit, Messages};
@@ -36,11 +37,14 @@ pub struct Plan {
     pub(super) control: Option<Limit>,
     pub(super) list: Vec<Check>,
     type_pointer: Option<usize>,
+    /// Counts refused messages of a sender.
+    pub(super) ladder: Option<Arc<Ladder>>,
 }
 
 /// One check. Adding one is a file, a line here and a line in [`Plan::compile`].
 #[derive(Debug)]
 pub(super) enum Check {
+    Conduct(conduct::Check),
     Kind(kind::Check),
     Rate(rate::Check),
     Json(json::Check),
@@ -56,6 +60,7 @@ pub(super) enum Check {
 impl Check {
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         match self {
+            Self::Conduct(check) => check.run(scene),
             Self::Kind(check) => check.run(scene),
             Self::Rate(check) => check.run(scene),
             Self::Json(check) => check.run(scene),
@@ -71,6 +76,7 @@ impl Check {
 
     fn name(&self) -> &'static str {
         match self {
+            Self::Conduct(_) => conduct::NAME,
             Self::Kind(_) => kind::NAME,
             Self::Rate(check) => check.name(),
             Self::Json(_) => json::NAME,
@@ -98,7 +104,7 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         super::reply::check_template(&errors.template).map_err(PlanError::Template)?;
         let control = messages.control_rate.map(Limit::compile);
-        let mut plan = Self { direction, control, list: Vec::new(), type_pointer: None };
+        let mut plan = Self { direction, control, list: Vec::new(), type_pointer: None, ladder: None };
         if !checks_on {
             return Ok(plan);
         }
@@ -126,7 +132,10 @@ impl Plan {
         } else {
             plan.type_pointer = schema.as_ref().map(schema::Check::type_pointer);
         }
+        let conduct = conduct::Check::compile(messages, direction);
+        plan.ladder = conduct.as_ref().map(conduct::Check::ladder);
         // Cheapest first.
+        plan.list.extend(conduct.map(Check::Conduct));
         plan.list.extend(kind::Check::compile(messages).map(Check::Kind));
         plan.list.extend(rate::Check::compile(messages, direction, None).map(Check::Rate));
         plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));

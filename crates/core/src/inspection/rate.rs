@@ -164,7 +164,7 @@ impl One {
             types: TypeMap::new(spec.types.iter().map(|pattern| (pattern, 0))),
             groups: TypeMap::new(groups),
             weights: TypeMap::new(spec.weights.iter().map(|(pattern, weight)| (pattern, *weight))),
-            scope: short_hash(description.as_bytes()),
+            scope: short_hash(description.as_bytes()).max(1),
         }
     }
 

@@ -72,6 +72,11 @@ impl Counter {
         }
     }
 
+    /// Its two numbers, for a state that is neither bucket nor window.
+    pub(super) fn words(&self) -> [&AtomicU64; 2] {
+        [&self.even, &self.odd]
+    }
+
     /// The state at `now`, on windows that all threads number alike; where to count, and what stands there.
     fn window(&self, window: &Window, now: u64) -> (LimitState, &AtomicU64, u64) {
         let (even, odd) = (self.even.load(Ordering::Relaxed), self.odd.load(Ordering::Relaxed));

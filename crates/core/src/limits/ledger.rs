@@ -19,13 +19,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::table::{Table, Tracked};
-use super::{Conditions, Counter, IpKey, Limit};
+use super::{Conditions, Counter, IpKey, Ladder, Limit};
 
 /// Shards of a large ledger; a small one has fewer.
 const SHARDS_MAX: usize = 64;
 
 /// A shard holds at least this many entries, so that one shard's bad luck does not fill it.
 const SHARD_ENTRIES_MIN: usize = 16;
+
+/// Names the standings among the scopes of limits.
+const CONDUCT: u32 = 0;
 
 /// Whom a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,12 +77,27 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Entry {
     counter: Arc<Counter>,
-    limit: Option<Limit>,
+    kept: Kept,
+}
+
+/// What a counter counts.
+#[derive(Debug, Clone, Copy, Default)]
+enum Kept {
+    #[default]
+    Nothing,
+    Limit(Limit),
+    Conduct {
+        forgive_ms: u64,
+    },
 }
 
 impl Entry {
     fn read(&self, now: u64, judge: impl Fn(&Limit, &super::LimitState) -> u64) -> u64 {
-        self.limit.map_or(0, |limit| judge(&limit, &self.counter.state(&limit, now)))
+        match self.kept {
+            Kept::Nothing => 0,
+            Kept::Limit(limit) => judge(&limit, &self.counter.state(&limit, now)),
+            Kept::Conduct { forgive_ms } => Ladder::penalty_until(&self.counter, forgive_ms),
+        }
     }
 }
 
@@ -126,6 +144,16 @@ impl Ledger {
         }
     }
 
+    /// The standing of a party on the ladder of waits; `None` while the table is full. Nobody shares another's.
+    #[must_use]
+    pub fn conduct(&self, ladder: &Ladder, party: Party<'_>, now_nanos: u64) -> Option<Arc<Counter>> {
+        let key = self.key(CONDUCT, party);
+        let mut shard = self.shard(&key)?;
+        let entry = shard.table.find_or_admit(key.hash, now_nanos)?;
+        entry.kept = Kept::Conduct { forgive_ms: ladder.forgive_ms() };
+        Some(Arc::clone(&entry.counter))
+    }
+
     /// What multiplies limits at the moment.
     #[must_use]
     pub fn conditions(&self) -> Conditions {
@@ -169,7 +197,7 @@ impl Shard {
     fn counter(&mut self, limit: &Limit, key: &Key, now: u64) -> Held {
         match self.table.find_or_admit(key.hash, now) {
             Some(entry) => {
-                entry.limit = Some(*limit);
+                entry.kept = Kept::Limit(*limit);
                 Held { counter: Arc::clone(&entry.counter), own: true }
             }
             None => Held { counter: Arc::clone(self.overflow.entry(key.scope).or_default()), own: false },

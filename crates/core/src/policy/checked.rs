@@ -16,7 +16,7 @@ use crate::message::leak::LeakClass;
 
 mod schema;
 
-pub use super::limit::{Calendar, Defences, Factor, LimitKey, Measure, MessageLimit, TypePattern};
+pub use super::limit::{Calendar, Defences, Factor, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use schema::{Schemas, WithoutSchema};
 
 /// The preset a policy starts from.
@@ -505,6 +505,8 @@ pub struct Messages {
     pub control_rate: Option<Rate>,
     /// Message limits; all apply, the strictest wins.
     pub limits: Vec<MessageLimit>,
+    /// The ladder of waits for repeat offenders; `None` is off.
+    pub offenders: Option<Offenders>,
     /// JSON.
     pub json: Json,
     /// Fields that a message carries about itself; `None` does not look.

@@ -2,6 +2,7 @@
 
 pub use super::calendar::Calendar;
 use super::checked::{OnRefuse, Rate};
+use std::time::Duration;
 
 /// What changes limits for a time.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +60,17 @@ impl MessageLimit {
     pub fn is_typed(&self) -> bool {
         !self.types.is_empty() || self.per.is_typed() || !self.weights.is_empty()
     }
+}
+
+/// The ladder of waits for repeat offenders (SPEC 6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offenders {
+    /// Refused messages that earn no wait yet.
+    pub after: Rate,
+    /// The waits, each longer than the one before.
+    pub waits: Vec<Duration>,
+    /// This long without a wait walks one step back.
+    pub forgive_after: Duration,
 }
 
 /// What a limit counts together.

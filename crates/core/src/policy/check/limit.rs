@@ -1,16 +1,19 @@
-//! `limits`, `domains` and `weights` of a direction.
+//! `limits`, `domains`, `weights` and `offenders` of a direction.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Checking;
 use super::listen::rate;
+use crate::limits::ladder;
 use crate::policy::checked::{
-    Envelope, Factor, JsonMode, LimitKey, Measure, MessageLimit, OnRefuse, Rate, RateAlgorithm, TypePattern,
+    Envelope, Factor, JsonMode, LimitKey, Measure, MessageLimit, Offenders, OnRefuse, Rate, RateAlgorithm, TypePattern,
 };
+use crate::policy::human::{OrOff, Span};
 use crate::policy::nearest::nearest;
 use crate::policy::raw;
 use crate::policy::read::clip;
-use crate::policy::tree::KeyPath;
+use crate::policy::tree::{KeyPath, Step};
 
 /// Most limits of a direction: each is counted for every message.
 const LIMITS_MAX: usize = 16;
@@ -18,6 +21,17 @@ const LIMITS_MAX: usize = 16;
 const GROUPS_MAX: usize = 64;
 /// Most patterns of a domain, and most weights.
 const PATTERNS_MAX: usize = 256;
+
+/// The ladder of waits, unless said otherwise.
+const WAITS: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(300),
+    Duration::from_secs(1800),
+    Duration::from_secs(3600),
+];
+const FORGIVE_AFTER: Duration = Duration::from_secs(600);
+const AFTER: Rate = Rate { count: 10, per: Duration::from_secs(60), burst: 10, algorithm: RateAlgorithm::TokenBucket };
 
 /// What the limits of a direction are read with.
 struct Setting<'a> {
@@ -61,6 +75,38 @@ impl Checking<'_> {
             return None;
         }
         Some(limits)
+    }
+
+    #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is on")]
+    pub(super) fn offenders(&mut self, at: &KeyPath, raw: Option<&OrOff<raw::Offenders>>) -> Option<Option<Offenders>> {
+        let Some(OrOff::On(raw)) = raw else { return Some(None) };
+        let at = at.key("offenders");
+        if at.0.iter().any(|step| *step == Step::Key("outbound".to_owned())) {
+            self.fault(&at, "the backend is no offender", "write `offenders` for `inbound`");
+            return None;
+        }
+        let forgive = raw.forgive_after.unwrap_or(Span(FORGIVE_AFTER));
+        let forgive_after = self.more_than_zero(&at.key("forgive_after"), forgive);
+        let waits_at = at.key("waits");
+        let waits: Vec<Duration> = match &raw.waits {
+            None => WAITS.to_vec(),
+            Some(waits) => waits.iter().map(|wait| wait.0).collect(),
+        };
+        let fault = if waits.is_empty() || waits.len() > ladder::STEPS_MAX {
+            Some((waits_at, format!("there are {} waits", waits.len()), format!("list 1 to {}", ladder::STEPS_MAX)))
+        } else {
+            let not_longer = waits.iter().zip(std::iter::once(&Duration::ZERO).chain(&waits)).position(|(a, b)| a <= b);
+            not_longer.map(|position| {
+                let words = "the wait is not longer than the one before".to_owned();
+                (waits_at.index(position), words, "each step waits longer: `[5s, 30s, 5m]`".to_owned())
+            })
+        };
+        if let Some((at, message, help)) = fault {
+            self.fault(&at, message, help);
+            return None;
+        }
+        let after = raw.after.map_or(AFTER, rate);
+        Some(Some(Offenders { after, waits, forgive_after: forgive_after? }))
     }
 
     fn limit(&mut self, at: &KeyPath, raw: &raw::Limit, setting: &Setting<'_>) -> Option<MessageLimit> {

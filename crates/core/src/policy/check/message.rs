@@ -55,6 +55,7 @@ impl Checking<'_> {
             Some(OrOff::On(envelope)) => self.envelope(&at.key("envelope"), envelope).map(Some),
             _ => Some(None),
         };
+        let offenders = self.offenders(at, raw.offenders.as_ref());
         let schemas = self.schemas(at, raw);
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
@@ -68,6 +69,7 @@ impl Checking<'_> {
             binary: binary?.0,
             control_rate: raw.control_rate.and_then(OrOff::value).map(rate),
             limits: limits?,
+            offenders: offenders?,
             json: json?,
             envelope: envelope?,
             schemas: schemas?,

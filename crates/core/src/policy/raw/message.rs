@@ -42,6 +42,8 @@ pub(crate) struct Messages {
     pub(crate) domains: Option<BTreeMap<String, Vec<String>>>,
     /// What a message of a type costs, for limits `of: cost`: `{search: 10, chat.*: 2}`. 1 unless said.
     pub(crate) weights: Option<BTreeMap<String, u32>>,
+    /// Repeat offenders wait, longer each time; or `off`. Inbound only.
+    pub(crate) offenders: Option<OrOff<Offenders>>,
     /// Strict JSON (RFC 8259).
     pub(crate) json: Option<Json>,
     /// What a message says about itself; `off` does not look.
@@ -92,6 +94,18 @@ pub(crate) struct Limit {
     pub(crate) multipliers: Option<Multipliers>,
     /// What happens on excess: `observe`, `drop`, `reply` or `close`. Default `on_refuse` of the direction.
     pub(crate) on_excess: Option<OnRefuse>,
+}
+
+/// Repeat offenders wait. A caller with a subject answers for itself, an anonymous one with its address.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Offenders {
+    /// Refused messages that earn no wait yet. Default `10/1m`.
+    pub(crate) after: Option<RateText>,
+    /// The waits, each longer than the one before; 1 to 16. Default `[5s, 30s, 5m, 30m, 1h]`.
+    pub(crate) waits: Option<Vec<Span>>,
+    /// This long without a wait walks one step back. Default `10m`.
+    pub(crate) forgive_after: Option<Span>,
 }
 
 /// When more or less is allowed: factors from 0.001 to 1000.

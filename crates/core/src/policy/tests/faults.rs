@@ -445,6 +445,20 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "per `user`",
     ),
     (
+        "upstream: ws://x\nmessages: { inbound: { offenders: { waits: [5s, 30s, 30s] } } }",
+        "the wait is not longer than the one before",
+        "2:54",
+        "messages.inbound.offenders.waits[2]",
+        "each step waits longer",
+    ),
+    (
+        "upstream: ws://x\nmessages: { outbound: { offenders: {} } }",
+        "the backend is no offender",
+        "2:25",
+        "messages.outbound.offenders",
+        "`inbound`",
+    ),
+    (
         "upstream: ws://x\ncalendars: { market: { zone: America/New_Yrok } }",
         "`America/New_Yrok` is no time zone",
         "2:30",
