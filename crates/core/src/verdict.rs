@@ -145,6 +145,10 @@ table! {
     RefreshSubject = "refresh_subject", 4001, 401, Authentication, High, "Authentication failed", "the token that was to renew a connection is another subject's or tenant's", "renew with a token of the same user; connect again as another";
     RefreshTooOften = "refresh_too_often", 4008, 429, Security, Low, "Rate limit exceeded", "credentials were renewed too often on one connection", "renew when the warning comes, and wait for its answer";
     CredentialRefreshed = "credential_refreshed", 1000, 200, Authentication, Low, "Done", "a connection's credential was renewed", "nothing to do";
+    TicketInvalid = "ticket_invalid", 4001, 401, Authentication, Medium, "Authentication failed", "the ticket is unknown, was used, or is at its end", "fetch a ticket right before connecting; each opens one connection";
+    TicketForeign = "ticket_foreign", 4001, 401, Authentication, High, "Authentication failed", "the ticket was issued for another route or address", "use a ticket where it was fetched for";
+    TicketsFull = "tickets_full", 4008, 429, Security, Medium, "Too many requests", "too many tickets wait to be used, of this subject or in all", "use the tickets that were issued";
+    TicketIssued = "ticket_issued", 1000, 200, Authentication, Low, "Done", "a one-time ticket was issued", "nothing to do";
     TokenExpired = "token_expired", 4001, 401, Authentication, Low, "Authentication failed", "the token has expired", "fetch a new token";
     TokenNotYetValid = "token_not_yet_valid", 4001, 401, Authentication, Medium, "Authentication failed", "the token is not valid yet", "check the clocks";
     TokenIssuer = "token_issuer", 4001, 401, Authentication, Medium, "Authentication failed", "the token's issuer is not accepted", "add it to `identity.issuers`";

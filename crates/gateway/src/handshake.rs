@@ -74,6 +74,7 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         Err(reason) => return Plain::new(reason, "client_address", socket.peer).tell(worker),
     };
     let connection_id = uuid::Uuid::now_v7().to_string();
+    let tickets = policy.checked.identity.tickets.clone().filter(|tickets| tickets.path == request.uri().path());
     let mut admission = Admission::new(
         policy,
         std::sync::Arc::clone(&worker.shared.gate),
@@ -81,6 +82,10 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         worker.shared.cache.load_full(),
         Arrival { client, tls: socket.tls, connection_id: connection_id.clone() },
     );
+    let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
+    if let Some(tickets) = tickets {
+        return crate::ticket::serve(&visit, admission, &tickets, socket.tls, request).await;
+    }
     let step = {
         let head = Head {
             method: request.method(),
@@ -90,7 +95,6 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         };
         admission.arrive(&head, worker.shared.clock.now())
     };
-    let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
     match visit.settle(&mut admission, step).await {
         Settled::Done(decision) => visit.enact(*decision, request).await,
         Settled::FirstMessage(timeout) => visit.upgrade_for_credential(admission, timeout, request),
@@ -98,15 +102,15 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
 }
 
 /// Where admission stands after the questions that need no socket.
-enum Settled {
+pub(crate) enum Settled {
     Done(Box<Decision>),
     FirstMessage(Duration),
 }
 
 /// One client at the gate.
-struct Visit {
-    worker: Rc<Worker>,
-    client: IpAddr,
+pub(crate) struct Visit {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) client: IpAddr,
     connection_id: String,
     /// Given back once a seat is taken, so that no connection counts twice.
     pending: Rc<Cell<Option<Pending>>>,
@@ -114,7 +118,7 @@ struct Visit {
 
 impl Visit {
     /// Answers what admission asks until it decides, or needs a message from the client.
-    async fn settle(&self, admission: &mut Admission, mut step: Step) -> Settled {
+    pub(crate) async fn settle(&self, admission: &mut Admission, mut step: Step) -> Settled {
         loop {
             match step {
                 Step::Done(decision) => return Settled::Done(decision),
@@ -296,7 +300,7 @@ impl Visit {
         waiting.close(failure.reason.row().close_code, failure.reason.words(detailed)).await;
     }
 
-    fn refuse(&self, refusal: &Refusal, mut request: Request<Incoming>) -> Response<Body> {
+    pub(crate) fn refuse(&self, refusal: &Refusal, mut request: Request<Incoming>) -> Response<Body> {
         let reference = self.note(refusal);
         let policy = self.worker.policy();
         let key = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned();

@@ -30,6 +30,7 @@ mod record;
 mod registry;
 mod relay;
 mod shared;
+mod ticket;
 mod tls;
 mod upstream;
 mod worker;

@@ -207,6 +207,7 @@ mod tests {
             development_bypass: None,
             forward_token: false,
             api_keys: true,
+            tickets: None,
             header_secret: Some(Secret::new(b"a secret of more than sixteen bytes".to_vec())),
         }
     }

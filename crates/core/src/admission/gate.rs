@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use crate::identity::ticket::Tickets;
 use crate::identity::{KeyBook, Principal};
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
@@ -44,6 +45,7 @@ pub struct Gate {
     /// Whom operators keep out.
     blocklist: ArcSwap<Blocklist>,
     api_keys: ArcSwap<KeyBook>,
+    tickets: Tickets,
 }
 
 type Users = HashMap<u128, u32, BuildHasherDefault<Hashed>>;
@@ -143,6 +145,7 @@ impl Gate {
             settings: ArcSwap::from_pointee(settings),
             blocklist: ArcSwap::default(),
             api_keys: ArcSwap::default(),
+            tickets: Tickets::default(),
         })
     }
 
@@ -165,6 +168,12 @@ impl Gate {
     /// Puts another book of API keys in force; the one before.
     pub fn set_api_keys(&self, keys: KeyBook) -> Arc<KeyBook> {
         self.api_keys.swap(Arc::new(keys))
+    }
+
+    /// The tickets that wait to be used.
+    #[must_use]
+    pub fn tickets(&self) -> &Tickets {
+        &self.tickets
     }
 
     /// The API keys in force.

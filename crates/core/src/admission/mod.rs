@@ -45,7 +45,7 @@ use crate::policy::{Policy, Route};
 use crate::time::Now;
 use crate::verdict::Reason;
 use credential::Found;
-use proof::{Means, Proof, Proved};
+use proof::{Means, Place, Proof, Proved};
 
 /// A request's head.
 #[derive(Debug, Clone, Copy)]
@@ -168,10 +168,18 @@ pub fn on_accept(gate: &Arc<Gate>, peer: IpAddr, now: Now) -> Result<Pending, Re
     gate.socket(peer, now)
 }
 
+/// Whether a page of this origin may ask for the route that a path names: what a preflight wants to know.
+#[must_use]
+pub fn may_ask(policy: &Policy, path: &str, headers: &HeaderMap, tls: bool) -> bool {
+    policy.find(path).is_some_and(|(route, _)| route.origins(policy).check(headers, tls, true).is_ok())
+}
+
 /// One client at the gate.
 pub struct Admission {
     means: Means,
     arrival: Arrival,
+    /// A ticket is wanted, not a connection.
+    for_ticket: bool,
     visit: Option<Visit>,
 }
 
@@ -196,7 +204,14 @@ impl Admission {
         cache: Arc<TokenCache>,
         arrival: Arrival,
     ) -> Self {
-        Self { means: Means { policy, gate, keys, cache }, arrival, visit: None }
+        Self { means: Means { policy, gate, keys, cache }, arrival, for_ticket: false, visit: None }
+    }
+
+    /// The client wants a ticket for the route that the head's path names: judged as a connection would be, and
+    /// answered as plain HTTP ([`Decision::PassHttp`]).
+    pub fn arrive_for_ticket(&mut self, head: &Head<'_>, now: Now) -> Step {
+        self.for_ticket = true;
+        self.arrive(head, now)
     }
 
     /// Its head is here.
@@ -231,7 +246,7 @@ impl Admission {
 
     /// Everything before the credential.
     fn settle(&self, head: &Head<'_>, now: Now) -> Result<Visit, Box<Refusal>> {
-        let websocket = handshake::is_upgrade(head.headers);
+        let websocket = !self.for_ticket && handshake::is_upgrade(head.headers);
         let found = self.means.policy.find(head.uri.path());
         let known = found.as_ref().map(|(route, _)| Arc::clone(route));
         // The route is looked up early for its own origins and its way to refuse; that there is none is said in
@@ -256,7 +271,7 @@ impl Admission {
             handshake::check(head).map_err(|(reason, what)| early(reason, "handshake", what))?;
         }
         let (route, params) = found.ok_or_else(|| early(Reason::RouteUnknown, "route", "no route matches the path"))?;
-        if !websocket && route.spec.http == PlainHttp::Block {
+        if !websocket && !self.for_ticket && route.spec.http == PlainHttp::Block {
             return Err(early(Reason::HttpBlocked, "route", Reason::HttpBlocked.row().internal));
         }
         Ok(Visit { proof: None, headers: head.headers.clone(), uri: head.uri.clone(), route, params, seat, websocket })
@@ -310,10 +325,11 @@ impl Admission {
     }
 
     fn verify(&mut self, now: Now) -> Step {
-        let Some(proof) = self.visit.as_mut().and_then(|visit| visit.proof.as_mut()) else {
+        let asked = self.visit.as_mut().and_then(|visit| Some((visit.proof.as_mut()?, &visit.route.spec.name)));
+        let Some((proof, route)) = asked else {
             return self.refuse_here(Reason::CredentialMissing, "credential", Reason::CredentialMissing.row().internal);
         };
-        match proof.step(&self.means, now) {
+        match proof.step(&self.means, &Place { route, client: self.arrival.client }, now) {
             Proved::Principal(principal) => self.permit(principal, now),
             Proved::RefreshKeys { source, kid } => Step::Ask(Question::RefreshKeys { source, kid }),
             Proved::Unavailable => {

@@ -1,14 +1,15 @@
 //! Whether a credential proves somebody, step by step: when a client arrives and when it brings another one later.
 //!
-//! Order: API key, tokens verified lately, signature. A key that is not known may be in a set that has changed since it
+//! Order: ticket, API key, tokens verified lately, signature. A key that is not known may be in a set that has changed since it
 //! was read: then the caller reads that set again and asks once more, each set at most once.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Gate;
-use crate::identity::api_key;
 use crate::identity::cache::TokenDigest;
 use crate::identity::{KeyRing, Principal, TokenCache};
+use crate::identity::{api_key, ticket};
 use crate::policy::Policy;
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -20,6 +21,14 @@ pub(super) struct Means {
     pub(super) gate: Arc<Gate>,
     pub(super) keys: Arc<KeyRing>,
     pub(super) cache: Arc<TokenCache>,
+}
+
+/// Where a credential is shown.
+pub(super) struct Place<'a> {
+    /// The name of the route.
+    pub(super) route: &'a str,
+    /// The client's address.
+    pub(super) client: IpAddr,
 }
 
 /// A credential being verified. Not printable: it holds a token.
@@ -45,8 +54,14 @@ impl Proof {
         Self { token, sources_asked: Vec::new() }
     }
 
-    pub(super) fn step(&mut self, means: &Means, now: Now) -> Proved {
+    pub(super) fn step(&mut self, means: &Means, at: &Place<'_>, now: Now) -> Proved {
         let Means { policy, gate, keys, cache } = means;
+        if ticket::is_ticket(&self.token) && policy.checked.identity.tickets.is_some() {
+            return match gate.tickets().redeem(&self.token, at.route, gate.key(at.client), now) {
+                Ok(principal) => Proved::Principal(principal),
+                Err(reason) => Proved::Failed(reason),
+            };
+        }
         if api_key::is_api_key(&self.token) && policy.checked.identity.api_keys {
             return match gate.api_keys().verify(&self.token, now) {
                 Ok(principal) => Proved::Principal(Arc::new(principal)),

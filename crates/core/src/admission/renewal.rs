@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::proof::{Means, Proof, Proved};
+use super::proof::{Means, Place, Proof, Proved};
 use super::{Gate, Question, entitled};
 use crate::identity::{KeyRing, Principal, TokenCache};
 use crate::policy::Policy;
@@ -63,7 +63,7 @@ impl Renewal {
 
     /// As far as it goes without something from outside.
     pub fn step(&mut self, now: Now) -> RenewalStep {
-        RenewalStep::Done(match self.proof.step(&self.means, now) {
+        RenewalStep::Done(match self.proof.step(&self.means, &Place { route: &self.route, client: self.client }, now) {
             Proved::RefreshKeys { source, kid } => return RenewalStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Unavailable => Err((Reason::KeysUnavailable, "token")),
             Proved::Failed(reason) => {

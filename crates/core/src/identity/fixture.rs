@@ -55,6 +55,7 @@ pub(crate) fn identity() -> Identity {
         development_bypass: None,
         forward_token: false,
         api_keys: true,
+        tickets: None,
         header_secret: None,
     }
 }

@@ -17,6 +17,7 @@ pub mod key;
 pub mod keyring;
 pub mod principal;
 pub(crate) mod strict_json;
+pub mod ticket;
 pub mod token;
 
 #[cfg(test)]

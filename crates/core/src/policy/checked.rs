@@ -221,6 +221,15 @@ pub enum OriginRule {
     Regex(String),
 }
 
+/// One-time tickets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tickets {
+    /// The path they are fetched from.
+    pub path: String,
+    /// How long one is good for.
+    pub ttl: Duration,
+}
+
 /// Keys and claims.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -256,6 +265,8 @@ pub struct Identity {
     pub forward_token: bool,
     /// API keys are credentials.
     pub api_keys: bool,
+    /// One-time tickets are issued and are credentials.
+    pub tickets: Option<Tickets>,
     /// Signs the identity headers to the upstream (HMAC-SHA-256).
     pub header_secret: Option<Secret>,
 }

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Checking;
-use crate::policy::checked::{Algorithm, ClaimPointers, Identity, JwksLocation, JwksSource, Secret, StaticKey};
+use crate::policy::checked::{
+    Algorithm, ClaimPointers, Identity, JwksLocation, JwksSource, Secret, StaticKey, Tickets,
+};
 use crate::policy::raw;
 use crate::policy::read::clip;
 use crate::policy::tree::KeyPath;
@@ -21,6 +23,9 @@ const REFRESH_MIN: Duration = Duration::from_secs(10);
 const REFRESH_DEFAULT: Duration = Duration::from_secs(300);
 const JWKS_BYTES_DEFAULT: u64 = 64 << 10;
 const JWKS_KEYS_DEFAULT: u32 = 32;
+const TICKET_PATH: &str = "/portcullis/ticket";
+const TICKET_TTL_DEFAULT: Duration = Duration::from_secs(10);
+const TICKET_TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 /// Tokens remembered.
 const CACHE_ENTRIES_MAX: u32 = 10_000_000;
 
@@ -49,6 +54,7 @@ impl Checking<'_> {
         let first_message_timeout = self.positive(at, "first_message_timeout", raw.first_message_timeout);
         let forward_token = self.set(at, "forward_token", raw.forward_token);
         let api_keys = self.set(at, "api_keys", raw.api_keys);
+        let tickets = raw.tickets.as_ref().map(|tickets| self.tickets(&at.key("tickets"), tickets));
         let (inline, file, variable) =
             (raw.header_secret.as_ref(), raw.header_secret_file.as_ref(), raw.header_secret_env.as_ref());
         let header_secret = self.secret(at, "header_secret", inline, file, variable).ok();
@@ -70,6 +76,7 @@ impl Checking<'_> {
             development_bypass: raw.development_bypass.clone(),
             forward_token: forward_token?.0,
             api_keys: api_keys?.0,
+            tickets: tickets.map_or(Some(None), |tickets| tickets.map(Some))?,
             header_secret: header_secret?,
         })
     }
@@ -97,6 +104,21 @@ impl Checking<'_> {
             cookie_name: cookie_name?,
             query_name: query_name?,
         })
+    }
+
+    fn tickets(&mut self, at: &KeyPath, raw: &raw::Tickets) -> Option<Tickets> {
+        let path = raw.path.clone().unwrap_or_else(|| TICKET_PATH.to_owned());
+        if !path.starts_with('/') || path.contains(['?', '#', '{', '}', ' ', '%']) {
+            let message = format!("`{}` is not a path", clip(&path));
+            self.fault(&at.key("path"), message, "write it as `/auth/ticket`, without parameters");
+            return None;
+        }
+        let ttl = raw.ttl.map_or(TICKET_TTL_DEFAULT, |ttl| ttl.0);
+        if !TICKET_TTL.contains(&ttl) {
+            self.fault(&at.key("ttl"), "a ticket is good for 1 second to 5 minutes", "write `ttl: 10s`");
+            return None;
+        }
+        Some(Tickets { path, ttl })
     }
 
     /// A name of a cookie or a query parameter: letters, digits, `-`, `_`, `.`.

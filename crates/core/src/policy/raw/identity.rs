@@ -49,6 +49,8 @@ pub(crate) struct Identity {
     /// API keys of the state folder (`portcullis key create`) are credentials, wherever a token may stand; also in
     /// an `X-Api-Key` header where `header` is among the places.
     pub(crate) api_keys: Option<Switch>,
+    /// One-time tickets, for browsers: fetched with a credential, good for seconds and for one connection. Unset: none.
+    pub(crate) tickets: Option<Tickets>,
     /// The verified token is sent upstream as it came.
     pub(crate) forward_token: Option<Switch>,
     /// Signs the identity headers to the upstream (HMAC-SHA-256), inline. Prefer `header_secret_file`.
@@ -57,6 +59,17 @@ pub(crate) struct Identity {
     pub(crate) header_secret_file: Option<String>,
     /// Environment variable that holds the header secret.
     pub(crate) header_secret_env: Option<String>,
+}
+
+/// One-time tickets: `POST <path>?for=<path of the connection>` with a credential answers one, bound to subject, route and
+/// address.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tickets {
+    /// The path they are fetched from; it wins over a route with the same path. Default `/portcullis/ticket`.
+    pub(crate) path: Option<String>,
+    /// How long one is good for, 1 second to 5 minutes. Default `10s`.
+    pub(crate) ttl: Option<Span>,
 }
 
 /// A key that verifies tokens. Exactly one of the five places says what it is.

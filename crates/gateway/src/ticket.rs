@@ -1,0 +1,164 @@
+//! One-time tickets over HTTP (SPEC 3.1): `POST <path>?for=/ws/room1` with a credential answers
+//! `{"ticket":"pct_…","expires_in_ms":10000}`; `OPTIONS` answers a page's preflight (Fetch, CORS protocol).
+//!
+//! Decides nothing: admission judges the request as it would judge the connection, origin included.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use portcullis_core::admission::{Admission, Admitted, Decision, Head, Refusal, may_ask};
+use portcullis_core::event::Decision as Recorded;
+use portcullis_core::identity::ticket::{Fare, RANDOM_BYTES};
+use portcullis_core::policy::checked::{RefuseWith, Tickets};
+use portcullis_core::verdict::Reason;
+
+use crate::handshake::{Body, Settled, Visit};
+use crate::record::Draft;
+
+/// What a page may send along.
+const ALLOWED_HEADERS: &str = "authorization, content-type, x-api-key";
+
+/// Answers a request to the ticket path.
+pub(crate) async fn serve(
+    visit: &Visit,
+    mut admission: Admission,
+    tickets: &Tickets,
+    tls: bool,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let Some(target) = target(request.uri()) else {
+        let words = "`?for=` must name the path of the connection, as `?for=/ws/room1`";
+        return visit.refuse(&refusal(Reason::HandshakeMalformed, words), request);
+    };
+    let headers = request.headers().clone();
+    let allowed = may_ask(visit.worker.policy().as_ref(), target.path(), &headers, tls);
+    if request.method() == Method::OPTIONS {
+        return preflight(&headers, allowed);
+    }
+    if request.method() != Method::POST {
+        let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        return response;
+    }
+    let head = Head { method: request.method(), uri: &target, version: request.version(), headers: &headers };
+    let step = admission.arrive_for_ticket(&head, visit.worker.shared.clock.now());
+    let mut response = match visit.settle(&mut admission, step).await {
+        Settled::Done(decision) => match *decision {
+            Decision::PassHttp(admitted) => match issue(visit, &admitted, tickets) {
+                Ok(response) => response,
+                Err(refused) => visit.refuse(&refused, request),
+            },
+            Decision::Refuse(refused) => visit.refuse(&refused, request),
+            Decision::Admit(_) => {
+                visit.refuse(&refusal(Reason::HandshakeMalformed, "no ticket is a connection"), request)
+            }
+        },
+        Settled::FirstMessage(_) => visit
+            .refuse(&refusal(Reason::CredentialMissing, "a ticket is fetched with a credential in its head"), request),
+    };
+    if allowed {
+        allow_origin(&headers, response.headers_mut());
+    }
+    response
+}
+
+fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Response<Body>, Refusal> {
+    if admitted.principal.is_anonymous() {
+        return Err(refusal(Reason::CredentialMissing, "nobody needs a ticket to come as a guest"));
+    }
+    let mut random = [0; RANDOM_BYTES];
+    getrandom::fill(&mut random).map_err(|_| refusal(Reason::TicketsFull, "the system gave no random numbers"))?;
+    let now = visit.worker.shared.clock.now();
+    let fare = Fare {
+        principal: std::sync::Arc::clone(&admitted.principal),
+        route: admitted.route.spec.name.as_str().into(),
+        ip: admitted.ip_key,
+    };
+    let ticket = visit.worker.shared.gate.tickets().issue(&random, fare, tickets.ttl, now);
+    let ticket = ticket.ok_or_else(|| refusal(Reason::TicketsFull, Reason::TicketsFull.row().internal))?;
+    let draft = Draft {
+        source_ip: Some(visit.client),
+        user: admitted.principal.subject.as_deref().map(str::to_owned),
+        tenant: admitted.principal.tenant.as_deref().map(str::to_owned),
+        route: Some(admitted.route.spec.name.clone()),
+        ..Draft::new(Reason::TicketIssued, Recorded::Allowed, "ticket", String::new())
+    };
+    visit.worker.record(draft, now);
+    let body = serde_json::json!({
+        "ticket": ticket,
+        "expires_in_ms": u64::try_from(tickets.ttl.as_millis()).unwrap_or(u64::MAX),
+    });
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body.to_string()))));
+    *response.status_mut() = StatusCode::CREATED;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.extend(admitted.response_headers.clone());
+    Ok(response)
+}
+
+fn refusal(reason: Reason, detail: &str) -> Refusal {
+    Refusal {
+        reason,
+        check: "ticket",
+        refuse_with: RefuseWith::Status,
+        retry_after: None,
+        headers: HeaderMap::new(),
+        detail: detail.to_owned(),
+        route: None,
+        subject: None,
+    }
+}
+
+/// The path that `for` names, without a query.
+fn target(uri: &Uri) -> Option<Uri> {
+    let query = uri.query()?;
+    let mut named = query.split('&').filter_map(|pair| pair.strip_prefix("for="));
+    let path = percent_decode_str(named.next()?).decode_utf8().ok()?;
+    let path = path.split('?').next().filter(|path| path.starts_with('/') && named.next().is_none())?;
+    path.parse().ok()
+}
+
+fn preflight(headers: &HeaderMap, allowed: bool) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
+    *response.status_mut() = if allowed { StatusCode::NO_CONTENT } else { StatusCode::FORBIDDEN };
+    if allowed {
+        let out = response.headers_mut();
+        allow_origin(headers, out);
+        out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+        out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
+        out.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}
+
+/// Names the origin that was allowed; never `*`, for cookies come along.
+fn allow_origin(headers: &HeaderMap, out: &mut HeaderMap) {
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        out.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        out.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn a_target_is_one_path() {
+        let path = |uri: &str| target(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(path("/t?for=/ws/room1").as_deref(), Some("/ws/room1"));
+        assert_eq!(path("/t?x=1&for=%2Fws%2Froom1").as_deref(), Some("/ws/room1"));
+        assert_eq!(path("/t?for=/ws?token=x").as_deref(), Some("/ws"));
+        for bad in
+            ["/t", "/t?for=", "/t?for=ws", "/t?for=http://a.example/", "/t?for=/a&for=/b", "/t?for=/%0a", "/t?for=%ff"]
+        {
+            assert_eq!(path(bad), None, "{bad}");
+        }
+    }
+}
