@@ -123,6 +123,7 @@ table! {
     SourceBanned = "source_banned", 4003, 403, Security, Medium, "Access denied", "the address is banned: after repeated failures, or by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     ConnectionRate = "connection_rate", 4008, 429, Security, Medium, "Too many connections", "too many connection attempts from this address", "slow down; `sources.connection_rate` sets the rate";
     ConnectionsPerIp = "connections_per_ip", 4008, 429, Security, Medium, "Too many connections", "too many open connections from this address", "close some; `sources.connections_per_ip_max` sets the number";
+    Lockdown = "lockdown", 1013, 503, Security, Medium, "Locked down: sign in, or come back later", "a lockdown is in force: anonymous callers are not served", "sign in, or wait; `portcullis lockdown` shows and ends it";
     // origin
     OriginRefused = "origin_refused", 4003, 403, Security, High, "Access denied", "the Origin is not on the allow-list", "add it to `origins.allow` if it is yours";
     OriginMissing = "origin_missing", 4003, 403, Security, Medium, "Access denied", "the request carries no Origin", "set `origins.missing: allow` for clients that are not browsers";
@@ -214,6 +215,7 @@ table! {
     // what is noted, not refused
     ConnectionAccepted = "connection_accepted", 1000, 101, DataAccess, Low, "Connected", "a connection passed admission", "nothing to do";
     ConnectionClosed = "connection_closed", 1000, 200, DataAccess, Low, "Closed", "a connection ended", "nothing to do";
+    LockdownChanged = "lockdown_changed", 1000, 200, Administration, High, "Done", "a lockdown began, changed or ended", "look at `portcullis lockdown`";
     AdminDenied = "admin_denied", 1008, 401, Administration, High, "Authentication required", "an admin request carried no valid token", "send `Authorization: Bearer` with the admin token";
     AdminAction = "admin_action", 1000, 200, Administration, Medium, "Done", "an operator acted through the admin listener", "nothing to do";
     ConfigReloaded = "config_reloaded", 1000, 200, Administration, Medium, "Done", "a new configuration took effect", "nothing to do";

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::event::Decision;
-use portcullis_core::reputation::{Block, Blocklist, Target};
+use portcullis_core::reputation::{Block, Blocklist, Lockdown, Target};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 use portcullis_store::{Blocks, StoreError};
@@ -37,6 +37,7 @@ pub(crate) struct Keeper {
     version: i64,
     known: HashMap<Target, Block>,
     earned: HashSet<IpAddr>,
+    lockdown: Option<Lockdown>,
 }
 
 impl Keeper {
@@ -53,6 +54,7 @@ impl Keeper {
             file,
             known: HashMap::new(),
             earned: HashSet::new(),
+            lockdown: None,
         };
         let now = shared.clock.now();
         for (address, until) in keeper.file.earned(now.unix_millis())? {
@@ -61,6 +63,7 @@ impl Keeper {
             keeper.earned.insert(address);
         }
         keeper.known = keeper.read(now)?;
+        keeper.take_lockdown(now)?;
         crate::conditions::refresh(shared);
         Ok(keeper)
     }
@@ -71,8 +74,9 @@ impl Keeper {
         let mut since_earned = Duration::ZERO;
         while !*stopping.borrow() {
             std::thread::sleep(LOOK);
-            crate::conditions::refresh(&self.shared);
             self.report(Self::look);
+            self.end_lockdown();
+            crate::conditions::refresh(&self.shared);
             since_earned += LOOK;
             if since_earned >= EARNED_EVERY {
                 since_earned = Duration::ZERO;
@@ -98,12 +102,50 @@ impl Keeper {
         self.known = self.read(now)?;
         self.version = version;
         self.lift_earned(now)?;
+        self.take_lockdown(now)?;
         for worker in &self.workers {
             // A worker that is gone has no connections.
             let _ = worker.send(Command::Enforce);
         }
         self.tell(&earlier, now);
         Ok(())
+    }
+
+    /// Puts the lockdown that the file orders in force.
+    fn take_lockdown(&mut self, now: Now) -> Result<(), StoreError> {
+        let order = self.file.lockdown(now.unix_millis())?;
+        if order == self.lockdown {
+            return Ok(());
+        }
+        self.shared.gate.set_lockdown(order.as_ref().map(|order| order.until_unix_ms));
+        let detail = match &order {
+            None => String::from("the lockdown was ended"),
+            Some(order) => {
+                let minutes = order.left(now.unix_millis()).unwrap_or_default().as_secs().div_ceil(60);
+                let who = if order.automatic { "by the gateway" } else { "by an operator" };
+                let why = if order.reason.is_empty() { "no reason given" } else { &order.reason };
+                format!("locked down {who} for {minutes} min: {why}")
+            }
+        };
+        self.tell_lockdown(detail, now);
+        self.lockdown = order;
+        Ok(())
+    }
+
+    /// A lockdown ends by itself: the gate has let callers in since, and this says so.
+    fn end_lockdown(&mut self) {
+        let now = self.shared.clock.now();
+        if self.lockdown.as_ref().is_some_and(|order| order.left(now.unix_millis()).is_none()) {
+            self.lockdown = None;
+            self.shared.gate.set_lockdown(None);
+            self.tell_lockdown(String::from("the lockdown ended by itself"), now);
+        }
+    }
+
+    fn tell_lockdown(&self, detail: String, now: Now) {
+        tracing::warn!("{detail}");
+        let draft = Draft::new(Reason::LockdownChanged, Decision::Allowed, "lockdown", detail);
+        self.shared.record(draft.into_event(now));
     }
 
     /// Compiles the file's entries and puts them in force.

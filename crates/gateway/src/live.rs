@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use portcullis_core::event::Event;
-use portcullis_core::reputation::{Block, Target};
+use portcullis_core::reputation::{Block, Lockdown, Target};
 use portcullis_store::{Blocks, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -64,6 +64,18 @@ impl Live for View {
         Blocks::open(&self.blocks)?.remove(target)
     }
 
+    fn lockdown(&self) -> Result<Option<Lockdown>, StoreError> {
+        Blocks::open(&self.blocks)?.lockdown(self.shared.clock.now().unix_millis())
+    }
+
+    fn lock_down(&self, lockdown: &Lockdown) -> Result<(), StoreError> {
+        Blocks::open(&self.blocks)?.lock_down(lockdown)
+    }
+
+    fn end_lockdown(&self) -> Result<bool, StoreError> {
+        Blocks::open(&self.blocks)?.end_lockdown(self.shared.clock.now().unix_millis())
+    }
+
     fn gauges(&self) -> Gauges {
         let shared = &self.shared;
         let audit = shared.audit.as_ref().map(portcullis_store::AuditLog::status);
@@ -75,6 +87,7 @@ impl Live for View {
             audit_write_failures: audit.as_ref().map_or(0, |status| status.write_failures),
             config_version: shared.generation.load(std::sync::atomic::Ordering::Acquire),
             upstreams: shared.upstreams.load().loads(),
+            locked_down: shared.gate.locked_for(shared.clock.now()).is_some(),
             uptime: shared.clock.now().mono,
             ..Gauges::default()
         }

@@ -6,6 +6,7 @@ mod access;
 mod ban;
 mod inspect;
 mod key;
+mod lockdown;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use access::Access;
 pub(crate) use ban::{Ban, Bans, Revoke, Unban, Whom};
 pub(crate) use inspect::Inspect;
 pub(crate) use key::{Key, KeyCreate, KeyList, KeyRevoke, KeyRotate};
+pub(crate) use lockdown::Lockdown;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,6 +82,8 @@ pub(crate) enum Command {
     Revoke(Revoke),
     /// Lift a ban or a revocation
     Unban(Unban),
+    /// Shut anonymous callers out for a while, or see or end that
+    Lockdown(Lockdown),
     /// List who is banned or revoked
     Bans(Bans),
     /// Say why something was refused, by its reference or reason

@@ -57,6 +57,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Ban(told) => commands::ban::ban(&told),
         Command::Revoke(told) => commands::ban::revoke(&told),
         Command::Unban(told) => commands::ban::unban(&told),
+        Command::Lockdown(told) => commands::lockdown::run(&told),
         Command::Bans(told) => commands::ban::bans(&told),
         Command::Explain(told) => commands::explain::run(&told),
         Command::Completions(told) => commands::completions::run(&told),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use portcullis_core::limits::IpKey;
-use portcullis_core::reputation::{BLOCKS_MAX, Block, Target};
+use portcullis_core::reputation::{BLOCKS_MAX, Block, Lockdown, Target};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::StoreError;
@@ -19,7 +19,7 @@ pub const BLOCKS_FILE: &str = "blocks.db";
 
 const SHAPE: Shape = Shape {
     application_id: 0x5072_7442, // "PrtB"
-    version: 1,
+    version: 2,
     create: "
 CREATE TABLE IF NOT EXISTS blocks (
   kind TEXT NOT NULL,
@@ -34,6 +34,13 @@ CREATE TABLE IF NOT EXISTS earned_bans (
   address TEXT PRIMARY KEY,
   until_unix_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lockdown (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  until_unix_ms INTEGER NOT NULL,
+  made_unix_ms INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  automatic INTEGER NOT NULL
+) STRICT;
 ",
 };
 
@@ -143,6 +150,45 @@ impl Blocks {
         Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
+    /// Orders a lockdown in place of the one before.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn lock_down(&self, lockdown: &Lockdown) -> Result<(), StoreError> {
+        self.file.execute(
+            "INSERT OR REPLACE INTO lockdown VALUES (1, ?1, ?2, ?3, ?4)",
+            (sql(lockdown.until_unix_ms), sql(lockdown.made_unix_ms), &lockdown.reason, lockdown.automatic),
+        )?;
+        Ok(())
+    }
+
+    /// Ends the lockdown. False where there was none in force.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn end_lockdown(&self, now_unix_ms: u64) -> Result<bool, StoreError> {
+        let in_force = self.lockdown(now_unix_ms)?.is_some();
+        self.file.execute("DELETE FROM lockdown", [])?;
+        Ok(in_force)
+    }
+
+    /// The lockdown in force.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn lockdown(&self, now_unix_ms: u64) -> Result<Option<Lockdown>, StoreError> {
+        let query = "SELECT until_unix_ms, made_unix_ms, reason, automatic FROM lockdown WHERE until_unix_ms > ?1";
+        let found = self.file.query_row(query, [sql(now_unix_ms)], |row| {
+            Ok(Lockdown {
+                until_unix_ms: unsigned(row.get(0)?),
+                made_unix_ms: unsigned(row.get(1)?),
+                reason: row.get(2)?,
+                automatic: row.get(3)?,
+            })
+        });
+        Ok(found.optional()?)
+    }
+
     /// Keeps the bans that addresses have earned, in place of those kept before.
     ///
     /// # Errors
@@ -236,6 +282,36 @@ mod tests {
         assert_eq!(blocks.earned(60).unwrap(), bans[..1]);
         assert!(blocks.remove(&Target::parse("network", "203.0.113.9").unwrap()).unwrap());
         assert_eq!(blocks.earned(60).unwrap(), []);
+    }
+
+    #[test]
+    fn a_lockdown_lasts_until_its_end_or_an_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(BLOCKS_FILE);
+        let order = |until| Lockdown { until_unix_ms: until, made_unix_ms: 1, reason: "flood".into(), automatic: true };
+        Blocks::open(&path).unwrap().lock_down(&order(90)).unwrap();
+        let blocks = Blocks::open(&path).unwrap();
+        assert_eq!(blocks.lockdown(89).unwrap(), Some(order(90)));
+        assert_eq!(blocks.lockdown(90).unwrap(), None);
+        blocks.lock_down(&order(120)).unwrap();
+        assert_eq!(blocks.lockdown(90).unwrap(), Some(order(120)), "the later order");
+        assert!(blocks.end_lockdown(90).unwrap());
+        assert!(!blocks.end_lockdown(90).unwrap());
+        assert_eq!(blocks.lockdown(90).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(BLOCKS_FILE);
+        {
+            let blocks = Blocks::open(&path).unwrap();
+            blocks.put(&block("user", "u1", 90, 2)).unwrap();
+            blocks.file.execute_batch("DROP TABLE lockdown; PRAGMA user_version = 1").unwrap();
+        }
+        let blocks = Blocks::open(&path).unwrap();
+        assert_eq!(blocks.lockdown(0).unwrap(), None);
+        assert_eq!(blocks.all(10).unwrap().len(), 1);
     }
 
     #[test]

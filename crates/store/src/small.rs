@@ -18,7 +18,7 @@ pub(crate) struct Shape {
     pub(crate) application_id: i64,
     /// What this program writes, in `user_version`.
     pub(crate) version: i64,
-    /// Makes its tables.
+    /// Makes those of its tables that are not there; a file of an older version gets the rest.
     pub(crate) create: &'static str,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn open(path: &Path, shape: &Shape) -> Result<Connection, StoreError>
     }
     file.pragma_update(None, "journal_mode", "wal")?;
     file.pragma_update(None, "synchronous", "full")?;
-    if application == 0 {
+    if application == 0 || version < shape.version {
         file.execute_batch(shape.create)?;
         file.pragma_update(None, "application_id", shape.application_id)?;
         file.pragma_update(None, "user_version", shape.version)?;

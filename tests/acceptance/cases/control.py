@@ -219,3 +219,79 @@ async def ban_errors(lab):
         assert found == code and words in err, (arguments, found, err)
     found, _, err = await gateway.cli("bans", "--state", gateway.folder / "nowhere", ok=False)
     assert found == 4 and "no state folder" in err, (found, err)
+
+
+@case("portcullis lockdown closes anonymous connections within a second, refuses new ones, tightens limits, outlives kill -9, and ends", needs=("node",))
+async def lockdown(lab):
+    back = await lab.npm_echo()
+    route = {"authenticate": "optional", "credentials": ["header"],
+             "inbound": {"limits": [{"per": "connection", "rate": "8/1h"}]}}
+    gateway = await lab.gateway(back.url, KEYS, route=route)
+    state = ["--state", gateway.folder / "state"]
+    ada = await lab.token("--subject", "ada")
+    anonymous = await (await lab.npm()).open(gateway.url + "/")
+    await anonymous.send("hello")
+    assert await anonymous.receive() == "hello"
+    good = await opened(lab, gateway, ada)
+    _, out, _ = await gateway.cli("lockdown", *state)
+    assert "there is no lockdown" in out, out
+    await gateway.cli("lockdown", "--for", "30m", "--reason", "flood", *state)
+    await closed_within_a_second(anonymous, 1013)
+
+    async def anonymous_status(there) -> tuple:
+        try:
+            connection = await (await lab.python()).open(there.url + "/")
+        except Refused as error:
+            return error.status
+        await connection.close(1000)
+        return 101
+
+    assert await anonymous_status(gateway) == 503
+    assert await refused(lab, gateway, ada) == 101, "who proves who they are comes in"
+    answers = []
+    for _ in range(3):
+        await good.send("hello")
+        answers.append(await good.receive())
+    assert answers[:2] == ["hello", "hello"] and json.loads(answers[2])["code"] == "message_rate", answers
+    _, out, _ = await gateway.cli("lockdown", *state)
+    assert "locked down until" in out and "flood" in out, out
+    _, _, text = await gateway.admin("/metrics")
+    assert "portcullis_lockdown 1" in text
+    assert (await gateway.event(type="lockdown"))["check"] in ("lockdown", "relay"), "the refusal is on record"
+    event = await gateway.event(type="lockdown_changed")
+    assert "locked down by an operator for 30 min: flood" in event["detail"], event
+
+    gateway.child.process.kill()
+    await gateway.child.process.wait()
+    again = await lab.gateway_from(gateway.config, flags=["--state", str(gateway.folder / "state")])
+    assert await anonymous_status(again) == 503
+    await again.cli("lockdown", "--end", *state)
+
+    async def open_again() -> bool:
+        return await anonymous_status(again) == 101
+    await until(open_again, "anonymous callers are let in again", 3)
+    code, _, err = await again.cli("lockdown", "--end", *state, ok=False)
+    assert code == 1 and "there is no lockdown" in err, (code, err)
+
+
+@case("a lockdown by the admin API ends by itself, with an event")
+async def lockdown_by_api(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {}, route={"authenticate": "off"})
+    connection = await (await lab.python()).open(gateway.url)
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({"for": "1s", "reason": "a short one"})
+    status, _, text = await gateway.admin("/api/security/lockdown", "PUT", body, headers)
+    assert status == 200, text
+    await closed_within_a_second(connection, 1013)
+
+    async def ended() -> bool:
+        events = await gateway.events("--type", "lockdown_changed")
+        return any("ended by itself" in event["detail"] for event in events)
+    await until(ended, "the end is on record", 4)
+    connection = await (await lab.python()).open(gateway.url)
+    await connection.close(1000)
+    status, _, text = await gateway.admin("/api/security/lockdown")
+    assert json.loads(text) == {"lockdown": None}, text
+    status, _, _ = await gateway.admin("/api/security/lockdown", "DELETE")
+    assert status == 404

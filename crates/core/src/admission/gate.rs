@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash as _};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub struct Gate {
     seed: [u64; 2],
     /// Whom operators keep out.
     blocklist: ArcSwap<Blocklist>,
+    /// Zero outside a lockdown.
+    locked_until_unix_ms: AtomicU64,
     api_keys: ArcSwap<KeyBook>,
     tickets: Tickets,
 }
@@ -144,6 +146,7 @@ impl Gate {
             seed,
             settings: ArcSwap::from_pointee(settings),
             blocklist: ArcSwap::default(),
+            locked_until_unix_ms: AtomicU64::new(0),
             api_keys: ArcSwap::default(),
             tickets: Tickets::default(),
         })
@@ -154,15 +157,28 @@ impl Gate {
         self.blocklist.store(Arc::new(list));
     }
 
+    /// Puts a lockdown in force until a Unix time, or none.
+    pub fn set_lockdown(&self, until_unix_ms: Option<u64>) {
+        self.locked_until_unix_ms.store(until_unix_ms.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// What is left of a lockdown.
+    #[must_use]
+    pub fn locked_for(&self, now: Now) -> Option<Duration> {
+        let left = self.locked_until_unix_ms.load(Ordering::Relaxed).saturating_sub(now.unix_millis());
+        (left > 0).then(|| Duration::from_millis(left))
+    }
+
     /// Why an operator keeps a client out, if one does.
     #[must_use]
     pub fn blocked(&self, client: IpAddr, principal: &Principal, now: Now) -> Option<Reason> {
         let list = self.blocklist.load();
-        let now = now.unix_millis();
-        list.banned_until(client, now)
+        let unix_ms = now.unix_millis();
+        list.banned_until(client, unix_ms)
             .map(|_| Reason::SourceBanned)
-            .or_else(|| list.refuses(principal, now))
+            .or_else(|| list.refuses(principal, unix_ms))
             .or_else(|| self.api_keys.load().refuses(principal))
+            .or_else(|| (principal.is_anonymous() && self.locked_for(now).is_some()).then_some(Reason::Lockdown))
     }
 
     /// Puts another book of API keys in force; the one before.

@@ -256,6 +256,11 @@ impl Admission {
             let closes = websocket && tells_by_close(reason) && sound();
             Box::new(Refusal::at(reason, check, detail, known.as_deref(), closes))
         };
+        let anonymous = || known.as_deref().is_some_and(|route| self.is_anonymous(route, head));
+        if let Some(left) = self.means.gate.locked_for(now).filter(|_| anonymous()) {
+            let refusal = early(Reason::Lockdown, "lockdown", Reason::Lockdown.row().internal);
+            return Err(Box::new(Refusal { retry_after: Some(left), ..*refusal }));
+        }
         let seat = self.means.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| {
             let mut refusal = early(reason, "source", reason.row().internal);
             refusal.retry_after = retry_after;
@@ -275,6 +280,21 @@ impl Admission {
             return Err(early(Reason::HttpBlocked, "route", Reason::HttpBlocked.row().internal));
         }
         Ok(Visit { proof: None, headers: head.headers.clone(), uri: head.uri.clone(), route, params, seat, websocket })
+    }
+
+    /// Whether a route can only take the request for anonymous: it does not look, or there is nothing to see.
+    fn is_anonymous(&self, route: &Route, head: &Head<'_>) -> bool {
+        let identity = &self.means.policy.checked.identity;
+        let nothing = || {
+            let places = places(route, &self.means.policy);
+            let found = credential::find(places, &identity.claims, head.headers, head.uri.query());
+            found == Found::Nothing && !places.contains(&CredentialPlace::FirstMessage)
+        };
+        match route.spec.authenticate {
+            Authenticate::Off => true,
+            _ if identity.development_bypass.is_some() => false,
+            Authenticate::Optional | Authenticate::Required => nothing(),
+        }
     }
 
     /// Who is it?

@@ -663,3 +663,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn in_a_lockdown_only_callers_who_prove_themselves_come_in() {
+    let house = House::new();
+    let signed = token_of("u1");
+    let start = later(0);
+    let ask = |path: &str, token: Option<&str>| {
+        let request = Request::to(path);
+        match token {
+            Some(token) => request.with("authorization", &format!("Bearer {token}")),
+            None => request,
+        }
+    };
+    let decide = |path: &str, token: Option<&str>| house.decide("198.51.100.1", &ask(path, token));
+    assert!(admitted(decide("/maybe", None)).principal.is_anonymous());
+    house.gate.set_lockdown(Some(start.unix_millis() + 60_000));
+    let told = refusal(decide("/maybe", None));
+    assert_eq!((told.reason, told.check), (Reason::Lockdown, "lockdown"));
+    assert_eq!(told.retry_after, Some(Duration::from_secs(60)));
+    assert!(!admitted(decide("/maybe", Some(&signed))).principal.is_anonymous());
+    // A bad credential is still told apart, and still counts against its address.
+    assert_ne!(refusal(decide("/maybe", Some("a.b.c"))).reason, Reason::Lockdown);
+    let end = start.plus(Duration::from_secs(60));
+    let (anonymous, somebody) = (
+        Principal::anonymous(),
+        Principal { method: crate::identity::principal::Method::Jwt, ..Principal::anonymous() },
+    );
+    let client = "198.51.100.1".parse().unwrap();
+    assert_eq!(house.gate.blocked(client, &anonymous, start), Some(Reason::Lockdown), "open connections, too");
+    assert_eq!(house.gate.blocked(client, &somebody, start), None);
+    assert_eq!(house.gate.blocked(client, &anonymous, end), None, "it ends by itself");
+    house.gate.set_lockdown(None);
+    assert!(admitted(decide("/maybe", None)).principal.is_anonymous());
+}

@@ -5,10 +5,12 @@ use super::checked::{OnRefuse, Rate};
 use std::time::Duration;
 
 /// What changes limits for a time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Defences {
     /// Business calendars, by name.
     pub calendars: Vec<Calendar>,
+    /// Times as much as limits allow otherwise, while a lockdown is in force.
+    pub lockdown_factor: Factor,
 }
 
 /// A message limit.

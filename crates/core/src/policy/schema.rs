@@ -52,6 +52,7 @@ const SECTIONS: &[&str] = &[
     "compression",
     "messages",
     "calendars",
+    "lockdown",
     "errors",
     "audit",
     "routes",

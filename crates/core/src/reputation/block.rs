@@ -47,6 +47,9 @@ pub enum TargetError {
     /// Zero.
     #[error("a ban lasts for some time; write it as `30m`, `24h` or `7d`")]
     NoTime,
+    /// Not between nothing and a month.
+    #[error("a lockdown lasts for some time, at most 30 days; write it as `30m` or `2h`")]
+    LockdownTime,
     /// A network has no credentials.
     #[error("a network has no credentials to revoke; ban it")]
     Unrevocable,

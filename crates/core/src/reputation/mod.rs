@@ -6,6 +6,8 @@
 
 mod block;
 mod blocklist;
+mod lockdown;
 
 pub use block::{Block, REASON_BYTES_MAX, Target, TargetError, VALUE_BYTES_MAX};
 pub use blocklist::{BLOCKS_MAX, Blocklist};
+pub use lockdown::{LOCKDOWN_MAX, Lockdown};

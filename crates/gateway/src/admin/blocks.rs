@@ -151,7 +151,7 @@ async fn lift(shared: &Arc<Shared>, kind: &str, value: &str) -> Response {
 }
 
 /// Runs on a thread for blocking: the file may be held by another program for a moment.
-async fn on_file<T: Send + 'static>(
+pub(super) async fn on_file<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&dyn Live) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Box<Response>> {

@@ -16,6 +16,7 @@ mod blocks;
 mod chart;
 mod guard;
 mod keys;
+mod lockdown;
 mod login;
 mod page;
 mod problem;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use axum::routing::{delete, get, post};
 use portcullis_core::event::Event;
 use portcullis_core::policy::checked::Secret;
-use portcullis_core::reputation::{Block, Target};
+use portcullis_core::reputation::{Block, Lockdown, Target};
 use portcullis_store::StoreError;
 use tokio::sync::broadcast;
 
@@ -85,6 +86,21 @@ pub trait Live: Send + Sync {
     /// # Errors
     /// The file cannot be written.
     fn unblock(&self, target: &Target) -> Result<bool, StoreError>;
+    /// The lockdown in force.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn lockdown(&self) -> Result<Option<Lockdown>, StoreError>;
+    /// Orders a lockdown in place of the one in force.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn lock_down(&self, lockdown: &Lockdown) -> Result<(), StoreError>;
+    /// Ends it; `false` where there was none.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn end_lockdown(&self) -> Result<bool, StoreError>;
     /// What is measured now.
     fn gauges(&self) -> Gauges;
     /// Reads the configuration again and puts it in force.
@@ -190,6 +206,7 @@ pub fn router(state: AdminState) -> axum::Router {
         .route("/api/security/keys", get(keys::list).post(keys::create))
         .route("/api/security/keys/{id}/rotate", post(keys::rotate))
         .route("/api/security/keys/{id}", delete(keys::revoke))
+        .route("/api/security/lockdown", get(lockdown::show).put(lockdown::begin).delete(lockdown::end))
         .route("/api/connections", get(api::connections))
         .route("/api/connections/{id}", delete(api::disconnect))
         .route("/api/reload", post(api::reload))

@@ -83,6 +83,8 @@ pub struct Gauges {
     pub upstreams: Vec<(String, usize)>,
     /// Backends by address, and whether the last dial succeeded; empty where that is not watched.
     pub upstream_up: Vec<(String, bool)>,
+    /// A lockdown is in force.
+    pub locked_down: bool,
     /// Since the start.
     pub uptime: Duration,
 }

@@ -85,10 +85,10 @@ fn whom(network: Option<&str>, whom: &Whom) -> Result<Target, Failure> {
     }
 }
 
-fn open(from: &StateFrom) -> Result<Blocks, Failure> {
+pub(super) fn open(from: &StateFrom) -> Result<Blocks, Failure> {
     Blocks::open(&audit::existing_folder(from)?.join(BLOCKS_FILE)).map_err(audit::store)
 }
 
-fn usage(error: impl std::fmt::Display) -> Failure {
+pub(super) fn usage(error: impl std::fmt::Display) -> Failure {
     Failure::Usage(output::printable(&error.to_string()))
 }

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod key;
+pub(crate) mod lockdown;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod token;

@@ -1,11 +1,12 @@
-//! `calendars`.
+//! `calendars` and `lockdown`.
 
 use std::collections::BTreeMap;
 
 use super::Checking;
 use crate::limits::CALENDARS_MAX;
 use crate::policy::calendar::{self, Calendar};
-use crate::policy::checked::Defences;
+use crate::policy::checked::{Defences, Factor};
+use crate::policy::human::Times;
 use crate::policy::nearest::nearest;
 use crate::policy::raw;
 use crate::policy::read::clip;
@@ -17,7 +18,20 @@ const HOLIDAYS_MAX: usize = 1000;
 impl Checking<'_> {
     pub(super) fn defences(&mut self, document: &raw::Document) -> Option<Defences> {
         let calendars = self.calendars(&KeyPath::parse("calendars"), document.calendars.as_ref());
-        Some(Defences { calendars: calendars? })
+        let at = KeyPath::parse("lockdown");
+        let times = document.lockdown.as_ref().and_then(|lockdown| lockdown.multiplier);
+        let lockdown_factor = self.tightening(&at.key("multiplier"), times);
+        Some(Defences { calendars: calendars?, lockdown_factor: lockdown_factor? })
+    }
+
+    /// A factor that a preset gives, at most 1.
+    fn tightening(&mut self, at: &KeyPath, times: Option<Times>) -> Option<Factor> {
+        let factor = self.need(at, times, "write a factor, as `0.5`")?.0;
+        if factor > Factor::ONE {
+            self.fault(at, format!("`{factor}` would loosen the limits"), "write a factor of at most 1");
+            return None;
+        }
+        Some(factor)
     }
 
     /// The names of the calendars, in their order.

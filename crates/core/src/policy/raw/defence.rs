@@ -1,7 +1,9 @@
-//! `calendars`.
+//! `calendars` and `lockdown`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::policy::human::Times;
 
 /// When limits have another factor.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -16,4 +18,12 @@ pub(crate) struct Calendar {
     pub(crate) hours: Option<String>,
     /// Days on which it is never in force: `[2026-12-25]`. At most 1000.
     pub(crate) holidays: Option<Vec<String>>,
+}
+
+/// While anonymous callers are shut out.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lockdown {
+    /// Times as much as message limits allow otherwise, for everyone; at most 1.
+    pub(crate) multiplier: Option<Times>,
 }

@@ -66,6 +66,8 @@ pub(crate) struct Document {
     /// Business calendars by name, for `multipliers` of limits: `{market: {zone: America/New_York, days: [mon-fri], hours:
     /// 09:30-16:00}}`. At most 16.
     pub(crate) calendars: Option<BTreeMap<String, Calendar>>,
+    /// What holds while an operator's `portcullis lockdown`, or a critical flood, shuts anonymous callers out.
+    pub(crate) lockdown: Option<Lockdown>,
     /// How clients are told of a refusal; a route may override each key.
     pub(crate) errors: Option<ErrorReplies>,
     /// What is recorded, and for how long.
@@ -108,6 +110,8 @@ pub(crate) struct Overlay {
     pub(crate) messages: Option<Directions>,
     /// See `calendars`.
     pub(crate) calendars: Option<BTreeMap<String, Calendar>>,
+    /// See `lockdown`.
+    pub(crate) lockdown: Option<Lockdown>,
     /// See `errors`.
     pub(crate) errors: Option<ErrorReplies>,
     /// See `audit`.

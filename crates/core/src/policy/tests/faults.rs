@@ -459,6 +459,13 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "`inbound`",
     ),
     (
+        "upstream: ws://x\nlockdown: { multiplier: 2 }",
+        "`2` would loosen the limits",
+        "2:25",
+        "lockdown.multiplier",
+        "at most 1",
+    ),
+    (
         "upstream: ws://x\ncalendars: { market: { zone: America/New_Yrok } }",
         "`America/New_Yrok` is no time zone",
         "2:30",

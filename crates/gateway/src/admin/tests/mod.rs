@@ -14,7 +14,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use portcullis_core::event::{Decision, Event};
 use portcullis_core::policy::checked::Secret;
-use portcullis_core::reputation::{Block, Target};
+use portcullis_core::reputation::{Block, Lockdown, Target};
 use portcullis_core::verdict::Reason;
 use portcullis_store::{AuditLog, Settings, StoreError};
 use tokio::sync::broadcast;
@@ -33,6 +33,7 @@ const REMOTE: &str = "192.0.2.9:50000";
 /// A gateway that remembers what it was asked.
 #[derive(Default)]
 struct Fake {
+    lockdown: Mutex<Option<Lockdown>>,
     recorded: Mutex<Vec<Event>>,
     blocks: Mutex<Vec<Block>>,
     reloads: AtomicU32,
@@ -72,6 +73,19 @@ impl Live for Fake {
         let before = blocks.len();
         blocks.retain(|block| block.target != *target);
         Ok(blocks.len() < before)
+    }
+
+    fn lockdown(&self) -> Result<Option<Lockdown>, StoreError> {
+        Ok(self.lockdown.lock().unwrap().clone())
+    }
+
+    fn lock_down(&self, lockdown: &Lockdown) -> Result<(), StoreError> {
+        *self.lockdown.lock().unwrap() = Some(lockdown.clone());
+        Ok(())
+    }
+
+    fn end_lockdown(&self) -> Result<bool, StoreError> {
+        Ok(self.lockdown.lock().unwrap().take().is_some())
     }
 
     fn gauges(&self) -> Gauges {
@@ -313,6 +327,9 @@ async fn the_token_opens_every_endpoint_from_anywhere_and_under_any_name() {
             (_, "/api/security/keys/{id}/rotate" | "/api/security/keys/{id}") => StatusCode::NOT_FOUND,
             // Nobody is named.
             ("POST", path) if path.starts_with("/api/security/") => StatusCode::BAD_REQUEST,
+            // No lockdown is described, and none is in force.
+            ("PUT", "/api/security/lockdown") => StatusCode::BAD_REQUEST,
+            ("DELETE", "/api/security/lockdown") => StatusCode::NOT_FOUND,
             ("POST" | "DELETE", _) => StatusCode::NO_CONTENT,
             _ => StatusCode::OK,
         };
@@ -643,4 +660,29 @@ async fn history_keeps_five_minutes_and_the_newest_events() {
     assert_eq!(tick.events.len(), RECENT_MAX);
     assert_eq!(tick.events[0].detail, format!("second {}", SAMPLES_MAX + 9));
     assert_eq!(tick.refusals_path.matches(['M', 'L']).count(), SAMPLES_MAX);
+}
+
+#[tokio::test]
+async fn an_operator_locks_down_looks_and_ends_it() {
+    let stage = Stage::new(Some(TOKEN));
+    let json = [AUTHORIZED, ("content-type", "application/json")];
+    let at = "/api/security/lockdown";
+    let ask = |method, body| stage.ask(Ask { method, headers: &json, body, ..get(at) });
+    for (method, body, status) in [
+        ("DELETE", "", 404),
+        ("PUT", r#"{"for":"soon"}"#, 422),
+        ("PUT", r#"{"for":"31d"}"#, 422),
+        ("PUT", r#"{"until":"tomorrow"}"#, 400),
+        ("PUT", r#"{"for":"20m","reason":"flood"}"#, 200),
+        ("GET", "", 200),
+    ] {
+        assert_eq!(ask(method, body).await.status.as_u16(), status, "{method} {body}");
+    }
+    let shown: serde_json::Value = serde_json::from_str(&ask("GET", "").await.text).unwrap();
+    let lockdown = &shown["lockdown"];
+    assert_eq!((&lockdown["reason"], &lockdown["automatic"]), (&"flood".into(), &false.into()));
+    let lasts = lockdown["until_unix_ms"].as_u64().unwrap() - lockdown["made_unix_ms"].as_u64().unwrap();
+    assert_eq!(lasts, 20 * 60 * 1000);
+    assert_eq!(ask("DELETE", "").await.status.as_u16(), 204);
+    assert_eq!(stage.live.recorded.lock().unwrap().len(), 8, "every attempt is on record");
 }
