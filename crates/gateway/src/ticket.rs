@@ -65,7 +65,7 @@ pub(crate) async fn serve(
     response
 }
 
-fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Response<Body>, Refusal> {
+fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Response<Body>, Box<Refusal>> {
     if admitted.principal.is_anonymous() {
         return Err(refusal(Reason::CredentialMissing, "nobody needs a ticket to come as a guest"));
     }
@@ -101,8 +101,8 @@ fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Respon
     Ok(response)
 }
 
-fn refusal(reason: Reason, detail: &str) -> Refusal {
-    Refusal {
+fn refusal(reason: Reason, detail: &str) -> Box<Refusal> {
+    Box::new(Refusal {
         reason,
         check: "ticket",
         refuse_with: RefuseWith::Status,
@@ -111,7 +111,7 @@ fn refusal(reason: Reason, detail: &str) -> Refusal {
         detail: detail.to_owned(),
         route: None,
         subject: None,
-    }
+    })
 }
 
 /// The path that `for` names, without a query.
