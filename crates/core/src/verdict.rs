@@ -163,6 +163,8 @@ table! {
     TenantCrossing = "tenant_crossing", 4003, 403, Authorization, Critical, "Access denied", "a route or message belongs to another tenant than the principal", "find out who tried: `portcullis audit search --type tenant_crossing`; a tenant's data stays with it";
     PrincipalBanned = "principal_banned", 4003, 403, Authorization, High, "Access denied", "the user, session, token or tenant is banned by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     RoleMissing = "role_missing", 4003, 403, Authorization, Medium, "Access denied", "the principal has none of the roles the route asks for", "grant the role, or change `routes[].roles`";
+    MfaRequired = "mfa_required", 4003, 403, Authentication, Medium, "Additional authentication required", "the route, a role or the message type demands a second factor, and the credential shows none", "sign in with a second factor; `identity.mfa` says how a token shows it";
+    GuestRefused = "guest_refused", 4001, 401, Authorization, Medium, "Authentication required", "an anonymous caller may not send or receive this type of message", "sign in, or add the type to `guest_types`";
     PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";
     ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route allows", "close one; `connections_per_user_max` sets the number";
     // upstream

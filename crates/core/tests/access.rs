@@ -309,6 +309,66 @@ proptest! {
     }
 }
 
+const GUESTS: &str = r#"
+routes:
+  - path: /x
+    upstream: ws://b
+    authenticate: optional
+    inbound: { threats: { mode: off }, guest_types: [ping, "chat.read*"], mfa_types: ["wallet.*"] }
+    outbound: { json: { mode: detect }, guest_types: [news] }
+"#;
+
+/// Why a message is refused, or `None`.
+fn refusal(line: &mut Line<'_>, text: &str) -> Option<Reason> {
+    let verdict = line.text(text);
+    assert_eq!(verdict.action == Action::Pass, verdict.findings.is_empty(), "{text}: {verdict:?}");
+    verdict.findings.first().map(|finding| finding.reason)
+}
+
+#[test]
+fn an_anonymous_caller_says_and_hears_the_types_of_the_list_alone() {
+    let policy = policy(GUESTS);
+    for (direction, text, passes) in [
+        (Direction::Inbound, r#"{"type":"ping"}"#, true),
+        (Direction::Inbound, r#"{"type":"chat.read.all"}"#, true),
+        (Direction::Inbound, r#"{"type":"p\u0069ng"}"#, true),
+        (Direction::Inbound, r#"{"type":"chat.send"}"#, false),
+        (Direction::Inbound, r#"{"type":"Ping"}"#, false),
+        (Direction::Inbound, r#"{"type":["ping"]}"#, false),
+        (Direction::Inbound, r#"{"text":"no type"}"#, false),
+        (Direction::Inbound, "hello", false),
+        (Direction::Outbound, r#"{"type":"news"}"#, true),
+        (Direction::Outbound, r#"{"type":"report"}"#, false),
+        (Direction::Outbound, "hello", false),
+    ] {
+        let mut guest = Line::new(&policy, direction, Principal::anonymous());
+        let expected = (!passes).then_some(Reason::GuestRefused);
+        assert_eq!(refusal(&mut guest, text), expected, "{direction:?} {text}");
+        let mut known = Line::new(&policy, direction, Principal { mfa: true, ..user(&["guest"], &[]) });
+        assert_eq!(refusal(&mut known, text), None, "{direction:?} {text}: not a guest, whatever its role");
+    }
+    let mut guest = Line::new(&policy, Direction::Inbound, Principal::anonymous());
+    assert_eq!(guest.say(Kind::Binary, b"\x00").action, Action::Reply, "binary has no type");
+}
+
+#[test]
+fn a_type_that_demands_a_second_factor_passes_for_those_who_passed_one() {
+    let policy = policy(GUESTS);
+    for (text, without) in [
+        (r#"{"type":"chat.send"}"#, None),
+        (r#"{"type":"wallet.pay"}"#, Some(Reason::MfaRequired)),
+        (r#"{"type":"wallet\u002epay"}"#, Some(Reason::MfaRequired)),
+        (r#"{"text":"no type"}"#, Some(Reason::MfaRequired)),
+        (r#"[{"type":"wallet.pay"}]"#, Some(Reason::MfaRequired)),
+        ("wallet.pay", Some(Reason::MfaRequired)),
+    ] {
+        let mut plain = Line::new(&policy, Direction::Inbound, user(&["admin"], &["*"]));
+        assert_eq!(refusal(&mut plain, text), without, "{text}");
+        let mut strong = Line::new(&policy, Direction::Inbound, Principal { mfa: true, ..user(&[], &[]) });
+        assert_eq!(refusal(&mut strong, text), None, "{text}");
+    }
+}
+
 const TENANTS: &str = r#"
 routes:
   - path: /x

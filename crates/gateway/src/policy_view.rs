@@ -36,6 +36,7 @@ fn route(route: &Route) -> Value {
         "roles": route.roles,
         "permission": route.permission.as_ref().map(ToString::to_string),
         "tenant": route.tenant,
+        "mfa": route.mfa,
         "refuse_with": route.refuse_with,
         "http": route.http,
         "checks": route.checks,

@@ -30,6 +30,13 @@ fn the_table_of_the_example_is_the_one_that_was_reviewed() {
 }
 
 #[test]
+fn the_manual_shows_what_the_program_prints() {
+    let manual = std::fs::read_to_string(examples().join("../docs/access.md")).unwrap();
+    let shown = access(&["--route", "room"]).ends(0).out;
+    assert!(manual.contains(&shown), "docs/access.md is out of date:\n{shown}");
+}
+
+#[test]
 fn a_line_of_json_names_the_role_the_decision_and_the_rule() {
     let cells = access(&["--json", "--role", "contractor", "--route", "room"]).ends(0).json();
     let [cell] = cells.as_array().unwrap().as_slice() else { panic!("{cells}") };

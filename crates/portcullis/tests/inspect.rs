@@ -93,6 +93,23 @@ fn a_caller_has_the_roles_and_permissions_that_the_flags_say() {
 }
 
 #[test]
+fn a_guest_a_user_and_one_with_a_second_factor_are_three_callers() {
+    let folder = Folder::new();
+    let policy = "upstream: ws://127.0.0.1:9\n\
+                  messages: { inbound: { guest_types: [ping], mfa_types: [pay] } }\n";
+    let file = folder.file("portcullis.yaml", policy);
+    let input = "{\"type\":\"ping\"}\n{\"type\":\"chat\"}\n{\"type\":\"pay\"}\n";
+    for (flags, blocked) in
+        [(&[][..], [false, true, true]), (&["--role", "user"], [false, false, true]), (&["--mfa"], [false; 3])]
+    {
+        let told = [&["inspect", "--config", &file], flags].concat();
+        let said = run_with_input(&folder, &told, input).ends(0);
+        let found: Vec<_> = verdicts(&said.out).iter().map(|line| line["blocked"].as_bool().unwrap()).collect();
+        assert_eq!(found, blocked, "{flags:?}: {}", said.out);
+    }
+}
+
+#[test]
 fn a_caller_of_one_tenant_sends_nothing_to_another() {
     let folder = Folder::new();
     let policy = "upstream: ws://127.0.0.1:9\nmessages: { inbound: { envelope: { tenant: [/tenant] } } }\n";

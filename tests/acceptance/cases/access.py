@@ -216,3 +216,60 @@ async def tenant_route(lab):
     await connection.send("hello")
     assert await connection.receive() == "hello"
     assert (await gateway.event(type="tenant_crossing"))["severity"] == "critical"
+
+
+for client, needs in {"npm": ("node",), "python": ()}.items():
+
+    @case(f"an anonymous caller says the types of the list and nothing else; signed in, it says more ({client})", needs=needs)
+    async def guests(lab, client=client):
+        back = lab.ending(await Recorder.start())
+        gateway = await lab.gateway(back.url, KEYS, route={"authenticate": "optional", "credentials": ["header"], "inbound": {"guest_types": ["ping", "lobby.*"]}})
+        user = await getattr(lab, client)()
+        guest = await user.open(gateway.url)
+        for text in (typed("chat.send"), "hello", typed("pingpong")):
+            await guest.send(text)
+            assert json.loads(await guest.receive())["code"] == "guest_refused", text
+        for text in (typed("ping"), typed("lobby.wave")):
+            await guest.send(text)
+            assert await guest.receive() == text
+        known = await user.open(gateway.url, headers=bearer())
+        await known.send(typed("chat.send"))
+        assert await known.receive() == typed("chat.send")
+        assert back.heard == [typed("ping"), typed("lobby.wave"), typed("chat.send")], back.heard
+        assert (await gateway.event(type="guest_refused"))["check"] == "guest"
+
+
+@case("a second factor is demanded by route, by role and by message type, and read from amr, acr or a claim")
+async def second_factor(lab):
+    back = await lab.py_echo()
+    config = {**KEYS, "access": {"roles": {"moderator": {"mfa": True}}},
+              "routes": [{"name": "safe", "path": "/safe", "upstream": back.url, "mfa": True, **required("header")},
+                         {"name": "chat", "path": "/chat", "upstream": back.url, **required("header"), "inbound": {"mfa_types": ["wallet.*"]}}]}
+    config["identity"] = {**KEYS["identity"], "mfa": {"acr": ["urn:level:2"], "claim": "/factors/second"}}
+    gateway = await lab.gateway_from({"environment": "development", **config})
+    for path, roles, claims, status in [
+        ("/safe", ["user"], {}, 403),
+        ("/safe", ["user"], {"amr": ["pwd"]}, 403),
+        ("/safe", ["user"], {"acr": "urn:level:1"}, 403),
+        ("/safe", ["user"], {"factors": {"second": "true"}}, 403),
+        ("/safe", ["user"], {"amr": ["pwd", "mfa"]}, 101),
+        ("/safe", ["user"], {"acr": "urn:level:2"}, 101),
+        ("/safe", ["user"], {"factors": {"second": True}}, 101),
+        ("/chat", ["user"], {}, 101),
+        ("/chat", ["moderator"], {}, 403),
+        ("/chat", ["admin"], {}, 403),
+        ("/chat", ["admin"], {"amr": ["mfa"]}, 101),
+    ]:
+        raw, response = await lab.raw(gateway, path, headers=bearer(roles, **claims))
+        assert response.status == status, (path, roles, claims, response.status)
+        raw.close()
+    assert (await gateway.event(type="mfa_required"))["check"] == "mfa"
+    client = await lab.python()
+    plain = await client.open(gateway.url + "/chat", headers=bearer(["user"]))
+    await plain.send(typed("wallet.pay"))
+    assert json.loads(await plain.receive())["code"] == "mfa_required"
+    await plain.send(typed("chat.send"))
+    assert await plain.receive() == typed("chat.send")
+    strong = await client.open(gateway.url + "/chat", headers=bearer(["user"], amr=["mfa"]))
+    await strong.send(typed("wallet.pay"))
+    assert await strong.receive() == typed("wallet.pay")

@@ -9,6 +9,10 @@ use super::{Need, Roles};
 pub struct MessageAccess {
     /// Which permission each type of message asks for; `None` asks for none.
     pub permissions: Option<Permissions>,
+    /// Patterns of types that are open to callers without a credential; `None` opens any.
+    pub guest_types: Option<Vec<String>>,
+    /// Patterns of types that demand a second factor.
+    pub mfa_types: Vec<String>,
     /// JSON Pointers to where a message may name a tenant, which must be the caller's own.
     pub tenant_at: Vec<String>,
 }

@@ -13,6 +13,8 @@ pub struct RoleSpec {
     pub allow: Vec<Pattern>,
     /// What it may not, whoever else grants it.
     pub deny: Vec<Pattern>,
+    /// Its bearers must have passed a second factor.
+    pub mfa: bool,
 }
 
 /// Why roles cannot be compiled: the operator's fault.
@@ -55,6 +57,7 @@ struct Role {
     holds: Box<[usize]>,
     allow: Box<[Pattern]>,
     deny: Box<[Pattern]>,
+    mfa: bool,
 }
 
 impl Roles {
@@ -88,6 +91,7 @@ impl Roles {
             holds: holds.into(),
             allow: spec.allow.into(),
             deny: spec.deny.into(),
+            mfa: spec.mfa,
         });
         Ok(Self { list: compiled.collect() })
     }
@@ -221,6 +225,12 @@ impl<'r> Standing<'r> {
     #[must_use]
     pub fn has_role(&self, name: &str) -> bool {
         self.named.iter().any(|held| **held == *name) || self.held.iter().any(|role| *role.name == *name)
+    }
+
+    /// Whether one of the caller's roles, inherited or not, demands a second factor.
+    #[must_use]
+    pub fn demands_mfa(&self) -> bool {
+        self.held.iter().any(|role| role.mfa)
     }
 
     /// May the caller?

@@ -16,6 +16,7 @@ fn role(name: &str, inherits: &[&str], allow: &[&str], deny: &[&str]) -> RoleSpe
         inherits: inherits.iter().map(|name| (*name).to_owned()).collect(),
         allow: patterns(allow),
         deny: patterns(deny),
+        mfa: false,
     }
 }
 
@@ -198,6 +199,7 @@ proptest! {
             inherits: role.inherits.iter().map(|at| format!("r{at}")).collect(),
             allow: parse(&role.allow),
             deny: parse(&role.deny),
+            mfa: false,
         });
         let compiled = Roles::compile(specs.collect()).unwrap();
         let named: Vec<Box<str>> = held.iter().map(|at| format!("r{at}").into()).collect();

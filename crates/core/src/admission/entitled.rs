@@ -1,10 +1,10 @@
 //! May this principal be on this route? What is asked of everybody who is known, cheapest first: blocklist, tenant, path
-//! binding, roles, permission.
+//! binding, roles, permission, second factor.
 
 use std::net::IpAddr;
 
 use super::proof::Means;
-use super::{binding, permission, role, route, tenant};
+use super::{binding, mfa, permission, role, route, tenant};
 use crate::identity::Principal;
 use crate::policy::checked;
 use crate::time::Now;
@@ -27,5 +27,6 @@ pub(super) fn check(
     binding::check(params, &spec.bind, principal).map_err(named("binding"))?;
     let standing = means.policy.checked.access.standing(&principal.roles, &principal.permissions);
     role::check(&spec.roles, &standing).map_err(named("role"))?;
-    permission::check(spec.permission.as_ref(), params, &standing).map_err(named("permission"))
+    permission::check(spec.permission.as_ref(), params, &standing).map_err(named("permission"))?;
+    mfa::check(spec.mfa, &standing, principal).map_err(named("mfa"))
 }

@@ -198,6 +198,7 @@ mod tests {
                 permissions: text(),
                 tenant: text(),
                 session: text(),
+                second_factor: crate::identity::SecondFactor::default(),
                 cookie_name: "access_token".into(),
                 query_name: "token".into(),
             },

@@ -2,7 +2,7 @@
 //! and is answered.
 //!
 //! Order: capacity → allow, deny, ban → rate and concurrency of the address → origin → handshake → route →
-//! credential → tenant, path binding, roles, permission → connections of the user. Nothing runs after a refusal, and whatever was
+//! credential → tenant, path binding, roles, permission, second factor → connections of the user. Nothing runs after a refusal, and whatever was
 //! counted is given back when an [`Admission`] or its [`Seat`] is dropped.
 //!
 //! Never touches a socket: the shell feeds it a head and answers its [`Question`]s. Never tells a client which
@@ -15,6 +15,7 @@ mod entitled;
 mod forward;
 mod gate;
 mod handshake;
+mod mfa;
 mod origin;
 mod permission;
 mod proof;

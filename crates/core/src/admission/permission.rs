@@ -36,6 +36,7 @@ mod tests {
             inherits: Vec::new(),
             allow: rules(&["chat.join", "room.join:*"]),
             deny: rules(&["room.join:vault"]),
+            mfa: false,
         };
         let (compiled, held) = (Roles::compile(vec![user]).unwrap(), roles_of(roles));
         let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

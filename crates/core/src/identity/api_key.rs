@@ -188,6 +188,7 @@ impl ApiKey {
             method: Method::ApiKey,
             roles: boxed(&grants.roles),
             permissions: boxed(&grants.permissions),
+            mfa: false,
             tenant: grants.tenant.as_deref().map(Into::into),
             session: None,
             token_id: Some(self.id.as_str().into()),

@@ -22,6 +22,7 @@ pub fn principal(claims: &Value, pointers: &ClaimPointers, expires_at_unix_s: Op
         method: Method::Jwt,
         roles: names(claims, &pointers.roles)?,
         permissions: names(claims, &pointers.permissions)?,
+        mfa: pointers.second_factor.is_shown(claims),
         tenant: name(claims, &pointers.tenant)?,
         session: name(claims, &pointers.session)?,
         token_id: name(claims, "/jti")?,

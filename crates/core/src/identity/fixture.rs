@@ -46,6 +46,7 @@ pub(crate) fn identity() -> Identity {
             permissions: "/permissions".into(),
             tenant: "/tenant".into(),
             session: "/sid".into(),
+            second_factor: crate::identity::SecondFactor { amr: vec!["mfa".into()], ..Default::default() },
             cookie_name: "access_token".into(),
             query_name: "token".into(),
         },

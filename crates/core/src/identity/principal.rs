@@ -27,6 +27,8 @@ pub struct Principal {
     pub roles: Box<[Box<str>]>,
     /// Permissions carried by the token itself.
     pub permissions: Box<[Box<str>]>,
+    /// A second factor was passed, as the credential says.
+    pub mfa: bool,
     /// Tenant, where the token names one.
     pub tenant: Option<Box<str>>,
     /// Session id, where the token names one.
@@ -48,6 +50,7 @@ impl Principal {
             method: Method::Anonymous,
             roles: Box::new(["guest".into()]),
             permissions: Box::new([]),
+            mfa: false,
             tenant: None,
             session: None,
             token_id: None,

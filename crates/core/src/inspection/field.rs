@@ -1,5 +1,6 @@
 //! A field of a message that names something: a type, a tenant, a resource.
 
+use super::{Reading, Workspace};
 use crate::message::json::{Value, ValueKind, decode_into};
 
 /// Digits of a number that every reader of JSON reads as the same number (RFC 8259 6).
@@ -29,6 +30,14 @@ pub(super) fn read<'a>(value: Value, text: &'a [u8], buffer: &'a mut Vec<u8>) ->
         ValueKind::String => Field::Name(raw),
         ValueKind::Number if raw.len() <= DIGITS_MAX && raw.iter().all(u8::is_ascii_digit) => Field::Name(raw),
         _ => Field::Other,
+    }
+}
+
+/// The type of the present message; one that is not JSON has none.
+pub(super) fn type_of<'a>(work: &'a mut Workspace, number: usize, text: &'a [u8]) -> Field<'a> {
+    match work.reading {
+        Reading::Json => read(work.scan.value(number), text, &mut work.name),
+        Reading::Text | Reading::Opaque => Field::Missing,
     }
 }
 

@@ -12,9 +12,11 @@
 mod conduct;
 mod envelope;
 mod field;
+mod guest;
 mod json;
 mod kind;
 mod leak;
+mod mfa;
 mod permission;
 mod plan;
 mod rate;

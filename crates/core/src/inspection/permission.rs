@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::field::{Field, read};
+use super::field::{Field, read, type_of};
 use super::{Finding, Reading, Scene};
 use crate::access::{Need, Reach, Resource, Roles, Types, names_resource};
 use crate::identity::Principal;
@@ -99,11 +99,7 @@ impl Check {
         }
         let bytes = scene.message.bytes;
         let work = &mut *scene.work;
-        let typed = match work.reading {
-            Reading::Json => read(work.scan.value(self.type_number), bytes, &mut work.name),
-            Reading::Text | Reading::Opaque => Field::Missing,
-        };
-        let place = match typed {
+        let place = match type_of(work, self.type_number, bytes) {
             Field::Name(name) => match rules.types.find(name) {
                 Some(place) => place,
                 None => {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
-use super::{conduct, envelope, json, kind, leak, permission, rate, replay, schema, tenant, threat};
+use super::{conduct, envelope, guest, json, kind, leak, mfa, permission, rate, replay, schema, tenant, threat};
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
@@ -50,6 +50,8 @@ pub(super) enum Check {
     Json(json::Check),
     Tenant(tenant::Check),
     Envelope(envelope::Check),
+    Guest(guest::Check),
+    Mfa(mfa::Check),
     Permission(permission::Check),
     Schema(schema::Check),
     Replay(replay::Check),
@@ -66,6 +68,8 @@ impl Check {
             Self::Json(check) => check.run(scene),
             Self::Tenant(check) => check.run(scene),
             Self::Envelope(check) => check.run(scene),
+            Self::Guest(check) => check.run(scene),
+            Self::Mfa(check) => check.run(scene),
             Self::Permission(check) => check.run(scene),
             Self::Schema(check) => check.run(scene),
             Self::Replay(check) => check.run(scene),
@@ -82,6 +86,8 @@ impl Check {
             Self::Json(_) => json::NAME,
             Self::Tenant(_) => tenant::NAME,
             Self::Envelope(_) => envelope::NAME,
+            Self::Guest(_) => guest::NAME,
+            Self::Mfa(_) => mfa::NAME,
             Self::Permission(_) => permission::NAME,
             Self::Schema(_) => schema::NAME,
             Self::Replay(_) => replay::NAME,
@@ -120,6 +126,8 @@ impl Plan {
         let mut pointers = Pointers::default();
         let tenant = tenant::Check::compile(messages, direction, &mut pointers)?;
         let envelope = envelope::Check::compile(messages, &mut pointers)?;
+        let guest = guest::Check::compile(messages, &mut pointers)?;
+        let mfa = mfa::Check::compile(messages, &mut pointers)?;
         let permission = permission::Check::compile(messages, &mut pointers)?;
         let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
@@ -144,6 +152,8 @@ impl Plan {
             plan.list.extend(rate::Check::compile(messages, direction, typed_number).map(Check::Rate));
         }
         plan.list.extend(envelope.map(Check::Envelope));
+        plan.list.extend(guest.map(Check::Guest));
+        plan.list.extend(mfa.map(Check::Mfa));
         plan.list.extend(permission.map(Check::Permission));
         plan.list.extend(schema.map(Check::Schema));
         plan.list.extend(replay.map(Check::Replay));

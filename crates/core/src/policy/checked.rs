@@ -349,6 +349,7 @@ pub struct ClaimPointers {
     pub permissions: String,
     pub tenant: String,
     pub session: String,
+    pub second_factor: crate::identity::SecondFactor,
     pub cookie_name: String,
     pub query_name: String,
 }
@@ -385,6 +386,8 @@ pub struct Route {
     pub roles: Vec<String>,
     /// The permission that is needed.
     pub permission: Option<crate::access::Need>,
+    /// A second factor is demanded.
+    pub mfa: bool,
     /// The tenant that the route belongs to.
     pub tenant: Option<String>,
     /// How a refusal is told.

@@ -44,6 +44,9 @@ pub(crate) struct Inspect {
     /// The caller's tenant [default: none]
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,
+    /// The caller passed a second factor
+    #[arg(long)]
+    pub(crate) mfa: bool,
     /// The messages go from the server to the client
     #[arg(long)]
     pub(crate) outbound: bool,

@@ -18,6 +18,7 @@ mod identity;
 mod limit;
 mod listen;
 mod message;
+mod message_access;
 mod origin;
 mod route;
 mod schema;

@@ -105,6 +105,7 @@ impl Checking<'_> {
             bind: bind?,
             roles: raw.roles.clone().unwrap_or_default(),
             permission: permission?,
+            mfa: raw.mfa.is_some_and(|mfa| mfa.0),
             tenant: tenant?,
             refuse_with: raw.refuse_with.unwrap_or(RefuseWith::Status),
             http: raw.http.unwrap_or(PlainHttp::Block),

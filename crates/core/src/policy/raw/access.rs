@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::policy::human::Switch;
+
 /// Who may what. The map may be written from either side, or from both; nothing is granted that neither grants.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,8 @@ pub(crate) struct Role {
     pub(crate) inherits: Option<Vec<String>>,
     /// Permissions it has.
     pub(crate) allow: Option<Vec<String>>,
+    /// Whether its bearers must have passed a second factor, and those of roles that inherit it. Default `off`.
+    pub(crate) mfa: Option<Switch>,
     /// Permissions that no bearer of it has, whatever else grants them; without a resource, on every resource.
     pub(crate) deny: Option<Vec<String>>,
 }

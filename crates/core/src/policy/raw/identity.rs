@@ -38,6 +38,9 @@ pub(crate) struct Identity {
     pub(crate) query_name: Option<String>,
     /// Where claims stand in the token, as JSON Pointers (RFC 6901).
     pub(crate) claims: Option<Claims>,
+    /// How a token says that its bearer passed a second factor; any one is enough. Routes, roles and types of messages
+    /// may demand it.
+    pub(crate) mfa: Option<Mfa>,
     /// How long a verified token is remembered, never past its `exp`; `0s` turns the cache off.
     pub(crate) cache_ttl: Option<Span>,
     /// Most verified tokens remembered. About 500 bytes each.
@@ -125,4 +128,16 @@ pub(crate) struct Claims {
     pub(crate) tenant: Option<String>,
     /// The session.
     pub(crate) session: Option<String>,
+}
+
+/// How a token says that its bearer passed a second factor.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mfa {
+    /// The token's `amr` holds one of these (RFC 8176).
+    pub(crate) amr: Option<Vec<String>>,
+    /// The token's `acr` is one of these.
+    pub(crate) acr: Option<Vec<String>>,
+    /// JSON Pointer to a claim that is `true`. Default none.
+    pub(crate) claim: Option<String>,
 }

@@ -61,6 +61,12 @@ pub(crate) struct Messages {
     /// The permission that a message without a type asks for, binary ones included, where `permissions` are set; `anyone`
     /// lets them pass. Default: they are refused.
     pub(crate) untyped_permission: Option<String>,
+    /// Types that an anonymous caller may send or, outbound, receive, beside what its role may; `chat.*` stands for
+    /// several. Unset allows any. At most 512.
+    pub(crate) guest_types: Option<Vec<String>>,
+    /// Types that demand a second factor (`identity.mfa`). Without one a message that has no type does not pass either.
+    /// At most 512. Default none.
+    pub(crate) mfa_types: Option<Vec<String>>,
     /// Detection of attacks in every string of a message.
     pub(crate) threats: Option<Threats>,
     /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.

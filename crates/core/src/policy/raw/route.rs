@@ -31,6 +31,8 @@ pub(crate) struct Route {
     pub(crate) roles: Option<Vec<String>>,
     /// The permission that is needed, as `chat.join` or, with a parameter of the path, `room.join:{room}`. Default none.
     pub(crate) permission: Option<String>,
+    /// Whether the token must say that its bearer passed a second factor (`identity.mfa`). Default `off`.
+    pub(crate) mfa: Option<Switch>,
     /// The tenant that the route belongs to; callers of others are refused. Default none.
     pub(crate) tenant: Option<String>,
     /// How a refusal is told: `status` (HTTP status in place of the upgrade) or `close` (an accepted

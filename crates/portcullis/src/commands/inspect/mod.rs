@@ -239,7 +239,7 @@ impl Judge {
 
 /// The caller that the flags describe.
 fn principal(told: &Inspect) -> Principal {
-    if told.role.is_empty() && told.permission.is_empty() && told.tenant.is_none() {
+    if told.role.is_empty() && told.permission.is_empty() && told.tenant.is_none() && !told.mfa {
         return Principal::anonymous();
     }
     let names = |names: &[String]| names.iter().map(|name| Box::from(name.as_str())).collect();
@@ -247,6 +247,7 @@ fn principal(told: &Inspect) -> Principal {
         method: Method::Jwt,
         roles: names(&told.role),
         permissions: names(&told.permission),
+        mfa: told.mfa,
         tenant: told.tenant.as_deref().map(Box::from),
         ..Principal::anonymous()
     }
