@@ -206,15 +206,17 @@ async def tenants_outbound(lab):
 @case("a route of one tenant refuses the others, and nothing is dialled for them")
 async def tenant_route(lab):
     back = await lab.py_echo()
-    gateway = await lab.gateway(back.url, KEYS, route={**required("header"), "tenant": "acme", "refuse_with": "close"})
+    config = {"identity": {**KEYS["identity"], "claims": {"tenants": "/orgs"}}}
+    gateway = await lab.gateway(back.url, config, route={**required("header"), "tenant": "acme", "refuse_with": "close"})
     user = await lab.python()
     for claims in ({"tenant": "other"}, {"tenant": "Acme"}, {}):
         connection = await user.open(gateway.url, headers=bearer(["admin"], ["*"], **claims))
         assert (await connection.closed())[0] == 4003, claims
     assert back.requests == []
-    connection = await user.open(gateway.url, headers=bearer(tenant="acme"))
-    await connection.send("hello")
-    assert await connection.receive() == "hello"
+    for claims in ({"tenant": "acme"}, {"tenant": "other", "orgs": ["third", "acme"]}):
+        connection = await user.open(gateway.url, headers=bearer(**claims))
+        await connection.send("hello")
+        assert await connection.receive() == "hello", claims
     assert (await gateway.event(type="tenant_crossing"))["severity"] == "critical"
 
 

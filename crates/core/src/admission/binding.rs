@@ -16,7 +16,7 @@ pub(super) fn check(params: &Params, bind: &BTreeMap<String, BoundClaim>, princi
         let value = params.iter().find(|(param, _)| param == name).map(|(_, value)| value.as_str());
         let claim = match claim {
             BoundClaim::Subject => principal.subject.as_deref(),
-            BoundClaim::Tenant => principal.tenant.as_deref(),
+            BoundClaim::Tenant => return value.is_some_and(|value| principal.belongs_to(value.as_bytes())),
             BoundClaim::Session => principal.session.as_deref(),
         };
         claim.is_some() && value == claim
@@ -31,8 +31,12 @@ mod tests {
     fn judged(bind: &[(&str, BoundClaim)], params: &[(&str, &str)], subject: Option<&str>) -> bool {
         let bind = bind.iter().map(|(name, claim)| ((*name).to_owned(), claim.clone())).collect();
         let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let principal =
-            Principal { subject: subject.map(Into::into), tenant: Some("acme".into()), ..Principal::anonymous() };
+        let principal = Principal {
+            subject: subject.map(Into::into),
+            tenant: Some("acme".into()),
+            tenants: Box::new(["sister".into()]),
+            ..Principal::anonymous()
+        };
         check(&params, &bind, &principal).is_ok()
     }
 
@@ -52,7 +56,9 @@ mod tests {
     fn every_bound_parameter_counts() {
         let both = [("user_id", BoundClaim::Subject), ("tenant", BoundClaim::Tenant)];
         assert!(judged(&both, &[("user_id", "u1"), ("tenant", "acme")], Some("u1")));
+        assert!(judged(&both, &[("user_id", "u1"), ("tenant", "sister")], Some("u1")), "it belongs to both");
         assert!(!judged(&both, &[("user_id", "u1"), ("tenant", "other")], Some("u1")));
+        assert!(!judged(&both, &[("user_id", "u1")], Some("u1")), "a parameter that is not there");
         assert!(!judged(&[("s", BoundClaim::Session)], &[("s", "x")], Some("u1")), "no session in the token");
         assert!(judged(&[], &[("user_id", "u2")], None));
     }

@@ -197,6 +197,7 @@ mod tests {
                 roles: text(),
                 permissions: text(),
                 tenant: text(),
+                tenants: text(),
                 session: text(),
                 second_factor: crate::identity::SecondFactor::default(),
                 cookie_name: "access_token".into(),

@@ -9,7 +9,7 @@ use crate::verdict::Reason;
 /// [`Reason::TenantCrossing`].
 pub(super) fn check(tenant: Option<&str>, principal: &Principal) -> Result<(), Reason> {
     match tenant {
-        Some(tenant) if principal.tenant.as_deref() != Some(tenant) => Err(Reason::TenantCrossing),
+        Some(tenant) if !principal.belongs_to(tenant.as_bytes()) => Err(Reason::TenantCrossing),
         _ => Ok(()),
     }
 }
@@ -30,6 +30,9 @@ mod tests {
         ] {
             let principal = Principal { tenant: own.map(Into::into), ..Principal::anonymous() };
             assert_eq!(check(route, &principal).is_ok(), ok, "{route:?} {own:?}");
+            let tenants = own.map(Box::from).into_iter().chain([Box::from("sister")]).collect();
+            let principal = Principal { tenants, ..Principal::anonymous() };
+            assert_eq!(check(route, &principal).is_ok(), ok, "{route:?} {own:?} and another");
         }
     }
 }

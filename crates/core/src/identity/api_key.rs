@@ -190,6 +190,7 @@ impl ApiKey {
             permissions: boxed(&grants.permissions),
             mfa: false,
             tenant: grants.tenant.as_deref().map(Into::into),
+            tenants: Box::new([]),
             session: None,
             token_id: Some(self.id.as_str().into()),
             issued_at_unix_s: Some(self.issued_unix_s),

@@ -11,7 +11,7 @@ use crate::policy::checked::ClaimPointers;
 /// Longest subject, tenant, session or token id, bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
-/// Most roles, and most permissions, of one token.
+/// Most roles, most permissions and most tenants of one token.
 pub const NAMES_MAX: usize = 64;
 
 /// The principal that the claims describe; `None` when the subject is missing or a claim is out of bounds.
@@ -24,6 +24,7 @@ pub fn principal(claims: &Value, pointers: &ClaimPointers, expires_at_unix_s: Op
         permissions: names(claims, &pointers.permissions)?,
         mfa: pointers.second_factor.is_shown(claims),
         tenant: name(claims, &pointers.tenant)?,
+        tenants: names(claims, &pointers.tenants)?,
         session: name(claims, &pointers.session)?,
         token_id: name(claims, "/jti")?,
         // Some issuers write a fraction of a second; what is no number was refused before.
@@ -96,6 +97,21 @@ mod tests {
         ] {
             assert_eq!(map(bad.clone()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_bearer_may_belong_to_several_tenants() {
+        let mut pointers = fixture::identity().claims;
+        let claims = json!({"sub": "u", "tenant": "acme", "orgs": ["sister", "7"]});
+        let of = |pointers: &ClaimPointers| principal(&claims, pointers, None).unwrap();
+        assert!(of(&pointers).belongs_to(b"acme") && !of(&pointers).belongs_to(b"sister"), "nobody named the claim");
+        pointers.tenants = "/orgs".into();
+        let several = of(&pointers);
+        for (tenant, belongs) in [("acme", true), ("sister", true), ("7", true), ("other", false), ("", false)] {
+            assert_eq!(several.belongs_to(tenant.as_bytes()), belongs, "{tenant}");
+        }
+        let wrong = json!({"sub": "u", "orgs": {"acme": true}});
+        assert_eq!(principal(&wrong, &pointers, None), None, "a claim of the wrong type");
     }
 
     #[test]

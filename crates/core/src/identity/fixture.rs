@@ -45,6 +45,7 @@ pub(crate) fn identity() -> Identity {
             roles: "/roles".into(),
             permissions: "/permissions".into(),
             tenant: "/tenant".into(),
+            tenants: String::new(),
             session: "/sid".into(),
             second_factor: crate::identity::SecondFactor { amr: vec!["mfa".into()], ..Default::default() },
             cookie_name: "access_token".into(),

@@ -31,6 +31,8 @@ pub struct Principal {
     pub mfa: bool,
     /// Tenant, where the token names one.
     pub tenant: Option<Box<str>>,
+    /// Further tenants it belongs to.
+    pub tenants: Box<[Box<str>]>,
     /// Session id, where the token names one.
     pub session: Option<Box<str>>,
     /// Token id (`jti`), where there is one.
@@ -52,11 +54,18 @@ impl Principal {
             permissions: Box::new([]),
             mfa: false,
             tenant: None,
+            tenants: Box::new([]),
             session: None,
             token_id: None,
             issued_at_unix_s: None,
             expires_at_unix_s: None,
         }
+    }
+
+    /// Whether it belongs to the tenant of this name.
+    #[must_use]
+    pub fn belongs_to(&self, tenant: &[u8]) -> bool {
+        self.tenant.iter().chain(&self.tenants).any(|own| own.as_bytes() == tenant)
     }
 
     /// Whether nobody vouched for this caller.

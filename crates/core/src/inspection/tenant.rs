@@ -57,12 +57,11 @@ impl Check {
             let detail = "it is no JSON object, so its tenant cannot be told".to_owned();
             return scene.refuse(Finding::new(Reason::EnvelopeMissing, NAME, self.unreadable, detail));
         }
-        let own = scene.cx.principal.tenant.as_deref().map(str::as_bytes);
         for (number, pointer) in &self.fields {
             let work = &mut *scene.work;
             let detail = match read(work.scan.value(*number), scene.message.bytes, &mut work.name) {
                 Field::Missing => continue,
-                Field::Name(name) if own == Some(name) => continue,
+                Field::Name(name) if scene.cx.principal.belongs_to(name) => continue,
                 Field::Name(name) => {
                     let excerpt = name.get(..name.len().min(EXCERPT_BYTES_MAX)).unwrap_or_default().escape_ascii();
                     format!("it names the tenant `{excerpt}`")

@@ -348,6 +348,7 @@ pub struct ClaimPointers {
     pub roles: String,
     pub permissions: String,
     pub tenant: String,
+    pub tenants: String,
     pub session: String,
     pub second_factor: crate::identity::SecondFactor,
     pub cookie_name: String,

@@ -103,8 +103,9 @@ impl Blocklist {
             (&self.tokens, &principal.token_id),
             (&self.tenants, &principal.tenant),
         ];
-        for (list, name) in named {
-            let Some(term) = name.as_deref().and_then(|name| list.get(name)) else { continue };
+        let named = named.into_iter().filter_map(|(list, name)| Some((list, name.as_ref()?)));
+        for (list, name) in named.chain(principal.tenants.iter().map(|tenant| (&self.tenants, tenant))) {
+            let Some(term) = list.get(name) else { continue };
             if term.until_unix_ms <= now_unix_ms {
                 continue;
             }
@@ -144,6 +145,7 @@ mod tests {
             session: Some("s1".into()),
             token_id: Some("t1".into()),
             tenant: Some("acme".into()),
+            tenants: Box::new(["sister".into()]),
             issued_at_unix_s: issued,
             ..Principal::anonymous()
         }
@@ -177,6 +179,7 @@ mod tests {
             ("session", "s1", true),
             ("token", "t1", true),
             ("tenant", "acme", true),
+            ("tenant", "sister", true),
             ("user", "s1", false),
             ("tenant", "u1", false),
             ("user", "U1", false),

@@ -93,6 +93,10 @@ impl Checking<'_> {
         let permissions = pointer("permissions", &claims.permissions);
         let tenant = pointer("tenant", &claims.tenant);
         let session = pointer("session", &claims.session);
+        let tenants = match &claims.tenants {
+            Some(written) => self.pointer(&path.key("tenants"), written),
+            None => Some(String::new()),
+        };
         let second_factor = self.second_factor(&at.key("mfa"), raw.mfa.as_ref());
         let cookie_name = self.token_name(at, "cookie_name", raw.cookie_name.as_ref());
         let query_name = self.token_name(at, "query_name", raw.query_name.as_ref());
@@ -101,6 +105,7 @@ impl Checking<'_> {
             roles: roles?,
             permissions: permissions?,
             tenant: tenant?,
+            tenants: tenants?,
             session: session?,
             second_factor: second_factor?,
             cookie_name: cookie_name?,

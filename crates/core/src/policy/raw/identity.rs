@@ -126,6 +126,8 @@ pub(crate) struct Claims {
     pub(crate) permissions: Option<String>,
     /// The tenant.
     pub(crate) tenant: Option<String>,
+    /// Further tenants the bearer belongs to: a list of text, or text separated by spaces. Default none.
+    pub(crate) tenants: Option<String>,
     /// The session.
     pub(crate) session: Option<String>,
 }
