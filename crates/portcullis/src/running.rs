@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_core::policy::{Loaded, Warning};
 use portcullis_gateway::{Gateway, Reloader, Running};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Log, LogFormat, LogLevel};
-use crate::exit::{Failure, Outcome};
+use crate::exit::Failure;
 use crate::output;
 use crate::watch::Watch;
 
@@ -25,6 +25,29 @@ pub(crate) struct Started {
     /// The gateway.
     pub(crate) running: Running,
     files: Arc<Mutex<Vec<PathBuf>>>,
+    orders: Orders,
+}
+
+/// What the system may tell this program. Heard from before it says that it is ready: until then a signal ends it.
+struct Orders {
+    runtime: tokio::runtime::Runtime,
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Orders {
+    fn listen() -> Result<Self, Failure> {
+        let outside = |error: std::io::Error| Failure::Outside(format!("cannot receive signals: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(outside)?;
+        let heard = {
+            let _inside = runtime.enter();
+            [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal)
+        };
+        let [hangup, terminate, interrupt] = heard;
+        let (hangup, terminate) = (hangup.map_err(outside)?, terminate.map_err(outside)?);
+        Ok(Self { runtime, hangup, terminate, interrupt: interrupt.map_err(outside)? })
+    }
 }
 
 /// Loads and starts; says on standard output where it listens.
@@ -44,11 +67,12 @@ pub(crate) fn start(load: Load) -> Result<Started, Failure> {
     });
     let tls = loaded.checked.listen.tls.is_some();
     let running = Gateway::start(loaded.checked, reloader).map_err(|error| Failure::Outside(error.to_string()))?;
+    let orders = Orders::listen()?;
     let (http, ws) = if tls { ("https", "wss") } else { ("http", "ws") };
     let address = running.gateway_address;
     output::line(&format!("listening gateway={http}://{address} websocket={ws}://{address}"))?;
     output::line(&format!("listening admin=http://{}", running.admin_address))?;
-    Ok(Started { running, files })
+    Ok(Started { running, files, orders })
 }
 
 /// The reviewer's warnings, in the log.
@@ -61,19 +85,21 @@ fn warn(warnings: &[Warning]) {
 
 impl Started {
     /// Serves until told to stop, then drains. A second order to stop ends at once.
-    ///
-    /// # Errors
-    /// Signals cannot be received.
-    pub(crate) fn until_told_to_stop(self) -> Outcome {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let outside = |error: std::io::Error| Failure::Outside(format!("cannot receive signals: {error}"));
-        runtime.map_err(outside)?.block_on(self.attend()).map_err(outside)
+    pub(crate) fn until_told_to_stop(self) {
+        let Self { running, files, orders } = self;
+        let Orders { runtime, hangup, terminate, interrupt } = orders;
+        runtime.block_on(Attending { running, files }.attend(hangup, terminate, interrupt));
     }
+}
 
-    async fn attend(self) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+/// A gateway that serves, while signals are heard.
+struct Attending {
+    running: Running,
+    files: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+impl Attending {
+    async fn attend(self, mut hangup: Signal, mut terminate: Signal, mut interrupt: Signal) {
         let mut watch = Watch::new().inspect_err(cannot_watch).ok();
         self.renew(&mut watch);
         loop {
@@ -92,7 +118,6 @@ impl Started {
             _ = terminate.recv() => std::process::exit(0),
             _ = interrupt.recv() => std::process::exit(0),
         }
-        Ok(())
     }
 
     /// What went wrong is logged and recorded by the gateway; the policy in force stays.

@@ -16,5 +16,6 @@ pub(crate) fn run(told: &Serve) -> Outcome {
         let files = origin.files(&loaded);
         Ok((loaded, files))
     };
-    running::start(Box::new(load))?.until_told_to_stop()
+    running::start(Box::new(load))?.until_told_to_stop();
+    Ok(())
 }

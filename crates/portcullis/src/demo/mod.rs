@@ -54,7 +54,8 @@ pub(crate) fn run(told: &Demo) -> Outcome {
         .spawn(move || runtime.block_on(backend.serve(session)))
         .map_err(outside)?;
     output::line(&greeting(&page, &admin, &token, &state))?;
-    started.until_told_to_stop()
+    started.until_told_to_stop();
+    Ok(())
 }
 
 fn random_secret() -> Result<String, Failure> {
