@@ -123,3 +123,18 @@ fn a_caller_of_one_tenant_sends_nothing_to_another() {
         (&"tenant_crossing".into(), &"close".into())
     );
 }
+
+#[test]
+fn each_message_is_judged_alone_however_many_were_refused_before_it() {
+    let folder = Folder::new();
+    for preset in ["production", "high-security"] {
+        let attack = |n: usize| format!("{{\"id\":{n},\"payload\":\"x' or 1=1 --\"}}\n");
+        let input: String =
+            (0..300).map(attack).chain(["{\"id\":300,\"payload\":\"good morning\"}\n".into()]).collect();
+        let said =
+            run_with_input(&folder, &["inspect", "--preset", preset, "--field", "payload", "--id", "id"], &input);
+        let verdicts = verdicts(&said.ends(0).out);
+        assert_eq!(verdicts.last().unwrap()["blocked"], false, "{preset}: {}", verdicts.last().unwrap());
+        assert!(verdicts[..300].iter().all(|line| line["findings"][0]["reason"] == "threat_sqli"), "{preset}");
+    }
+}

@@ -269,7 +269,7 @@ fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict
 
 /// The rules that one message alone can be held to.
 fn of_one_message(own: &Messages, payload: bool) -> Messages {
-    let mut messages = Messages { limits: Vec::new(), text: true, ..own.clone() };
+    let mut messages = Messages { limits: Vec::new(), offenders: None, text: true, ..own.clone() };
     if payload {
         messages.envelope = None;
         messages.schemas = None;
