@@ -217,6 +217,7 @@ table! {
     // what is noted, not refused
     ConnectionAccepted = "connection_accepted", 1000, 101, DataAccess, Low, "Connected", "a connection passed admission", "nothing to do";
     ConnectionClosed = "connection_closed", 1000, 200, DataAccess, Low, "Closed", "a connection ended", "nothing to do";
+    FloodLevel = "flood_level", 1000, 200, Security, High, "Done", "the flood level changed, and limits with it", "look at the evidence; `floods` sets levels and factors";
     LockdownChanged = "lockdown_changed", 1000, 200, Administration, High, "Done", "a lockdown began, changed or ended", "look at `portcullis lockdown`";
     AdminDenied = "admin_denied", 1008, 401, Administration, High, "Authentication required", "an admin request carried no valid token", "send `Authorization: Bearer` with the admin token";
     AdminAction = "admin_action", 1000, 200, Administration, Medium, "Done", "an operator acted through the admin listener", "nothing to do";

@@ -18,6 +18,7 @@ use portcullis_core::verdict::Reason;
 use portcullis_store::{Blocks, StoreError};
 use tokio::sync::{mpsc, watch};
 
+use crate::conditions::Conditions;
 use crate::record::Draft;
 use crate::shared::Shared;
 use crate::worker::Command;
@@ -38,6 +39,7 @@ pub(crate) struct Keeper {
     known: HashMap<Target, Block>,
     earned: HashSet<IpAddr>,
     lockdown: Option<Lockdown>,
+    conditions: Conditions,
 }
 
 impl Keeper {
@@ -55,6 +57,7 @@ impl Keeper {
             known: HashMap::new(),
             earned: HashSet::new(),
             lockdown: None,
+            conditions: Conditions::new(shared),
         };
         let now = shared.clock.now();
         for (address, until) in keeper.file.earned(now.unix_millis())? {
@@ -64,7 +67,6 @@ impl Keeper {
         }
         keeper.known = keeper.read(now)?;
         keeper.take_lockdown(now)?;
-        crate::conditions::refresh(shared);
         Ok(keeper)
     }
 
@@ -76,7 +78,9 @@ impl Keeper {
             std::thread::sleep(LOOK);
             self.report(Self::look);
             self.end_lockdown();
-            crate::conditions::refresh(&self.shared);
+            if let Some(order) = self.conditions.refresh(&self.shared) {
+                self.lock_down(&order);
+            }
             since_earned += LOOK;
             if since_earned >= EARNED_EVERY {
                 since_earned = Duration::ZERO;
@@ -130,6 +134,20 @@ impl Keeper {
         self.tell_lockdown(detail, now);
         self.lockdown = order;
         Ok(())
+    }
+
+    /// Orders the lockdown of a critical flood, unless one is in force for longer.
+    fn lock_down(&mut self, order: &Lockdown) {
+        if self.lockdown.as_ref().is_some_and(|held| held.until_unix_ms >= order.until_unix_ms) {
+            return;
+        }
+        let now = self.shared.clock.now();
+        if let Err(error) = self.file.lock_down(order).and_then(|()| self.take_lockdown(now)) {
+            tracing::error!("the lockdown of a critical flood is not in force: {error}");
+        }
+        for worker in &self.workers {
+            let _ = worker.send(Command::Enforce);
+        }
     }
 
     /// A lockdown ends by itself: the gate has let callers in since, and this says so.

@@ -1,7 +1,7 @@
 //! Start, reload, stop: the threads and what they are given.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -231,7 +231,6 @@ impl Core {
         shared.gate.reconfigure(&policy);
         shared.metrics.name_routes(policy.routes().iter().map(|route| route.spec.name.clone()).collect());
         shared.policy.store(policy);
-        crate::conditions::refresh(shared);
         shared.generation.fetch_add(1, Ordering::AcqRel);
         for worker in &self.commands {
             let _ = worker.send(Command::PolicyChanged);
@@ -274,6 +273,7 @@ fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError>
         fetches: fetch::Fetches::default(),
         hash_seed: seed()[0],
         draining: AtomicBool::new(false),
+        flood_level: AtomicU8::new(0),
         policy: ArcSwap::new(policy),
     }))
 }

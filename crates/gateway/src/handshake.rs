@@ -329,6 +329,7 @@ impl Visit {
     /// Records a refusal; returns its reference.
     fn note(&self, refusal: &Refusal) -> String {
         self.worker.shard().refused(refusal.reason, Recorded::Refused);
+        self.worker.shared.gate.watch().refused(self.client, refusal.reason);
         let draft = Draft {
             source_ip: Some(self.client),
             connection: Some(self.connection_id.clone()),
@@ -387,6 +388,7 @@ impl Plain {
 
     fn tell(&self, worker: &Worker) -> Response<Body> {
         worker.shard().refused(self.reason, Recorded::Refused);
+        worker.shared.gate.watch().refused(self.client, self.reason);
         let draft = Draft {
             source_ip: Some(self.client),
             ..Draft::new(self.reason, Recorded::Refused, self.check, self.reason.row().internal.to_owned())

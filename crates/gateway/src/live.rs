@@ -87,6 +87,7 @@ impl Live for View {
             audit_write_failures: audit.as_ref().map_or(0, |status| status.write_failures),
             config_version: shared.generation.load(std::sync::atomic::Ordering::Acquire),
             upstreams: shared.upstreams.load().loads(),
+            flood_level: shared.flood_level.load(std::sync::atomic::Ordering::Relaxed),
             locked_down: shared.gate.locked_for(shared.clock.now()).is_some(),
             uptime: shared.clock.now().mono,
             ..Gauges::default()

@@ -4,7 +4,7 @@
 //! bounded queue.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub fetches: crate::fetch::Fetches,
     /// Seeds what inspection hashes: the same on all threads, unknown outside.
     pub hash_seed: u64,
+    /// The flood level: 0 normal to 3 critical.
+    pub flood_level: AtomicU8,
     /// No new connections.
     pub draining: AtomicBool,
 }

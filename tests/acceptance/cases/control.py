@@ -295,3 +295,28 @@ async def lockdown_by_api(lab):
     assert json.loads(text) == {"lockdown": None}, text
     status, _, _ = await gateway.admin("/api/security/lockdown", "DELETE")
     assert status == 404
+
+
+@case("a flood of failed handshakes raises the level, orders a lockdown, is on record with its evidence, and shows in the metrics")
+async def flood(lab):
+    back = await lab.py_echo()
+    # One address plays them all here; its own rates would stop it first.
+    floods = {"sources": {"failed_auth_rate": "off", "connection_rate": "off"}, "floods": {"enabled": True, "failures_floor": 1, "over": [2, 3, 4], "rise_after": "1s", "lockdown": "1m"}}
+    gateway = await lab.gateway(back.url, {**KEYS, **floods}, route=required("header"))
+
+    async def critical() -> bool:
+        for _ in range(10):
+            assert await refused(lab, gateway, "not.a.token") in (401, 403, 429, 503)
+        _, _, text = await gateway.admin("/metrics")
+        return "portcullis_flood_level 3" in text
+    await until(critical, "the level is critical", 15)
+    event = await gateway.event(type="flood_level")
+    assert "times the usual" in event["detail"] and "failed handshakes" in event["detail"], event
+
+    async def locked() -> bool:
+        _, _, text = await gateway.admin("/api/security/lockdown")
+        found = json.loads(text)["lockdown"]
+        return bool(found) and found["automatic"] is True
+    await until(locked, "the lockdown is in force", 3)
+    ada = await lab.token("--subject", "ada")
+    assert await refused(lab, gateway, ada) == 101, "who proves who they are comes in"

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash as _};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use crate::identity::{KeyBook, Principal};
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
-use crate::reputation::Blocklist;
+use crate::policy::checked::Factor;
+use crate::reputation::{Blocklist, Watch};
 use crate::time::Now;
 use crate::verdict::Reason;
 
@@ -46,6 +47,9 @@ pub struct Gate {
     blocklist: ArcSwap<Blocklist>,
     /// Zero outside a lockdown.
     locked_until_unix_ms: AtomicU64,
+    /// What a flood multiplies the rate of attempts by, in thousandths.
+    pressure: AtomicU32,
+    watch: Watch,
     api_keys: ArcSwap<KeyBook>,
     tickets: Tickets,
 }
@@ -147,6 +151,8 @@ impl Gate {
             settings: ArcSwap::from_pointee(settings),
             blocklist: ArcSwap::default(),
             locked_until_unix_ms: AtomicU64::new(0),
+            pressure: AtomicU32::new(Factor::ONE.permille()),
+            watch: Watch::new(seed),
             api_keys: ArcSwap::default(),
             tickets: Tickets::default(),
         })
@@ -155,6 +161,17 @@ impl Gate {
     /// Puts another blocklist in force.
     pub fn set_blocklist(&self, list: Blocklist) {
         self.blocklist.store(Arc::new(list));
+    }
+
+    /// What admission sees, for flood detection. Failures beyond the gate's own are counted by whoever refuses.
+    #[must_use]
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Multiplies the rate of attempts by what a flood makes of it.
+    pub fn set_pressure(&self, factor: Factor) {
+        self.pressure.store(factor.permille(), Ordering::Relaxed);
     }
 
     /// Puts a lockdown in force until a Unix time, or none.
@@ -305,6 +322,7 @@ impl Gate {
 
     /// Counts an attempt of a client: deny-list, ban, failed authentications, rate, concurrency.
     pub(super) fn seat(self: &Arc<Self>, client: IpAddr, now: Now) -> Result<Seat, Full> {
+        self.watch.attempt();
         let settings = self.settings.load();
         settings.denied(client).map_err(|reason| (reason, None))?;
         if let Some(left) = self.banned_for(client, now) {
@@ -317,7 +335,8 @@ impl Gate {
         let (entry, own) = shard.entry(hash, key, now);
         let mut rate = None;
         if !within(&settings.allow, client) {
-            rate = entry.attempt(&settings, now)?;
+            let pressure = Factor::from_permille(self.pressure.load(Ordering::Relaxed));
+            rate = entry.attempt(&settings, pressure, now)?;
         }
         entry.open += 1;
         drop(shard);
@@ -369,7 +388,7 @@ impl Gate {
 
 impl Entry {
     /// Judges and counts an attempt; tells what is left of the rate, and its limit.
-    fn attempt(&mut self, settings: &Settings, now: u64) -> Result<Option<(Limit, Allowance)>, Full> {
+    fn attempt(&mut self, settings: &Settings, pressure: Factor, now: u64) -> Result<Option<(Limit, Allowance)>, Full> {
         if self.banned_until > now {
             return Err((Reason::SourceBanned, Some(Duration::from_nanos(self.banned_until - now))));
         }
@@ -381,7 +400,7 @@ impl Entry {
             }
         }
         let mut rate = None;
-        if let Some(limit) = settings.rate {
+        if let Some(limit) = settings.rate.map(|limit| limit.scaled(pressure)) {
             let allowance = limit.check(&mut self.rate, now, 1);
             self.settle(settings);
             if !allowance.allowed {

@@ -16,7 +16,7 @@ use crate::message::leak::LeakClass;
 
 mod schema;
 
-pub use super::limit::{Calendar, Defences, Factor, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
+pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use schema::{Schemas, WithoutSchema};
 
 /// The preset a policy starts from.

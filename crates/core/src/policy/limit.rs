@@ -11,6 +11,8 @@ pub struct Defences {
     pub calendars: Vec<Calendar>,
     /// Times as much as limits allow otherwise, while a lockdown is in force.
     pub lockdown_factor: Factor,
+    /// Flood detection.
+    pub floods: Floods,
 }
 
 /// A message limit.
@@ -62,6 +64,31 @@ impl MessageLimit {
     pub fn is_typed(&self) -> bool {
         !self.types.is_empty() || self.per.is_typed() || !self.weights.is_empty()
     }
+}
+
+/// Flood detection (SPEC 7.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Floods {
+    /// Levels are raised.
+    pub enabled: bool,
+    /// The span over which the usual is learned.
+    pub learn: Duration,
+    /// Connection attempts a second that are never many.
+    pub attempts_floor: u32,
+    /// Failed handshakes, or failing sources, a second that are never many.
+    pub failures_floor: u32,
+    /// Messages a second that are never many.
+    pub messages_floor: u32,
+    /// Times the usual for elevated, high and critical; rising.
+    pub over: [u32; 3],
+    /// What each level multiplies limits by; falling.
+    pub factors: [Factor; 3],
+    /// A level rises when the excess lasts this long.
+    pub rise_after: Duration,
+    /// A level falls when it is calm for this long.
+    pub fall_after: Duration,
+    /// Critical orders a lockdown for so long.
+    pub lockdown: Option<Duration>,
 }
 
 /// The ladder of waits for repeat offenders (SPEC 6.3).

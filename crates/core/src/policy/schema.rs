@@ -53,6 +53,7 @@ const SECTIONS: &[&str] = &[
     "messages",
     "calendars",
     "lockdown",
+    "floods",
     "errors",
     "audit",
     "routes",

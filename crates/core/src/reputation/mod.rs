@@ -6,8 +6,12 @@
 
 mod block;
 mod blocklist;
+mod flood;
 mod lockdown;
+mod watch;
 
 pub use block::{Block, REASON_BYTES_MAX, Target, TargetError, VALUE_BYTES_MAX};
 pub use blocklist::{BLOCKS_MAX, Blocklist};
+pub use flood::{Change, Flood, Level};
 pub use lockdown::{LOCKDOWN_MAX, Lockdown};
+pub use watch::{Observed, Watch};

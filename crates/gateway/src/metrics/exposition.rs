@@ -155,6 +155,7 @@ impl Scrape {
             ("connections_held", "Connections held, handshakes included", count(gauges.open_connections)),
             ("addresses_tracked", "Client addresses that admission counts", count(gauges.tracked_addresses)),
             ("audit_events_queued", "Audit events waiting for the disk", count(gauges.audit_queued)),
+            ("flood_level", "0 normal, 1 elevated, 2 high, 3 critical", u64::from(gauges.flood_level)),
             ("lockdown", "1 while a lockdown is in force", u64::from(gauges.locked_down)),
             ("config_version", "Configurations put in force since the start", gauges.config_version),
         ];

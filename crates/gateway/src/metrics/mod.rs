@@ -83,6 +83,8 @@ pub struct Gauges {
     pub upstreams: Vec<(String, usize)>,
     /// Backends by address, and whether the last dial succeeded; empty where that is not watched.
     pub upstream_up: Vec<(String, bool)>,
+    /// The flood level, 0 (normal) to 3 (critical).
+    pub flood_level: u8,
     /// A lockdown is in force.
     pub locked_down: bool,
     /// Since the start.

@@ -1,17 +1,23 @@
-//! `calendars` and `lockdown`.
+//! `calendars`, `lockdown` and `floods`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Checking;
 use crate::limits::CALENDARS_MAX;
 use crate::policy::calendar::{self, Calendar};
-use crate::policy::checked::{Defences, Factor};
-use crate::policy::human::Times;
+use crate::policy::checked::{Defences, Factor, Floods};
+use crate::policy::human::{OrOff, Times};
 use crate::policy::nearest::nearest;
 use crate::policy::raw;
 use crate::policy::read::clip;
 use crate::policy::tree::{Content, KeyPath};
 
+/// Spans over which the usual is learned.
+const LEARN_MIN: Duration = Duration::from_secs(60);
+const LEARN_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Largest floor, a second.
+const FLOOR_MAX: u32 = 100_000_000;
 /// Most holidays of a calendar.
 const HOLIDAYS_MAX: usize = 1000;
 
@@ -21,7 +27,65 @@ impl Checking<'_> {
         let at = KeyPath::parse("lockdown");
         let times = document.lockdown.as_ref().and_then(|lockdown| lockdown.multiplier);
         let lockdown_factor = self.tightening(&at.key("multiplier"), times);
-        Some(Defences { calendars: calendars?, lockdown_factor: lockdown_factor? })
+        let floods = self.floods(&KeyPath::parse("floods"), document.floods.as_ref());
+        Some(Defences { calendars: calendars?, lockdown_factor: lockdown_factor?, floods: floods? })
+    }
+
+    fn floods(&mut self, at: &KeyPath, raw: Option<&raw::Floods>) -> Option<Floods> {
+        let raw = self.need(at, raw, "write the section")?;
+        let enabled = self.set(at, "enabled", raw.enabled);
+        let learn = self.positive(at, "learn", raw.learn);
+        let learn = learn.and_then(|learn| {
+            let fits = (LEARN_MIN..=LEARN_MAX).contains(&learn);
+            if !fits {
+                self.fault(&at.key("learn"), "the span is too short or too long", "write `1m` to `7d`");
+            }
+            fits.then_some(learn)
+        });
+        let attempts_floor = self.bounded(at, "attempts_floor", raw.attempts_floor, 1..=FLOOR_MAX);
+        let failures_floor = self.bounded(at, "failures_floor", raw.failures_floor, 1..=FLOOR_MAX);
+        let messages_floor = self.bounded(at, "messages_floor", raw.messages_floor, 1..=FLOOR_MAX);
+        let over = self.three(at, "over", raw.over.as_deref(), |a, b| *a >= 2 && a < b);
+        let factors =
+            self.three(at, "multipliers", raw.multipliers.as_deref(), |a, b| a.0 <= Factor::ONE && b.0 <= a.0);
+        let rise_after = self.positive(at, "rise_after", raw.rise_after);
+        let fall_after = self.positive(at, "fall_after", raw.fall_after);
+        let lockdown = match raw.lockdown.and_then(OrOff::value) {
+            Some(span) => self.more_than_zero(&at.key("lockdown"), span).map(Some),
+            None => Some(None),
+        };
+        Some(Floods {
+            enabled: enabled?.0,
+            learn: learn?,
+            attempts_floor: attempts_floor?,
+            failures_floor: failures_floor?,
+            messages_floor: messages_floor?,
+            over: over?,
+            factors: factors?.map(|times| times.0),
+            rise_after: rise_after?,
+            fall_after: fall_after?,
+            lockdown: lockdown?,
+        })
+    }
+
+    /// Three values, each fit to stand before the next.
+    fn three<T: Copy>(
+        &mut self,
+        at: &KeyPath,
+        key: &str,
+        values: Option<&[T]>,
+        fits: impl Fn(&T, &T) -> bool,
+    ) -> Option<[T; 3]> {
+        let values = self.set(at, key, values)?;
+        match <[T; 3]>::try_from(values) {
+            Ok(three @ [a, b, c]) if fits(&a, &b) && fits(&b, &c) => Some(three),
+            _ => {
+                let message = "there is one value each for elevated, high and critical, each stronger than the last";
+                let help = "write three: `over: [3, 6, 12]`, `multipliers: [0.75, 0.5, 0.25]`";
+                self.fault(&at.key(key), message, help);
+                None
+            }
+        }
     }
 
     /// A factor that a preset gives, at most 1.

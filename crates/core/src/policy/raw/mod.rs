@@ -68,6 +68,8 @@ pub(crate) struct Document {
     pub(crate) calendars: Option<BTreeMap<String, Calendar>>,
     /// What holds while an operator's `portcullis lockdown`, or a critical flood, shuts anonymous callers out.
     pub(crate) lockdown: Option<Lockdown>,
+    /// Flood detection; each level tightens limits by itself. See [limits](limits.md).
+    pub(crate) floods: Option<Floods>,
     /// How clients are told of a refusal; a route may override each key.
     pub(crate) errors: Option<ErrorReplies>,
     /// What is recorded, and for how long.
@@ -112,6 +114,8 @@ pub(crate) struct Overlay {
     pub(crate) calendars: Option<BTreeMap<String, Calendar>>,
     /// See `lockdown`.
     pub(crate) lockdown: Option<Lockdown>,
+    /// See `floods`.
+    pub(crate) floods: Option<Floods>,
     /// See `errors`.
     pub(crate) errors: Option<ErrorReplies>,
     /// See `audit`.

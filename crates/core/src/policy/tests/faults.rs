@@ -459,6 +459,21 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "`inbound`",
     ),
     (
+        "upstream: ws://x\nfloods: { over: [3, 6] }",
+        "there is one value each for elevated, high and critical, each stronger than the last",
+        "2:11",
+        "floods.over",
+        "[3, 6, 12]",
+    ),
+    (
+        "upstream: ws://x\nfloods: { multipliers: [0.5, 0.75, 0.25] }",
+        "there is one value each for elevated, high and critical, each stronger than the last",
+        "2:11",
+        "floods.multipliers",
+        "[0.75, 0.5, 0.25]",
+    ),
+    ("upstream: ws://x\nfloods: { learn: 59s }", "the span is too short or too long", "2:18", "floods.learn", "`7d`"),
+    (
         "upstream: ws://x\nlockdown: { multiplier: 2 }",
         "`2` would loosen the limits",
         "2:25",
