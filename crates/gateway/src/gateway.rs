@@ -211,6 +211,7 @@ impl Core {
         let policy = compile(checked).map_err(|error| error.to_string())?;
         let tls = listen::tls_of(&policy.checked.listen).map_err(|error| error.to_string())?;
         let keys = key_ring(&policy).map_err(|error| error.to_string())?;
+        keys.inherit(&self.shared.keys.load());
         let keys = Arc::new(keys);
         blocking(load_keys(&self.shared, &keys, &policy, true))
             .map_err(|error| error.to_string())?
@@ -227,6 +228,7 @@ impl Core {
         shared.upstreams.store(Arc::new(Upstreams::new(&policy, &shared.upstreams.load())));
         shared.cache.store(Arc::new(token_cache(&policy)));
         shared.keys.store(keys);
+        shared.fetches.keep(&policy.checked.identity);
         shared.tls.store(tls);
         shared.gate.reconfigure(&policy);
         shared.metrics.name_routes(policy.routes().iter().map(|route| route.spec.name.clone()).collect());
@@ -315,7 +317,7 @@ fn blocking<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, StartE
     .map_err(StartError::Thread)
 }
 
-/// Fills a key ring. Files must be there; a provider that does not answer is asked again later.
+/// Fills what is empty of a key ring. Files must be there; a provider that does not answer is asked again later.
 async fn load_keys(
     shared: &Shared,
     keys: &KeyRing,
@@ -323,15 +325,17 @@ async fn load_keys(
     files_must: bool,
 ) -> Result<(), fetch::FetchError> {
     use portcullis_core::policy::checked::JwksLocation;
-    for (index, source) in policy.checked.identity.jwks.iter().enumerate() {
-        if let Err(error) = fetch::load(shared, keys, index, source).await {
-            match source.location {
-                JwksLocation::File(_) if files_must => return Err(error),
-                _ => tracing::warn!("{error}"),
-            }
+    let sources = policy.checked.identity.jwks.iter().enumerate().filter(|(index, _)| !keys.is_loaded(*index));
+    // Together, so that one slow provider is waited for and not one after the other.
+    let loads = sources.map(|(index, source)| async move {
+        let Err(error) = fetch::load(shared, keys, index, source).await else { return Ok(()) };
+        match source.location {
+            JwksLocation::File(_) if files_must => return Err(error),
+            _ => tracing::warn!("{error}"),
         }
-    }
-    Ok(())
+        Ok(())
+    });
+    futures_util::future::join_all(loads).await.into_iter().collect()
 }
 
 fn work(
@@ -427,10 +431,12 @@ fn admin_state(core: &Arc<Core>, address: SocketAddr) -> AdminState {
     }
 }
 
-/// Reads key sets again as they grow old.
+/// Reads key sets again as they grow old, each on its own, so that a slow provider holds up no other. One that failed is
+/// asked again soon.
 async fn keep_keys_fresh(shared: Arc<Shared>) {
     let mut seen = 0;
-    let mut due: Vec<Duration> = Vec::new();
+    // When each was asked last; `None` for at once.
+    let mut asked: Vec<Option<Duration>> = Vec::new();
     loop {
         tokio::time::sleep(KEYS_LOOK).await;
         let policy = shared.policy.load_full();
@@ -438,17 +444,23 @@ async fn keep_keys_fresh(shared: Arc<Shared>) {
         let now = shared.clock.now().mono;
         let generation = shared.generation.load(Ordering::Acquire);
         if generation != seen {
+            // A start has just read them all; a reload may have inherited some.
+            asked = vec![(seen == 0).then_some(now); sources.len()];
             seen = generation;
-            due = sources.iter().map(|source| now + source.refresh).collect();
         }
-        let keys = shared.keys.load_full();
-        for (index, (source, due)) in sources.iter().zip(&mut due).enumerate() {
-            if now >= *due {
-                *due = now + source.refresh;
-                if let Err(error) = fetch::load(&shared, &keys, index, source).await {
+        for (index, (source, asked)) in sources.iter().zip(&mut asked).enumerate() {
+            let failed = shared.fetches.failed(source);
+            let pause = if failed { source.refresh.min(fetch::FAILED_PAUSE) } else { source.refresh };
+            if asked.is_some_and(|at| now.saturating_sub(at) < pause) {
+                continue;
+            }
+            *asked = Some(now);
+            let (shared, keys, source) = (Arc::clone(&shared), shared.keys.load_full(), source.clone());
+            tokio::spawn(async move {
+                if let Err(error) = fetch::load(&shared, &keys, index, &source).await {
                     tracing::warn!("{error}; the keys it gave before stay in force");
                 }
-            }
+            });
         }
     }
 }

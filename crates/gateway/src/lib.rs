@@ -8,7 +8,8 @@
 //! | `upstream` | backends: which, the dial, the handshake as a client |
 //! | `relay` | an admitted connection's life |
 //! | `http_pass` | plain HTTP on routes that pass it |
-//! | `fetch` | key sets |
+//! | `fetch` | key sets and identity providers |
+//! | `endpoint` | one HTTP request of our own |
 //! | [`admin`] | metrics, health, API, live page |
 //! | `worker`, `registry`, `shared` | threads and what they share |
 
@@ -17,6 +18,8 @@ mod api_keys;
 mod blocklist;
 mod client_leg;
 mod conditions;
+mod doctor;
+mod endpoint;
 mod fetch;
 mod gateway;
 mod handshake;
@@ -35,4 +38,5 @@ mod tls;
 mod upstream;
 mod worker;
 
+pub use doctor::{SourceReport, examine};
 pub use gateway::{AUDIT_FILE, Gateway, Reloader, Running, StartError};

@@ -4,6 +4,7 @@
 
 mod access;
 mod ban;
+mod doctor;
 mod inspect;
 mod key;
 mod lockdown;
@@ -18,6 +19,7 @@ use portcullis_core::verdict::{Reason, Severity};
 
 pub(crate) use access::Access;
 pub(crate) use ban::{Ban, Bans, Revoke, Unban, Whom};
+pub(crate) use doctor::Doctor;
 pub(crate) use inspect::Inspect;
 pub(crate) use key::{Key, KeyCreate, KeyList, KeyRevoke, KeyRotate};
 pub(crate) use lockdown::Lockdown;
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Validate a configuration and review it as a colleague would
     Check(Check),
+    /// Ask every key set and identity provider of a configuration, and show what it answers
+    Doctor(Doctor),
     /// Print who may what: role, route, message type, and the rule that decides
     Access(Box<Access>),
     /// Write a first configuration by asking

@@ -46,6 +46,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Serve(told) => commands::serve::run(&told),
         Command::Demo(told) => demo::run(&told),
         Command::Check(told) => commands::check::run(&told),
+        Command::Doctor(told) => commands::doctor::run(&told),
         Command::Access(told) => commands::access::run(&told),
         Command::Init(told) => commands::init::run(&told),
         Command::Inspect(told) => commands::inspect::run(&told),

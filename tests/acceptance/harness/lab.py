@@ -15,6 +15,7 @@ from harness import backends
 from harness.clients import Chromium, NpmWs, Program, PyWebsockets, start_node
 from harness.gateway import Gateway, binary, merged
 from harness.processes import Child, run
+from harness.providers import OidcProvider
 from harness.raw import Raw, Response
 
 SECRET = "acceptance-secret-of-forty-two-characters!"
@@ -73,6 +74,9 @@ class Lab:
 
     async def tcp(self, handler) -> backends.Tcp:
         return self.ending(await backends.Tcp.start(handler))
+
+    async def oidc_provider(self) -> OidcProvider:
+        return self.ending(await OidcProvider.start())
 
     async def program(self, *command, name: str, env=None) -> Child:
         return self.ending(await Child.start(*command, name=name, env=env, cwd=self.folder))

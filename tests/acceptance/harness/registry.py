@@ -59,6 +59,8 @@ def missing_tool(need: str) -> str | None:
     modules = HERE / "node_modules"
     if need == "node":
         return None if shutil.which("node") and (modules / "ws").is_dir() else "npm `ws` is not installed (tests/setup)"
+    if need == "oidc":
+        return None if shutil.which("node") and (modules / "oidc-provider").is_dir() else "npm `oidc-provider` is not installed (tests/setup)"
     if need == "chromium":
         if not shutil.which("chromium"):
             return "chromium is not installed (apt-get install chromium)"

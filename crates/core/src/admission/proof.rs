@@ -82,7 +82,8 @@ impl Proof {
             Err(failure) => failure,
         };
         let missing = failure.missing_key.as_ref();
-        let sources: Vec<usize> = missing.map(|key| keys.sources_for(key.algorithm).collect()).unwrap_or_default();
+        let sources: Vec<usize> =
+            missing.map(|key| keys.sources_for(key.scope, key.algorithm).collect()).unwrap_or_default();
         if let Some(&source) = sources.iter().find(|source| !self.sources_asked.contains(source)) {
             self.sources_asked.push(source);
             return Proved::RefreshKeys { source, kid: missing.and_then(|key| key.id.clone()) };

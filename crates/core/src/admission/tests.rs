@@ -455,6 +455,7 @@ fn with_key_sets() -> (House, Request, Arc<KeySet>) {
         refresh: Duration::from_secs(300),
         bytes_max: 65536,
         keys_max: 8,
+        provider: None,
     };
     checked.identity.jwks = vec![source.clone(), source.clone()];
     let signer = fixture::signer(Algorithm::ES256);

@@ -36,6 +36,7 @@ fn house() -> (Identity, KeyRing) {
         refresh: std::time::Duration::from_secs(300),
         bytes_max: 65536,
         keys_max: 16,
+        provider: None,
     };
     identity.jwks = vec![source.clone()];
     let ring = KeyRing::new(&identity).unwrap();

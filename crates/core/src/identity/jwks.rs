@@ -180,6 +180,7 @@ mod tests {
             refresh: std::time::Duration::from_secs(300),
             bytes_max: 4096,
             keys_max: 3,
+            provider: None,
         }
     }
 

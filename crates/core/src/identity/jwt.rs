@@ -1,14 +1,15 @@
 //! A token judged: shape, signature, times, issuer, audience, party, subject; in that order (RFC 7519 7.2).
 //!
 //! Decides whether a token proves a principal at the given time. Never fetches keys: a key that is missing
-//! is named in the [`Failure`].
+//! is named in the [`Failure`]. Where identity providers are, the token's `iss` says whose keys it is tried with, as
+//! its `kid` says which; it is believed only once one of those verified it.
 
 use serde_json::Value;
 
-use super::keyring::{KeyRing, Trial};
+use super::keyring::{KeyRing, Scope, Trial};
 use super::principal::Principal;
 use super::{claims, strict_json, token};
-use crate::policy::checked::{Algorithm, ClaimPointers, Identity};
+use crate::policy::checked::{Algorithm, ClaimPointers, Identity, Provider};
 use crate::time::Now;
 use crate::verdict::Reason;
 
@@ -21,13 +22,21 @@ pub const AUDIENCES_MAX: usize = 64;
 /// What a token must satisfy, compiled from the policy.
 #[derive(Debug, Clone)]
 pub struct Verifier {
-    issuers: Vec<String>,
-    audiences: Vec<String>,
-    authorized_parties: Vec<String>,
+    own: Parties,
+    /// By place in `identity.jwks`; `None` for sets that belong to no provider.
+    providers: Vec<Option<Parties>>,
     leeway_s: u64,
     expiry_required: bool,
     bytes_max: usize,
     pointers: ClaimPointers,
+}
+
+/// Who may have issued a token, and for whom.
+#[derive(Debug, Clone)]
+struct Parties {
+    issuers: Vec<String>,
+    audiences: Vec<String>,
+    authorized_parties: Vec<String>,
 }
 
 /// Why a token proves nothing.
@@ -42,6 +51,8 @@ pub struct Failure {
 /// A key that is not in the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingKey {
+    /// Whose it would have to be.
+    pub scope: Scope,
     /// The algorithm it would have to be pinned to.
     pub algorithm: Algorithm,
     /// Its id, at most [`token::KEY_ID_BYTES_MAX`] bytes, as the unverified token says.
@@ -59,9 +70,12 @@ impl Verifier {
     #[must_use]
     pub fn new(identity: &Identity) -> Self {
         Self {
-            issuers: identity.issuers.clone(),
-            audiences: identity.audiences.clone(),
-            authorized_parties: identity.authorized_parties.clone(),
+            own: Parties {
+                issuers: identity.issuers.clone(),
+                audiences: identity.audiences.clone(),
+                authorized_parties: identity.authorized_parties.clone(),
+            },
+            providers: identity.jwks.iter().map(|source| source.provider.as_ref().map(Parties::of)).collect(),
             leeway_s: identity.leeway.as_secs(),
             expiry_required: identity.require_expiry,
             bytes_max: identity.token_bytes_max,
@@ -74,13 +88,24 @@ impl Verifier {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn verify(&self, token: &str, ring: &KeyRing, now: Now) -> Result<Principal, Failure> {
-        let payload = signed_payload(token, self.bytes_max, ring)?;
+        let (payload, scope) = signed_payload(token, self.bytes_max, ring)?;
         let claims = strict_json::object(&payload).ok_or(Reason::TokenClaims)?;
         let claims = Value::Object(claims);
         let expires_at = self.judge_times(&claims, now.unix_seconds())?;
-        self.judge_parties(&claims)?;
+        // What chose the keys must be what the signed claims say, whoever reads them.
+        if ring.scope_of(claims.get("iss").and_then(Value::as_str)) != scope {
+            return Err(Reason::TokenIssuer.into());
+        }
+        self.parties(scope).ok_or(Reason::TokenIssuer)?.judge(&claims)?;
         let principal = claims::principal(&claims, &self.pointers, expires_at).ok_or(Reason::TokenClaims)?;
         Ok(principal)
+    }
+
+    fn parties(&self, scope: Scope) -> Option<&Parties> {
+        match scope {
+            Scope::Own => Some(&self.own),
+            Scope::Provider(place) => self.providers.get(place)?.as_ref(),
+        }
     }
 
     /// `exp`, `nbf` and `iat` (RFC 7519 4.1.4 to 4.1.6); tells `exp`.
@@ -99,9 +124,19 @@ impl Verifier {
         }
         Ok(expires_at)
     }
+}
+
+impl Parties {
+    fn of(provider: &Provider) -> Self {
+        Self {
+            issuers: vec![provider.issuer.clone()],
+            audiences: provider.audiences.clone(),
+            authorized_parties: provider.authorized_parties.clone(),
+        }
+    }
 
     /// `iss`, `aud` (RFC 7519 4.1.1, 4.1.3) and `azp` (OpenID Connect Core 2).
-    fn judge_parties(&self, claims: &Value) -> Result<(), Reason> {
+    fn judge(&self, claims: &Value) -> Result<(), Reason> {
         if !self.issuers.is_empty() {
             let issuer = claims.get("iss").and_then(Value::as_str).ok_or(Reason::TokenIssuer)?;
             if !self.issuers.iter().any(|accepted| accepted == issuer) {
@@ -131,21 +166,32 @@ impl Verifier {
     }
 }
 
-/// The payload of a token whose signature one of the ring's keys verifies.
-pub(crate) fn signed_payload(text: &str, bytes_max: usize, ring: &KeyRing) -> Result<Vec<u8>, Failure> {
+/// The payload of a token whose signature one of the ring's keys verifies, and whose keys those are.
+pub(crate) fn signed_payload(text: &str, bytes_max: usize, ring: &KeyRing) -> Result<(Vec<u8>, Scope), Failure> {
     let token = token::parse(text, bytes_max)?;
-    match ring.try_verify(token.algorithm, token.key_id.as_deref(), token.signed, &token.signature) {
-        Trial::Verified => Ok(token.payload),
+    let scope = if ring.has_providers() { ring.scope_of(issuer(&token.payload).as_deref()) } else { Scope::Own };
+    if ring.has_providers() && !ring.serves(scope) {
+        return Err(Reason::TokenIssuer.into());
+    }
+    let missing = |id| Some(MissingKey { scope, algorithm: token.algorithm, id });
+    match ring.try_verify(scope, token.algorithm, token.key_id.as_deref(), token.signed, &token.signature) {
+        Trial::Verified => Ok((token.payload, scope)),
         Trial::Refused { id_unknown } => {
-            let missing_key = id_unknown.then_some(MissingKey { algorithm: token.algorithm, id: token.key_id });
+            let missing_key = if id_unknown { missing(token.key_id) } else { None };
             Err(Failure { reason: Reason::TokenSignature, missing_key })
         }
         Trial::WrongAlgorithm => Err(Reason::TokenAlgorithm.into()),
-        Trial::Unknown => Err(Failure {
-            reason: Reason::TokenKeyUnknown,
-            missing_key: Some(MissingKey { algorithm: token.algorithm, id: token.key_id }),
-        }),
+        Trial::Unknown => Err(Failure { reason: Reason::TokenKeyUnknown, missing_key: missing(token.key_id) }),
     }
+}
+
+/// The issuer that a payload names, not verified.
+fn issuer(payload: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        iss: String,
+    }
+    serde_json::from_slice::<Named>(payload).ok().map(|named| named.iss)
 }
 
 /// A NumericDate (RFC 7519 2), a fraction rounded against the token; negative, huge and non-numbers are refused.

@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 
 use super::jwks::KeySet;
 use super::key::{Key, KeyError};
-use crate::policy::checked::{Algorithm, Identity};
+use crate::policy::checked::{Algorithm, Identity, JwksLocation, JwksSource};
 
 /// Keys one token is tried with: a token without `kid` buys no more work than this.
 pub const CANDIDATES_MAX: usize = 8;
@@ -25,8 +25,24 @@ pub struct KeyRing {
 
 #[derive(Debug)]
 struct Source {
-    algorithms: Vec<Algorithm>,
+    spec: JwksSource,
     set: ArcSwapOption<KeySet>,
+}
+
+impl Source {
+    fn issuer(&self) -> Option<&str> {
+        self.spec.provider.as_ref().map(|provider| provider.issuer.as_str())
+    }
+}
+
+/// Whose keys a token may be tried with. What an identity provider signs is a matter of its own keys, and its keys
+/// are good for nothing else: who runs one provider cannot speak for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the policy and of key sets that belong to no provider.
+    Own,
+    /// Those of the provider at this place in `identity.jwks`.
+    Provider(usize),
 }
 
 /// What the ring holds for a token's algorithm and `kid`.
@@ -55,11 +71,8 @@ impl KeyRing {
             .enumerate()
             .map(|(index, key)| Key::from_policy(key).map_err(|error| (index, error)))
             .collect::<Result<_, _>>()?;
-        let sources = identity
-            .jwks
-            .iter()
-            .map(|source| Source { algorithms: source.algorithms.clone(), set: ArcSwapOption::empty() })
-            .collect();
+        let sources =
+            identity.jwks.iter().map(|source| Source { spec: source.clone(), set: ArcSwapOption::empty() }).collect();
         Ok(Self { fixed, sources, generation: AtomicU64::new(0) })
     }
 
@@ -72,6 +85,45 @@ impl KeyRing {
             // Tokens remembered under withdrawn keys are remembered no longer.
             self.generation.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Takes over what another ring holds of the same sources at URLs, so that a reload while a provider is gone keeps
+    /// its keys.
+    pub fn inherit(&self, before: &Self) {
+        let remote = self.sources.iter().filter(|source| !matches!(source.spec.location, JwksLocation::File(_)));
+        for source in remote {
+            let same = before.sources.iter().find(|other| other.spec == source.spec);
+            source.set.store(same.and_then(|other| other.set.load_full()));
+        }
+    }
+
+    /// Whose keys verify the tokens of an issuer.
+    pub(crate) fn scope_of(&self, issuer: Option<&str>) -> Scope {
+        let place = issuer.and_then(|issuer| self.sources.iter().position(|source| source.issuer() == Some(issuer)));
+        place.map_or(Scope::Own, Scope::Provider)
+    }
+
+    /// Whether any provider is configured.
+    pub(crate) fn has_providers(&self) -> bool {
+        self.sources.iter().any(|source| source.spec.provider.is_some())
+    }
+
+    /// Whether there is anything that could verify a token of a scope.
+    pub(crate) fn serves(&self, scope: Scope) -> bool {
+        (scope == Scope::Own && !self.fixed.is_empty()) || self.sources_in(scope).next().is_some()
+    }
+
+    fn sources_in(&self, scope: Scope) -> impl Iterator<Item = (usize, &Source)> {
+        self.sources.iter().enumerate().filter(move |(place, source)| match scope {
+            Scope::Own => source.spec.provider.is_none(),
+            Scope::Provider(only) => *place == only,
+        })
+    }
+
+    /// The set of a source, where it has been read.
+    #[must_use]
+    pub fn set(&self, source: usize) -> Option<Arc<KeySet>> {
+        self.sources.get(source)?.set.load_full()
     }
 
     /// Whether a source has ever been read.
@@ -87,24 +139,23 @@ impl KeyRing {
     }
 
     /// Sources that could hold a key for the algorithm, as places in `identity.jwks`.
-    pub(crate) fn sources_for(&self, algorithm: Algorithm) -> impl Iterator<Item = usize> + '_ {
-        self.sources
-            .iter()
-            .enumerate()
-            .filter(move |(_, source)| source.algorithms.contains(&algorithm))
-            .map(|(index, _)| index)
+    pub(crate) fn sources_for(&self, scope: Scope, algorithm: Algorithm) -> impl Iterator<Item = usize> + '_ {
+        let fits = move |source: &Source| source.spec.algorithms.contains(&algorithm);
+        self.sources_in(scope).filter(move |(_, source)| fits(source)).map(|(place, _)| place)
     }
 
-    /// Tries the keys that fit. A key without id fits any `kid`, a token without `kid` fits any key.
+    /// Tries the keys of a scope that fit. A key without id fits any `kid`, a token without `kid` fits any key.
     pub(crate) fn try_verify(
         &self,
+        scope: Scope,
         algorithm: Algorithm,
         key_id: Option<&str>,
         signed: &[u8],
         signature: &[u8],
     ) -> Trial {
-        let sets: Vec<_> = self.sources.iter().filter_map(|source| source.set.load_full()).collect();
-        let keys = || self.fixed.iter().chain(sets.iter().flat_map(|set| set.keys()));
+        let sets: Vec<_> = self.sources_in(scope).filter_map(|(_, source)| source.set.load_full()).collect();
+        let fixed: &[Key] = if scope == Scope::Own { &self.fixed } else { &[] };
+        let keys = || fixed.iter().chain(sets.iter().flat_map(|set| set.keys()));
         let named = |key: &&Key| key_id.is_none() || key.id().is_none() || key.id() == key_id;
         let mut candidates = keys().filter(|key| key.algorithm() == algorithm).filter(named).peekable();
         if candidates.peek().is_some() {
@@ -114,7 +165,7 @@ impl KeyRing {
         }
         let id_is_pinned_elsewhere = key_id.is_some() && keys().any(|key| key.id() == key_id);
         let algorithm_is_used =
-            self.sources_for(algorithm).next().is_some() || keys().any(|key| key.algorithm() == algorithm);
+            self.sources_for(scope, algorithm).next().is_some() || keys().any(|key| key.algorithm() == algorithm);
         if id_is_pinned_elsewhere || !algorithm_is_used { Trial::WrongAlgorithm } else { Trial::Unknown }
     }
 }

@@ -10,6 +10,7 @@
 pub mod api_key;
 pub mod cache;
 pub mod claims;
+pub mod discovery;
 pub mod issue;
 pub mod jwks;
 pub mod jwt;
@@ -26,6 +27,8 @@ mod attacks;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod wycheproof;
 
 pub use api_key::{ApiKey, KeyBook};
@@ -33,6 +36,6 @@ pub use cache::TokenCache;
 pub use jwks::{JwksError, KeySet};
 pub use jwt::{Failure, MissingKey, Verifier};
 pub use key::{Key, KeyError};
-pub use keyring::KeyRing;
+pub use keyring::{KeyRing, Scope};
 pub use principal::{Method, Principal};
 pub use second_factor::SecondFactor;

@@ -52,6 +52,7 @@ fn run(file: &str) -> Option<Vec<u64>> {
             refresh: Duration::from_secs(300),
             bytes_max: 1 << 20,
             keys_max: 16,
+            provider: None,
         };
         let mut identity = fixture::identity();
         identity.keys.clear();

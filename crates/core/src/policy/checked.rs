@@ -14,9 +14,11 @@ use zeroize::Zeroizing;
 
 use crate::message::leak::LeakClass;
 
+mod provider;
 mod schema;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
+pub use provider::Provider;
 pub use schema::{Schemas, WithoutSchema};
 
 /// The preset a policy starts from.
@@ -235,7 +237,7 @@ pub struct Tickets {
 pub struct Identity {
     /// Keys from the policy itself.
     pub keys: Vec<StaticKey>,
-    /// Key sets from files or URLs.
+    /// Key sets from files or URLs, then those of the identity providers.
     pub jwks: Vec<JwksSource>,
     /// `iss` must be one of these, where any is given.
     pub issuers: Vec<String>,
@@ -313,6 +315,8 @@ pub struct JwksSource {
     pub bytes_max: usize,
     /// Keys kept of it.
     pub keys_max: usize,
+    /// The identity provider whose tokens alone its keys verify.
+    pub provider: Option<Provider>,
 }
 
 /// Where a key set is.
@@ -322,6 +326,8 @@ pub enum JwksLocation {
     File(PathBuf),
     /// An `https://` URL (`http://` to loopback only).
     Url(String),
+    /// Told by the configuration document of this issuer (OpenID Connect Discovery 1.0, 4).
+    Issuer(String),
 }
 
 /// Where a credential may stand (SPEC 3.1).

@@ -197,7 +197,8 @@ impl Review<'_> {
         let looks = checked.routes.iter().any(|route| route.authenticate != Authenticate::Off);
         for (key, set) in [
             ("keys", !identity.keys.is_empty()),
-            ("jwks", !identity.jwks.is_empty()),
+            ("jwks", identity.jwks.iter().any(|source| source.provider.is_none())),
+            ("providers", identity.jwks.iter().any(|source| source.provider.is_some())),
             ("issuers", !identity.issuers.is_empty()),
             ("audiences", !identity.audiences.is_empty()),
             ("authorized_parties", !identity.authorized_parties.is_empty()),
@@ -208,20 +209,42 @@ impl Review<'_> {
                 self.warn(UNUSED_IDENTITY, &path, message, "write `authenticate: required` on a route, or remove it");
             } else if set && !verifies {
                 let message = format!("`{key}` is set, but there is no key that could verify a token");
-                self.warn(UNUSED_IDENTITY, &path, message, "add `identity.keys` or `identity.jwks`");
+                self.warn(
+                    UNUSED_IDENTITY,
+                    &path,
+                    message,
+                    "add `identity.keys`, `identity.jwks` or `identity.providers`",
+                );
             }
         }
+        let sets = identity.jwks.iter().filter(|source| source.provider.is_none()).count();
         for (position, source) in identity.jwks.iter().enumerate() {
-            let path = KeyPath::parse("identity.jwks").index(position);
+            let path = match position.checked_sub(sets) {
+                None => KeyPath::parse("identity.jwks").index(position),
+                Some(position) => KeyPath::parse("identity.providers").index(position),
+            };
             if let JwksLocation::Url(url) = &source.location
                 && url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"))
             {
                 let message = "the key set is fetched over plain `http://`";
                 self.warn(JWKS_OVER_HTTP, &path.key("url"), message, "use `https://`, even on this machine");
             }
-            if self.strict && identity.audiences.is_empty() && identity.authorized_parties.is_empty() {
+            if let JwksLocation::Issuer(issuer) = &source.location
+                && issuer.starts_with("http:")
+            {
+                let message = "the provider is asked over plain `http://`";
+                self.warn(JWKS_OVER_HTTP, &path.key("issuer"), message, "use `https://`, even on this machine");
+            }
+            let (audiences, parties) = match &source.provider {
+                None => (&identity.audiences, &identity.authorized_parties),
+                Some(provider) => (&provider.audiences, &provider.authorized_parties),
+            };
+            if self.strict && audiences.is_empty() && parties.is_empty() {
                 let message = "any token of this issuer is accepted, also one meant for another application";
-                let advice = "list yours in `identity.audiences` or `identity.authorized_parties`";
+                let advice = match source.provider {
+                    None => "list yours in `identity.audiences` or `identity.authorized_parties`",
+                    Some(_) => "list yours in the provider's `audiences` or `authorized_parties`",
+                };
                 self.warn(NO_AUDIENCE, &path, message, advice);
             }
         }

@@ -169,6 +169,11 @@ impl Scrape {
         for (name, help, value) in counted {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
+        let help = "Requests of the gateway to key sets, identity providers and authorizers";
+        let mut outbound = encoder.encode_descriptor("outbound_requests", help, None, MetricType::Counter)?;
+        for (purpose, outcome, count) in self.metrics.outbound.counted() {
+            counter(&mut outbound, &[("purpose", purpose), ("outcome", outcome)], count)?;
+        }
         let help = "Open connections by backend";
         let mut loads = encoder.encode_descriptor("upstream_connections_open", help, None, MetricType::Gauge)?;
         for (upstream, open) in &gauges.upstreams {

@@ -6,6 +6,7 @@
 //! policy and the verdict table, never from a client, so the number of series is bounded.
 
 mod exposition;
+mod outbound;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,6 +15,9 @@ use std::time::Duration;
 use portcullis_core::event::Decision;
 use portcullis_core::inspection::Direction;
 use portcullis_core::verdict::Reason;
+
+use outbound::Outbound;
+pub(crate) use outbound::{Outcome, Purpose};
 
 /// Routes counted apart, over all reloads; further ones share the last place, named `other`.
 pub const ROUTES_MAX: usize = 256;
@@ -30,6 +34,7 @@ pub struct Metrics {
     first: Shard,
     others: Box<[Shard]>,
     routes: RwLock<Vec<String>>,
+    outbound: Outbound,
 }
 
 /// One worker's counters.
@@ -122,9 +127,15 @@ impl Metrics {
             first: Shard::new(),
             others: (1..workers).map(|_| Shard::new()).collect(),
             routes: RwLock::new(Vec::new()),
+            outbound: Outbound::new(),
         };
         metrics.name_routes(route_names);
         Arc::new(metrics)
+    }
+
+    /// Counts a request of our own to an endpoint outside.
+    pub(crate) fn outbound(&self, purpose: Purpose, outcome: Outcome) {
+        self.outbound.count(purpose, outcome);
     }
 
     /// A worker's own counters. Past the number of workers the first shard is shared, which is slower

@@ -203,7 +203,7 @@ fn read_key_sets(identity: &Identity, ring: &KeyRing) -> Result<Vec<String>, Fai
     let mut unread = Vec::new();
     for (place, source) in identity.jwks.iter().enumerate() {
         match &source.location {
-            JwksLocation::Url(url) => unread.push(url.clone()),
+            JwksLocation::Url(url) | JwksLocation::Issuer(url) => unread.push(url.clone()),
             JwksLocation::File(file) => {
                 let set = KeySet::parse(&file_content(file)?, source)
                     .map_err(|error| Failure::Outside(format!("the key set `{}`: {error}", file.display())))?;

@@ -8,6 +8,7 @@ use super::Checking;
 use crate::policy::checked::{
     Algorithm, ClaimPointers, Identity, JwksLocation, JwksSource, Secret, StaticKey, Tickets,
 };
+use crate::policy::human::{Bytes, Span};
 use crate::policy::raw;
 use crate::policy::read::clip;
 use crate::policy::tree::KeyPath;
@@ -41,6 +42,7 @@ impl Checking<'_> {
         let keys = keys.and_then(|keys| self.each(&at.key("keys"), keys, Self::key));
         let jwks = self.set(at, "jwks", raw.jwks.as_ref());
         let jwks = jwks.and_then(|jwks| self.each(&at.key("jwks"), jwks, Self::jwks));
+        let providers = self.providers(&at.key("providers"), raw);
         let leeway = self.set(at, "leeway", raw.leeway).map(|leeway| leeway.0);
         if leeway.is_some_and(|leeway| leeway > LEEWAY_MAX) {
             self.fault(&at.key("leeway"), "the leeway is longer than 10 minutes", "correct the clocks instead");
@@ -61,7 +63,7 @@ impl Checking<'_> {
         let texts = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
         Some(Identity {
             keys: keys?,
-            jwks: jwks?,
+            jwks: jwks?.into_iter().chain(providers?).collect(),
             issuers: texts(&raw.issuers),
             audiences: texts(&raw.audiences),
             authorized_parties: texts(&raw.authorized_parties),
@@ -222,25 +224,40 @@ impl Checking<'_> {
                 None
             }
         };
-        let algorithms = raw.algorithms.clone().unwrap_or_else(|| vec![Algorithm::RS256]);
+        let (refresh, bytes, keys) = (raw.refresh, raw.bytes_max, raw.keys_max);
+        let source = self.key_source(at, raw.algorithms.as_deref(), refresh, bytes, keys);
+        location.and_then(|location| Some(JwksSource { location, ..source? }))
+    }
+
+    /// What key sets and providers have in common; a location is to be put in.
+    pub(super) fn key_source(
+        &mut self,
+        at: &KeyPath,
+        algorithms: Option<&[Algorithm]>,
+        refresh: Option<Span>,
+        bytes_max: Option<Bytes>,
+        keys_max: Option<u32>,
+    ) -> Option<JwksSource> {
+        let algorithms = algorithms.unwrap_or(&[Algorithm::RS256]).to_vec();
         if algorithms.is_empty() || algorithms.iter().any(|algorithm| is_symmetric(*algorithm)) {
             let help = "list what your issuer signs with: RS, PS, ES or EdDSA; a published secret is none";
             self.fault(&at.key("algorithms"), "a key set verifies with public keys only", help);
             return None;
         }
-        let refresh = raw.refresh.map_or(REFRESH_DEFAULT, |refresh| refresh.0);
+        let refresh = refresh.map_or(REFRESH_DEFAULT, |refresh| refresh.0);
         if refresh < REFRESH_MIN {
             self.fault(&at.key("refresh"), "the interval is shorter than 10 seconds", "write at least `10s`");
         }
-        let bytes = raw.bytes_max.map_or(JWKS_BYTES_DEFAULT, |bytes| bytes.0);
+        let bytes = bytes_max.map_or(JWKS_BYTES_DEFAULT, |bytes| bytes.0);
         let bytes = self.within(&at.key("bytes_max"), bytes, JWKS_BYTES);
-        let keys = self.within(&at.key("keys_max"), raw.keys_max.unwrap_or(JWKS_KEYS_DEFAULT), 1..=1000);
+        let keys = self.within(&at.key("keys_max"), keys_max.unwrap_or(JWKS_KEYS_DEFAULT), 1..=1000);
         Some(JwksSource {
-            location: location?,
+            location: JwksLocation::Url(String::new()),
             algorithms,
             refresh,
             bytes_max: usize::try_from(bytes?).ok()?,
             keys_max: usize::try_from(keys?).ok()?,
+            provider: None,
         })
     }
 
@@ -266,7 +283,7 @@ impl Checking<'_> {
 }
 
 /// Whether a host of a URL is this machine.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -20,6 +20,7 @@ mod listen;
 mod message;
 mod message_access;
 mod origin;
+mod provider;
 mod route;
 mod schema;
 

@@ -17,6 +17,9 @@ pub(crate) struct Identity {
     pub(crate) keys: Option<Vec<Key>>,
     /// JSON Web Key Sets (RFC 7517).
     pub(crate) jwks: Option<Vec<Jwks>>,
+    /// OpenID providers, found by their issuer (OpenID Connect Discovery). A provider's tokens are verified with its own
+    /// keys only, and its keys verify no other tokens.
+    pub(crate) providers: Option<Vec<Provider>>,
     /// The token's `iss` must be one of these, where any is given.
     pub(crate) issuers: Option<Vec<String>>,
     /// The token's `aud` must hold one of these, where any is given.
@@ -112,6 +115,30 @@ pub(crate) struct Jwks {
     pub(crate) bytes_max: Option<Bytes>,
     /// Most keys kept, 1 to 1000. Default 32.
     pub(crate) keys_max: Option<u32>,
+}
+
+/// An OpenID provider.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Provider {
+    /// Its issuer, exactly as its tokens name it in `iss`: `https://`, or `http://` to loopback. The document at
+    /// `<issuer>/.well-known/openid-configuration` says where its keys are.
+    pub(crate) issuer: Option<String>,
+    /// The token's `aud` must hold one of these. Default `identity.audiences`.
+    pub(crate) audiences: Option<Vec<String>>,
+    /// The token's `azp` must be one of these, where the claim is present. Default `identity.authorized_parties`.
+    pub(crate) authorized_parties: Option<Vec<String>>,
+    /// Algorithms its keys may verify; asymmetric ones only. Default `[RS256]`.
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    /// How often its document and its keys are read again; at least 10 seconds. Default `5m`.
+    pub(crate) refresh: Option<Span>,
+    /// Largest document and key set read, 1 KiB to 1 MiB. Default `64KiB`.
+    pub(crate) bytes_max: Option<Bytes>,
+    /// Most keys kept, 1 to 1000. Default 32.
+    pub(crate) keys_max: Option<u32>,
+    /// Its name may lead to an address of an inner network (RFC 1918 and the like), and so may the URL of its keys.
+    /// Default `off`.
+    pub(crate) private_network: Option<Switch>,
 }
 
 /// Where claims stand in the token, as JSON Pointers.

@@ -42,6 +42,8 @@ const CASES: &[(&str, &[&str])] = &[
     ("sources: { allow: [0.0.0.0/0] }", &["W018"]),
     ("identity: { jwks: [{ url: 'http://127.0.0.1/jwks' }], audiences: [me] }", &["W010"]),
     ("identity: { jwks: [{ url: 'https://issuer.example/jwks' }] }", &["W022"]),
+    ("identity: { providers: [{ issuer: 'https://issuer.example' }] }", &["W022"]),
+    ("identity: { providers: [{ issuer: 'http://127.0.0.1', audiences: [me] }] }", &["W010"]),
     ("identity: { jwks: [{ file: set.json }], authorized_parties: [me], require_expiry: off }", &["W015"]),
     ("identity: { keys: [{ algorithm: HS256, secret_file: jwt.secret }], credentials: [query] }", &["W016"]),
 ];
