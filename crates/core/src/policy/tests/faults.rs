@@ -246,7 +246,7 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     (
         "upstream: ws://x\nidentity: { providers: [{ issuer: 'https://a.example' }, { issuer: 'https://a.example' }] }",
         "the issuer `https://a.example` stands twice",
-        "2:56",
+        "2:68",
         "identity.providers[1].issuer",
         "`audiences`",
     ),
