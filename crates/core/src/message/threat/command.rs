@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use super::prefilter::Signs;
 use super::text::{
     Words, all, before, byte, has, has_any, is_space, is_word, needles, nth_word, places_max, skip_space, trimmed,
-    window, word_before, words, words_up_to,
+    window, word_at, word_before, words, words_up_to,
 };
 use super::{View, code};
 
@@ -25,7 +25,20 @@ pub(super) static PROGRAMS: LazyLock<Words> = LazyLock::new(|| {
         uptime date reboot shutdown halt busybox socat openssl printf rev dd tee xargs cut wc time \
         nohup source passwd adduser useradd getent groups traceroute net1 certutil bitsadmin wmic \
         rundll32 mshta cscript regsvr32 lwp-download fetch apt apt-get yum help copy del \
-        ipconfig.exe aux cd nmap lynx test /bin/",
+        ipconfig.exe aux cd nmap lynx test /bin/ \
+        ansible ansible-pull ansible-playbook aria2c arping aspell axel bridge bunzip2 bzcat bzip2 c89 c99 cobc column \
+        comm cpan cpio cpulimit crash csplit csvtool dmesg dmsetup docker dosbox dpkg dvips ed emacs expand expect \
+        ffmpeg fish flock fold gawk gdb gem genisoimage ghc ghci ginsh git gtester gunzip gzip hexdump hping3 iconv \
+        iftop invoke-expression invoke-restmethod invoke-webrequest ionice irb irm iwr java javac jjs jq jrunscript \
+        knife latex lftp logsave ltrace lua5.1 mawk mosquitto msgattrib msgcat msgconv msgfilter msgmerge mtr mysql \
+        mysqldump nano nasm nawk nroff nsenter openvt opkg pandoc pdb pdflatex pico pidstat pip pip3 pkexec pkg psftp \
+        psql puppet pwsh rake rbash readelf restic rlogin rlwrap rpm rpmquery rsync run-mailcap run-parts rvim sash \
+        scanmem screen script scrot sdiff setarch sftp shuf smbclient sqlite3 ss ssh-copy-id ssh-keygen ssh-keyscan \
+        start-bitstransfer start-process start-stop-daemon stdbuf strace svn sysctl systemctl tcpdump tcsh tmux \
+        unexpand uniq unshare unsquashfs unxz unzip update-alternatives uudecode uuencode valgrind vi vigr vim \
+        vimdiff vipw virsh xelatex xmodmap xmore xz xzcat zcat zsoelim zypper findstr schtasks vssadmin bcdedit nltest \
+        dsquery icacls takeown robocopy xcopy forfiles installutil msbuild msiexec get-content get-childitem \
+        get-process",
     )
 });
 
@@ -36,14 +49,21 @@ static ORDINARY: LazyLock<Words> = LazyLock::new(|| {
         cut kill touch net source export help copy w fetch route cat node echo sleep strings mount \
         exec eval groups less shutdown reboot del cd python ruby perl php timeout printf ping id rev \
         split dash bash apt-get apt sudo su rm cp mv ls grep sh passwd ps dir lua sed awk ssh ftp df \
-        du tar wget yum",
+        du tar wget yum bridge column comm crash docker ed emacs expand expect fish flock fold gem git java javac jq \
+        knife latex mosquitto mysql nano pico pip pip3 pkg puppet rake rpm rsync screen script scrot ss svn tmux vi \
+        vim xz zip unzip gzip dpkg gdb psql sqlite3 systemctl ffmpeg pandoc uniq",
     )
 });
 
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = trimmed(view.low);
     let shows = |signs| view.signs.any(signs);
-    let hides = Signs::DISGUISE.and(Signs::DOLLAR).and(Signs::DOLLAR_BRACE).and(Signs::FUNCTION).and(Signs::PATH);
+    let hides = Signs::DISGUISE
+        .and(Signs::SUBSTITUTION)
+        .and(Signs::DOLLAR)
+        .and(Signs::DOLLAR_BRACE)
+        .and(Signs::FUNCTION)
+        .and(Signs::PATH);
     let calls = Signs::CALL.and(Signs::SERVER).and(Signs::DOLLAR);
     None.or_else(|| shows(hides).then(|| obfuscated(low)).flatten())
         .or_else(|| shows(calls).then(|| interpreter(low)).flatten())
@@ -51,13 +71,27 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         .or_else(|| shows(Signs::SUBSTITUTION).then(|| substituted(low)).flatten())
         .or_else(|| shows(Signs::PATH).then(|| bare(low)).flatten())
         .or_else(|| code::judge(low))
+        .or_else(|| (view.layers > 0).then(|| unpacked_line(view.low)).flatten())
         // Before it is trimmed: the line's end is what counts.
         .or_else(|| code::on_a_line_of_its_own(view.low))
+}
+
+/// A line's end that was encoded, and a program on the line it begins: nobody encodes the break before a sentence.
+fn unpacked_line(low: &[u8]) -> Option<&'static str> {
+    let breaks = low.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+    let start = skip_space(low, breaks);
+    let program = Program::read(low, start).filter(|_| breaks > 0)?;
+    let whole = words_up_to(low, 6) < 6;
+    (program.ends(low) && whole && (program.argued(low) || !program.ordinary() || words_up_to(low, 2) < 2))
+        .then_some("a command on a line of its own")
 }
 
 /// A separator, then a program.
 fn separated(low: &[u8]) -> Option<&'static str> {
     let fourth_word = nth_word(low, 4);
+    if low.starts_with(b"cd /") && needles!("cd·/;cd· cd·/;·cd·").occur(window(low, 0, 16)) {
+        return Some("a walk through folders, then a command");
+    }
     let mut places = 0;
     let separators = low.iter().enumerate().filter(|(_, b)| matches!(b, b';' | b'|' | b'&' | b'\n' | b'\r'));
     let mut read_to = 0;
@@ -159,7 +193,8 @@ impl<'t> Program<'t> {
     /// What it is asked to do is no administrator's chat.
     fn harmful(&self, low: &[u8]) -> bool {
         let tail = self.tail(low);
-        let leaks = words!("cat more less head tail tac nl grep type od strings sort base64 cp xxd rev").has(self.name)
+        let leaks = words!("cat more less head tail tac nl grep type od strings sort base64 cp xxd rev dd comm column")
+            .has(self.name)
             && needles!("/etc/passwd /etc/shadow /etc/hosts boot.ini win.ini /proc/self .ssh").occur(tail);
         let shell = words!("nc ncat netcat bash sh socat telnet").has(self.name)
             && needles!("·-e· ·-i· /dev/tcp exec: ·-c· -lvp ·-l·").occur(tail);
@@ -168,7 +203,9 @@ impl<'t> Program<'t> {
         let reads =
             has_any(window(tail, 0, 48), &["/etc/passwd", "/etc/shadow", "/root/.ssh"]) && words_up_to(low, 5) < 5;
         let wipe = self.name == b"rm" && has(tail, "-rf /");
-        leaks || shell || fetch || wipe || reads
+        // An option that is given a shell line.
+        let given = needles!("sh,-c, ·!sh ·!/bin/sh").occur(tail);
+        leaks || shell || fetch || wipe || reads || given
     }
 }
 
@@ -267,12 +304,52 @@ fn obfuscated(low: &[u8]) -> Option<&'static str> {
         let brace = skip_space(low, at + 2);
         byte(low, brace) == b'{' && needles!(":; :·; _; ignored x;").occur(window(low, brace, 12))
     });
+    // A command's output as another one's input; a function that calls itself twice.
+    let here = needles!("<<<$( <<<·$( <<<`").occur(low) && words_up_to(low, 8) < 8;
     let sockets = has_any(low, &["/dev/tcp/", "/dev/udp/"]) && needles!("bash exec sh· >& <>").occur(low);
-    if sh_ifs || shellshock || sockets {
+    if sh_ifs || shellshock || here || sockets || is_fork_bomb(low) || runs_a_variable(low) {
         return Some("a shell's way to hide or reach out");
     }
     let mut words = low.split(|&b| is_space(b) || matches!(b, b';' | b'|' | b'&' | b'=' | b'+' | b'`'));
     words.any(is_disguised).then_some("a command in disguise")
+}
+
+/// `f(){ f & f; };f`.
+fn is_fork_bomb(low: &[u8]) -> bool {
+    all(low, "()").any(|at| {
+        let name = word_before(low, at);
+        let brace = skip_space(low, at + 2);
+        let body = window(low, brace + 1, 32);
+        let named = if name.is_empty() && before(low, at) == b':' { b":".as_slice() } else { name };
+        let calls = |text: &[u8]| trimmed(text).strip_suffix(b"()").unwrap_or(trimmed(text)) == named;
+        let mut parts = body.split(|b| matches!(b, b'|' | b'&' | b';' | b'}'));
+        !named.is_empty()
+            && byte(low, brace) == b'{'
+            && parts.next().is_some_and(calls)
+            && parts.next().is_some_and(calls)
+    })
+}
+
+/// `a=nc&&$a -lvp 555`, `v='u';cu$v…`: a name is given a piece of a command, then stands where a command does.
+fn runs_a_variable(low: &[u8]) -> bool {
+    // A script has lines.
+    if low.len() > 200 || low.contains(&b'\n') || !low.contains(&b'=') {
+        return false;
+    }
+    let separates = |b: u8| matches!(b, b';' | b'&' | b'|');
+    all(low, "$").take(8).any(|at| {
+        let name = word_at(low, at + 1);
+        let ahead = if is_space(before(low, at)) { at.saturating_sub(2) } else { at.saturating_sub(1) };
+        let glued = is_word(before(low, at));
+        if name.is_empty() || name.len() > 8 || at == 0 || !(glued || separates(byte(low, ahead))) {
+            return false;
+        }
+        let head = low.get(..at).unwrap_or_default();
+        head.split(|b| separates(*b)).any(|part| {
+            let value = trimmed(part).strip_prefix(name).and_then(|part| part.strip_prefix(b"="));
+            value.is_some_and(|value| !value.is_empty() && !value.iter().any(|b| is_space(*b)))
+        })
+    })
 }
 
 /// `c''at`, `c\at`, `/b?n/c?t`, `/e*c/pa*wd`, `who$@ami`: a program's name once the disguise is off.
@@ -383,11 +460,19 @@ fn runs(low: &[u8], at: usize, name: &[u8], open: usize) -> bool {
 /// The whole string is a command that nobody says.
 fn bare(low: &[u8]) -> Option<&'static str> {
     let program = Program::read(low, 0)?;
-    let short = words_up_to(low, 6) < 6;
+    let short = words_up_to(low, 10) < 10;
+    if matches!(program.name, b"time" | b"nohup" | b"setsid" | b"stdbuf" | b"timeout") {
+        let start = skip_space(low, program.end);
+        let start = skip_space(low, start + window(low, start, 12).iter().take_while(|b| b.is_ascii_digit()).count());
+        return Program::read(low, start)
+            .is_some_and(|run| start > program.end && run.ends(low) && (run.argued(low) || !run.ordinary() && short))
+            .then_some("a command run by another");
+    }
     (short && program.harmful(low)
         || program.path
             && short
             && program.ends(low)
+            && words_up_to(low, 6) < 6
             && !matches!(low.first(), Some(b'a'..=b'z'))
             && words_up_to(low, 2) > 1)
         .then_some("a command")

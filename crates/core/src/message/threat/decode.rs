@@ -184,8 +184,17 @@ fn entity(text: &[u8]) -> Option<(char, usize)> {
     })
 }
 
-/// `\x41`, `\u0041`, `\u{41}`.
+/// `\x41`, `\u0041`, `\u{41}`, `\033`, `\n`.
 fn backslash_escape(text: &[u8]) -> Option<(char, usize)> {
+    if let Some(octal) = text.get(1..4).filter(|digits| digits.iter().all(|b| matches!(b, b'0'..=b'7'))) {
+        let code = octal.iter().fold(0, |code, b| code << 3 | u32::from(b - b'0'));
+        return char::from_u32(code).filter(char::is_ascii).map(|c| (c, 4));
+    }
+    match byte(text, 1) {
+        b'n' => return Some(('\n', 2)),
+        b'r' => return Some(('\r', 2)),
+        _ => {}
+    }
     match byte(text, 1) | 0x20 {
         b'x' => char::from_u32(hex_pair(rest(text, 2))?).map(|c| (c, 4)),
         b'u' if byte(text, 2) == b'{' => {

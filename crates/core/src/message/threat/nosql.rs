@@ -38,7 +38,9 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
 fn stands_as_key(low: &[u8], dollar: usize, end: usize) -> bool {
     let quote = before(low, dollar);
     if quote == b'[' {
-        return byte(low, end) == b']' && matches!(byte(low, end + 1), b'=' | b'[');
+        // As a form writes a key: nothing stands before it but the key's name.
+        let short = low.len() < 64 && !low.iter().any(u8::is_ascii_whitespace);
+        return byte(low, end) == b']' && (short || matches!(byte(low, end + 1), b'=' | b'['));
     }
     let (start, end) = match quote {
         b'"' | b'\'' => (dollar - 1, if byte(low, end) == quote { end + 1 } else { return false }),

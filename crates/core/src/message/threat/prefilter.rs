@@ -217,6 +217,9 @@ impl Prefilter {
         if opens_statement(low) {
             signs.add(Signs::STATEMENT);
         }
+        if words!("time nohup setsid stdbuf timeout").has(word_at(low, 0)) {
+            signs.add(Signs::PATH);
+        }
         (signs, signs.classes())
     }
 
@@ -363,6 +366,9 @@ fn dash(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
         return when(interpreter, Signs::CALL);
     }
     let utf7 = word_before(low, at) == b"adw";
+    if next == b'w' && rest(low, at).starts_with(b"-wrapper") {
+        return Signs::PATH;
+    }
     when(next == b'-' && (!is_space(last) || at < 48), Signs::COMMENT)
         .and(when(utf7, Signs::ADDRESS))
         .and(when(next == b'i' && last == b'b' && rest(low, at).starts_with(b"-inf"), Signs::PATH))
@@ -453,7 +459,8 @@ fn separator(low: &[u8], at: usize, b: u8) -> Signs {
 fn parenthesis(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
     let filter = when(matches!(next, b'&' | b'|' | b'!') || last == b'(' && next == b')', Signs::FILTER);
     let function = when(next == b')' && byte(low, skip_space(low, at + 2)) == b'{', Signs::FUNCTION);
-    let query = when(word_at(low, skip_space(low, at + 1)) == b"select", Signs::STATEMENT);
+    let exponent = last == b'e' && at > 2 && byte(low, at - 2) == b'.';
+    let query = when(exponent || word_at(low, skip_space(low, at + 1)) == b"select", Signs::STATEMENT);
     filter.and(function).and(query).and(when(last == b'<' || last == b'>', Signs::SUBSTITUTION)).and(called(low, at))
 }
 

@@ -8,8 +8,8 @@
 use super::View;
 use super::prefilter::{self, Signs};
 use super::sql::{
-    FUNCTIONS, Operand, comparison, condition, fragment, functions, gap, junction, numeric_condition, operand, selects,
-    statement, statements, swallows, tautology,
+    FUNCTIONS, Operand, comparison, condition, expression, fragment, functions, gap, junction, numeric_condition,
+    operand, selects, statement, statements, swallows, tautology,
 };
 use super::text::{
     all, before, byte, has, is_space, is_word, needles, one_of, places_max, rest, trimmed, window, word_at, words,
@@ -28,6 +28,7 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         .or_else(|| shows(named).then(|| functions(low)).flatten())
         .or_else(|| shows(Signs::STATEMENT.and(Signs::SEPARATOR)).then(|| statements(low)).flatten())
         .or_else(|| fragment(low))
+        .or_else(|| expression(low))
 }
 
 /// `UNION [ALL] SELECT` with something selected.
@@ -200,7 +201,7 @@ fn operator(low: &[u8], at: usize, quote: u8, from: usize) -> Option<&'static st
 fn behind_value(low: &[u8]) -> Option<&'static str> {
     let mut at = 0;
     let mut digits = false;
-    while matches!(byte(low, at), b'(' | b'-' | b'+' | b'~' | b'!' | b'@' | b' ' | b'.') {
+    while matches!(byte(low, at), b'(' | b'-' | b'+' | b'~' | b'!' | b'@' | b' ' | b'.' | b'?' | b'&') {
         at += 1;
     }
     if let Some(equals) = memchr::memchr(b'=', window(low, at, 24))
@@ -213,6 +214,9 @@ fn behind_value(low: &[u8]) -> Option<&'static str> {
     if junction(low, at).is_none() {
         digits = word.first().is_some_and(u8::is_ascii_digit);
         at += word.len();
+        if digits && byte(low, at) == b'.' {
+            at += 1 + word_at(low, at + 1).len();
+        }
     }
     let value_end = at;
     let mut next = gap(low, at);
@@ -251,6 +255,7 @@ fn behind_value(low: &[u8]) -> Option<&'static str> {
         }
         b"waitfor" => word_at(low, after) == b"delay",
         b"procedure" => word_at(low, after) == b"analyse",
+        b"into" => one_of(word_at(low, after), &["outfile", "dumpfile"]),
         b"rlike" | b"regexp" | b"like" => {
             digits && matches!(operand(low, after), Some((Operand::Query | Operand::Call, _)))
         }

@@ -49,6 +49,10 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     if one_word && is_overlong(low) {
         return Some("a path spelled in bytes that are no UTF-8");
     }
+    // What a careless library takes for the end of a path.
+    if one_word && low.contains(&0) && TARGETS.occur(low) {
+        return Some("the path of a secret, and a byte that ends it");
+    }
     if one_word && is_secret(low) {
         return Some("the path of a secret");
     }

@@ -1,7 +1,7 @@
 //! Conditions: does SQL go on with something that is true, or that tells something.
 
 use super::super::text::{all, before, byte, is_word, word_at, words_up_to};
-use super::{FUNCTIONS, Operand, comparison, gap, junction, operand, swallows};
+use super::{FUNCTIONS, Operand, arithmetic, comparison, gap, junction, operand, swallows};
 
 /// `or 1=1`, `and 'a'='a`, `|| sleep(1)`, `or exists(select …`. `strict`: both operands are literals and equal in kind.
 pub(in super::super) fn condition(low: &[u8], at: usize, strict: bool) -> Option<&'static str> {
@@ -14,6 +14,7 @@ pub(in super::super) fn condition(low: &[u8], at: usize, strict: bool) -> Option
         return None;
     }
     let (left, end) = operand(low, after)?;
+    let end = if left == Operand::Number { arithmetic(low, end) } else { end };
     let name = word_at(low, gap(low, after));
     if left == Operand::Query
         || left == Operand::Call

@@ -113,8 +113,18 @@ fn inner(low: &[u8]) -> Option<&'static str> {
             return Some("a quote closes and a statement follows");
         }
     }
+    let led = low.iter().take(3).take_while(|b| matches!(b, b';' | b'\'' | b'"') || is_space(**b)).count();
+    let begins = word_at(low, led);
+    let second = word_at(low, gap(low, led + begins.len()));
+    let cut = begins == b"select" && low.len() < 24
+        || begins == b"insert" && second == b"into"
+        || begins == b"delete" && second == b"from"
+        || begins == b"sleep" && byte(low, led + 5) == b'(';
+    if cut && low.get(..led).is_some_and(|head| head.contains(&b';')) {
+        return Some("a statement ends and another begins");
+    }
     needles!(
-        "from·information_schema. from·pg_catalog. select·pg_sleep exec·xp_ exec·sp_ execute·xp_ exec·master \
+        "from·`information_schema` from·information_schema. from·pg_catalog. select·pg_sleep exec·xp_ exec·sp_ execute·xp_ exec·master \
          utl_http.request utl_file. utl_inaddr. dbms_scheduler. dbms_xml dbms_pipe. dbms_ldap. master..sys \
          information_schema.tables information_schema.columns openrowset( xp_cmdshell sp_addlogin sp_password into·outfile·' into·dumpfile"
     )

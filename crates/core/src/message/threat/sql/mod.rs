@@ -2,12 +2,14 @@
 //! conditions, statements. Every step looks ahead a bounded number of bytes.
 
 mod condition;
+mod expression;
 mod fragment;
 mod statement;
 
 use std::sync::LazyLock;
 
 pub(super) use condition::{condition, numeric_condition, tautology};
+pub(super) use expression::expression;
 pub(super) use fragment::fragment;
 pub(super) use statement::{functions, selects, statement, statements};
 
@@ -49,7 +51,7 @@ pub(super) fn gap(low: &[u8], from: usize) -> usize {
 
 /// The offset after a comment to the line's end, where the line ends soon.
 fn comment_line(low: &[u8], at: usize) -> Option<usize> {
-    memchr::memchr(b'\n', window(low, at, 48)).map(|len| at + len + 1)
+    memchr::memchr(b'\n', window(low, at, 256)).map(|len| at + len + 1)
 }
 
 /// A comment that swallows the rest of a query: `--`, `#`, `/*` without an end, `;` and a zero byte.
@@ -175,6 +177,27 @@ pub(super) fn operand(low: &[u8], from: usize) -> Option<(Operand, usize)> {
             Some((if low.get(at.saturating_sub(1)) == Some(&b'@') { Operand::Variable } else { Operand::Name }, end))
         }
     }
+}
+
+/// Past what arithmetic adds to an operand: `1+2+3`, `pi()*pi()`.
+pub(super) fn arithmetic(low: &[u8], from: usize) -> usize {
+    let mut end = from;
+    for _ in 0..12 {
+        let mut at = gap(low, end);
+        while byte(low, at) == b')' {
+            at = gap(low, at + 1);
+        }
+        let sign = match byte(low, at) {
+            b'+' | b'*' | b'/' | b'%' => true,
+            b'-' => byte(low, at + 1) != b'-',
+            _ => false,
+        };
+        match operand(low, at + 1).filter(|_| sign) {
+            Some((Operand::Number | Operand::Call, next)) => end = next,
+            _ => return end,
+        }
+    }
+    end
 }
 
 /// The offset after the parenthesis that closes the one at `at`, or after what could be read of it.

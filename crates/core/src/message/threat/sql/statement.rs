@@ -75,7 +75,7 @@ fn nested(low: &[u8]) -> bool {
         let inner = gap(low, at + 1);
         let name = word_at(low, inner);
         words!("ascii ord hex unhex conv mid bin length char cast convert concat count md5").has(word_before(low, at))
-            && words!("substring substr mid version database load_file passwd password unhex user current_user select")
+            && words!("substring substr mid version database load_file passwd password unhex user current_user select lower upper")
                 .has(name)
             && matches!(byte(low, gap(low, inner + name.len())), b'(' | b',' | b')' | b' ')
     })
@@ -116,7 +116,7 @@ pub(in super::super) fn statement(low: &[u8], at: usize, stacked: bool) -> bool 
         b"create" => {
             words!("table user function procedure database login trigger or view").has(second)
                 && needles!("( identified returns ·as· replace password").occur(window(low, third, 96))
-                && has_any(low, &[";", "("])
+                && (has_any(low, &[";", "("]) || has(low, " identified by "))
         }
         b"insert" => second == b"into" && has_any(window(low, third, 200), &["values", "select", "("]) && has(low, "("),
         b"update" => !second.is_empty() && word_at(low, third) == b"set" && has(window(low, third, 120), "="),
@@ -139,7 +139,7 @@ pub(in super::super) fn statement(low: &[u8], at: usize, stacked: bool) -> bool 
         b"if" | b"begin" => stacked && has_any(window(low, next, 160), &["waitfor", "select ", "exec "]),
         b"grant" => {
             has_any(window(low, next, 120), &[" on ", " to "])
-                && has_any(window(low, next, 120), &["privileges", "select", "dba", "execute"])
+                && has_any(window(low, next, 120), &["privileges", "select", "dba", "execute", "connect", "resource"])
         }
         b"load" => second == b"data" && has(low, "infile"),
         b"copy" | b"backup" | b"restore" => {
