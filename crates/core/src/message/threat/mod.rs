@@ -18,6 +18,7 @@ mod ldap;
 mod lookup;
 mod nosql;
 mod prefilter;
+mod sink;
 mod sql;
 mod sqli;
 mod template;

@@ -323,7 +323,10 @@ fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
             when(opens || called, Signs::TEMPLATE).and(when(expands, Signs::DISGUISE))
         }
         b'[' => {
-            let chain = matches!(next, b']' | b'(' | b'!' | b'+' | b'\'' | b'"' | b'/') || matches!(last, b']' | b')');
+            let spelled = matches!(last, b'w' | b'f' | b's' | b'p' | b't') && (next == b'o' || next == b'\\');
+            let chain = spelled
+                || matches!(next, b']' | b'(' | b'!' | b'+' | b'\'' | b'"' | b'/')
+                || matches!(last, b']' | b')');
             when(chain, Signs::BRACKETS).and(when(next == b'[' || next == b'=', Signs::TEMPLATE))
         }
         b']' => when(next == b'.' || next == b'(' || next == b'[', Signs::BRACKETS),

@@ -40,7 +40,7 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         .or_else(|| shows(Signs::ADDRESS.and(Signs::CALL).and(Signs::TAG)).then(|| styles(low)).flatten())
         .or_else(|| {
             shows(Signs::CALL.and(Signs::BRACKETS).and(Signs::BROWSER).and(Signs::ADDRESS))
-                .then(|| script(low))
+                .then(|| script(low).or_else(|| super::sink::judge(low)))
                 .flatten()
         })
 }
