@@ -129,3 +129,86 @@ async def example(lab):
     found = [(line["findings"][0]["reason"], line["findings"][0]["field"]) if line["blocked"] else None for line in lines]
     assert found == [None, ("schema_violation", "/admin"), ("schema_violation", "/room"), ("schema_violation", "/text"),
                      ("threat_sqli", "/room"), None, ("type_refused", "/type")], found
+
+
+ASYNCAPI = ROOT / "examples" / "asyncapi"
+
+VERSION_2 = {
+    "asyncapi": "2.6.0",
+    "info": {"title": "chat", "version": "1"},
+    "channels": {"/ws": {
+        "publish": {"message": {"oneOf": [{"$ref": "#/components/messages/chat"}, {"messageId": "heartbeat", "payload": {"maxProperties": 1}}]}},
+        "subscribe": {"message": {"name": "said", "payload": {"required": ["text"]}}},
+    }},
+    "components": {"messages": {"chat": {"payload": {
+        "type": "object", "properties": {"type": {"const": "chat"}, "text": {"$ref": "#/components/schemas/short"}}}}},
+        "schemas": {"short": {"type": "string", "maxLength": 5}}},
+}
+
+
+@case("AsyncAPI 3: each route has its channel's types, both ways; every other type is refused")
+async def asyncapi_3(lab):
+    back = await lab.py_echo()
+    routes = [{"name": name, "path": path, "upstream": back.url, "asyncapi": {"channels": [name]}}
+              for name, path in [("chat", "/ws"), ("prices", "/ws/prices")]]
+    config = {"environment": "development", "routes": routes, "messages": {
+        "asyncapi": {"file": str(ASYNCAPI / "asyncapi.yaml")}, "inbound": {"on_refuse": "reply"}, "outbound": {"on_refuse": "reply"}}}
+    gateway = await lab.gateway_from(config)
+    client = await lab.python()
+    said = {"type": "said", "from": "ann", "text": "hi"}
+    # An echo sends back what only clients may say: the outbound direction refuses it.
+    for path, message, reason, direction in [
+        ("/ws", {"type": "chat", "id": "1", "room": "general", "text": "hello"}, "type_refused", "outbound"),
+        ("/ws", {"type": "chat", "id": "1", "room": "General!", "text": "hello"}, "schema_violation", "inbound"),
+        ("/ws", said, "type_refused", "inbound"),
+        ("/ws", {"type": "subscribe", "symbols": ["x"]}, "type_refused", "inbound"),
+        ("/ws/prices", {"type": "subscribe", "symbols": ["x"]}, "type_refused", "outbound"),
+        ("/ws/prices", {"type": "chat", "id": "1", "room": "general", "text": "hello"}, "type_refused", "inbound"),
+    ]:
+        connection = await client.open(gateway.url + path)
+        await connection.send(json.dumps(message))
+        if direction == "inbound":
+            assert (await refused(connection))["code"] == reason, message
+
+        async def event(path=path, reason=reason, direction=direction, message=message):
+            found = [one for one in await gateway.events("--type", reason) if one["message_type"] == message["type"]
+                     and ("outbound" in json.dumps(one["metadata"])) == (direction == "outbound")]
+            return found or None
+
+        await until(event, f"{reason} of {message} {direction}", 5)
+        await connection.close(1000)
+
+
+@case("AsyncAPI 2.6: what clients publish is held to its payload, what they are subscribed to is the other way")
+async def asyncapi_2(lab):
+    back = await lab.py_echo()
+    document = pathlib.Path(lab.folder) / "asyncapi.json"
+    document.write_text(json.dumps(VERSION_2, indent=2))
+    gateway = await lab.gateway(back.url, {"messages": {"asyncapi": {"file": str(document)}, "outbound": {"without_schema": "pass"}}})
+    connection = await (await lab.python()).open(gateway.url)
+    for message in [{"type": "chat", "text": "hello"}, {"type": "heartbeat"}]:
+        await connection.send(json.dumps(message))
+        assert await connection.receive() == json.dumps(message)
+    for message, code, where in [
+        ({"type": "chat", "text": "hello!"}, "schema_violation", "/components/schemas/short/maxLength"),
+        ({"type": "heartbeat", "more": 1}, "schema_violation", "maxProperties"),
+        ({"type": "said", "text": "x"}, "type_refused", "/type"),
+    ]:
+        await connection.send(json.dumps(message))
+        reply = await refused(connection)
+        assert reply["code"] == code and where in reply["message"], reply
+    document.write_text(json.dumps(VERSION_2, indent=2).replace('"maxLength": 5', '"maxLength": "5"'))
+    code, _, err = await gateway.cli("check", gateway.folder / "portcullis.yaml", ok=False)
+    line = next(n for n, text in enumerate(document.read_text().splitlines(), 1) if "maxLength" in text)
+    assert code != 0 and f"asyncapi.json:{line}:" in err and "/components/schemas/short/maxLength" in err, err
+
+
+@case("the AsyncAPI example of the manual passes `check`, and `inspect` judges by it")
+async def asyncapi_example(lab):
+    gateway = await lab.gateway((await lab.py_echo()).url)
+    _, out, _ = await gateway.cli("check", ASYNCAPI / "portcullis.yaml")
+    assert "valid" in out, out
+    _, out, _ = await gateway.cli("inspect", "--config", ASYNCAPI / "portcullis.yaml", EXAMPLE / "recorded.jsonl")
+    lines = [json.loads(line) for line in out.splitlines()]
+    found = [line["findings"][0]["reason"] if line["blocked"] else None for line in lines]
+    assert found == [None] + ["schema_violation"] * 4 + [None, "type_refused"], found

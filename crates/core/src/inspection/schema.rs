@@ -79,11 +79,11 @@ impl Check {
             return scene.refuse(self.finding(Reason::TypeRefused, detail).at(&self.pointer));
         };
         // What JSON allows and a tree cannot hold, as `1e999`, fits no schema.
-        let violation = match serde_json::from_slice(bytes) {
-            Ok(tree) => schema.violation(&tree),
-            Err(_) => Some(Violation { at: String::new(), rule: String::new() }),
+        let Ok(tree) = serde_json::from_slice(bytes) else {
+            let detail = "a number is too large to be read".to_owned();
+            return scene.refuse(self.finding(Reason::SchemaViolation, detail));
         };
-        match violation {
+        match schema.violation(&tree) {
             None => ControlFlow::Continue(()),
             Some(violation) => scene.refuse(self.broken(violation)),
         }
@@ -91,7 +91,7 @@ impl Check {
 
     fn broken(&self, violation: Violation) -> Finding {
         let detail = match (violation.at.as_str(), violation.rule.as_str()) {
-            ("", "") => "a number is too large to be read".to_owned(),
+            ("", "") => "the message breaks its schema".to_owned(),
             ("", rule) => format!("the message breaks `{rule}`"),
             (at, rule) => format!("`{at}` breaks `{rule}`"),
         };

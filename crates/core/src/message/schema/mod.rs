@@ -6,6 +6,7 @@
 //!
 //! Tests: here, `refused.rs`, and `tests/schema_suite.rs` (JSON-Schema-Test-Suite).
 
+mod locate;
 mod refused;
 
 use std::fmt;
@@ -14,7 +15,9 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use locate::Plan;
 pub use refused::SchemaError;
+pub(crate) use refused::each_reference;
 
 /// Largest compiled pattern, bytes; a schema may hold many.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -35,7 +38,12 @@ pub enum Dialect {
 }
 
 /// A compiled schema.
-pub struct Schema(Validator);
+pub struct Schema {
+    /// Tells whether a value fits, in time that grows with the value.
+    validator: Validator,
+    /// Tells where it does not.
+    locator: Locator,
+}
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,12 +51,22 @@ impl fmt::Debug for Schema {
     }
 }
 
+/// What tells where a value does not fit.
+enum Locator {
+    /// The schema itself.
+    Same,
+    /// A schema that means the same and does not try every branch of every branch.
+    Rewritten { validator: Validator, original: Value },
+    /// Nothing: it is told that a value does not fit, and not where.
+    Nowhere,
+}
+
 /// Where a value does not fit. Both pointers are RFC 6901.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Into the value: what is wrong, missing or too much. Control characters in a key are replaced.
+    /// Into the value: what is wrong, missing or too much; empty for the whole value. Control characters in a key are replaced.
     pub at: String,
-    /// Into the schema: the rule that was broken.
+    /// Into the schema: the rule that was broken; empty where that cannot be told.
     pub rule: String,
 }
 
@@ -78,18 +96,47 @@ impl Schema {
                 }
             }
         }
-        options.build(schema).map(Self).map_err(|error| SchemaError::new(schema, &error))
+        let refused = |error: ValidationError<'_>| SchemaError::new(schema, &error);
+        let validator = options.build(schema).map_err(refused)?;
+        let locator = match locate::plan(schema) {
+            Plan::Same => Locator::Same,
+            Plan::Nowhere => Locator::Nowhere,
+            Plan::Rewritten(rewritten) => match options.build(&rewritten) {
+                Ok(validator) => Locator::Rewritten { validator, original: schema.clone() },
+                // What was one schema is another; where it breaks is then not told.
+                Err(_) => Locator::Nowhere,
+            },
+        };
+        Ok(Self { validator, locator })
+    }
+
+    /// Whether a schema is written as one; references and patterns are not looked at.
+    ///
+    /// # Errors
+    /// As [`Schema::compile`].
+    pub fn check_form(schema: &Value, dialect: Dialect) -> Result<(), SchemaError> {
+        let checked = match dialect {
+            Dialect::Draft7 if schema.get("$schema").is_none() => jsonschema::draft7::meta::validate(schema),
+            _ => jsonschema::draft202012::meta::validate(schema),
+        };
+        checked.map_err(|error| SchemaError::new(schema, &error))
     }
 
     /// The first rule that a value breaks.
     #[must_use]
     pub fn violation(&self, value: &Value) -> Option<Violation> {
-        // Whether it fits is told faster than where it does not.
-        if self.0.is_valid(value) {
+        if self.validator.is_valid(value) {
             return None;
         }
-        let found = self.0.validate(value).err();
-        Some(found.map_or_else(|| Violation { at: String::new(), rule: String::new() }, |error| describe(&error)))
+        let found = match &self.locator {
+            Locator::Same => self.validator.validate(value).err().map(|error| describe(&error)),
+            Locator::Rewritten { validator, original } => validator.validate(value).err().map(|error| {
+                let found = describe(&error);
+                Violation { rule: locate::written(original, found.rule), ..found }
+            }),
+            Locator::Nowhere => None,
+        };
+        Some(found.unwrap_or_else(|| Violation { at: String::new(), rule: String::new() }))
     }
 }
 
@@ -165,6 +212,39 @@ mod tests {
         let schema = compile(&json!({"pattern": "^(a+)+$"}));
         let text = "a".repeat(100_000) + "b";
         assert!(schema.violation(&json!(text)).is_some());
+    }
+
+    /// A tree of choices, as expressions and rich texts are written.
+    fn choices(unevaluated: bool) -> Value {
+        let branch = |op: &str| {
+            let mut branch = json!({"type": "object", "required": ["op"], "properties": {"op": {"const": op}, "a": {"$ref": "#/$defs/e"}}});
+            if unevaluated {
+                branch["unevaluatedProperties"] = json!(false);
+            }
+            branch
+        };
+        json!({"$ref": "#/$defs/e", "$defs": {"e": {"oneOf": [branch("n"), branch("m"), {"type": "integer"}]}}})
+    }
+
+    #[test]
+    fn a_tree_of_choices_takes_time_that_grows_with_the_message_and_not_with_its_branches() {
+        // Trying every branch of every branch takes 3^90 steps.
+        let mut deep = json!(true);
+        for _ in 0..90 {
+            deep = json!({"op": "n", "a": deep});
+        }
+        let found = compile(&choices(false)).violation(&deep).unwrap();
+        assert_eq!((found.at.as_str(), found.rule.as_str()), ("", "/$defs/e/oneOf"));
+        let found = compile(&choices(true)).violation(&deep).unwrap();
+        assert_eq!((found.at.as_str(), found.rule.as_str()), ("", ""));
+        assert_eq!(compile(&choices(true)).violation(&json!({"op": "n", "a": {"op": "m", "a": 3}})), None);
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_alone_ends() {
+        for schema in [json!({"$ref": "#"}), json!({"allOf": [{"$ref": "#"}]}), json!({"anyOf": [{"$ref": "#"}]})] {
+            assert_eq!(compile(&schema).violation(&json!({"a": 1})), None, "{schema}");
+        }
     }
 
     #[test]

@@ -54,6 +54,12 @@ impl SchemaError {
             },
         }
     }
+
+    /// The same, of a schema that stands at `pointer` in a larger document.
+    pub(crate) fn below(mut self, pointer: &str) -> Self {
+        self.pointer.insert_str(0, pointer);
+        self
+    }
 }
 
 /// Of an error in every branch, the one that says most: the first branch's.
@@ -124,7 +130,7 @@ fn reference(schema: &Value) -> SchemaError {
 }
 
 /// Calls `visit` with every reference and where it stands.
-fn each_reference(value: &Value, pointer: &mut String, visit: &mut impl FnMut(&str, &str)) {
+pub(crate) fn each_reference(value: &Value, pointer: &mut String, visit: &mut impl FnMut(&str, &str)) {
     let before = pointer.len();
     match value {
         Value::Object(members) => {

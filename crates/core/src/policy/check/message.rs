@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Checking;
 use super::listen::rate;
+use super::schema::ByType;
 use crate::message::leak::LeakClass;
 use crate::policy::checked::{
     Envelope, Json, JsonMode, Leaks, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
@@ -43,7 +44,13 @@ pub(crate) const THREAT_CLASSES: &[ThreatClass] = &[
 ];
 
 impl Checking<'_> {
-    pub(super) fn messages(&mut self, at: &KeyPath, raw: Option<&raw::Messages>) -> Option<Messages> {
+    /// `said` are the types and schemas that an AsyncAPI document gives this direction.
+    pub(super) fn messages(
+        &mut self,
+        at: &KeyPath,
+        raw: Option<&raw::Messages>,
+        said: Option<&ByType>,
+    ) -> Option<Messages> {
         let raw = self.need(at, raw, "write the section")?;
         let bytes_max = self.bounded(at, "bytes_max", raw.bytes_max.map(|b| b.0), 1..=MESSAGE_BYTES_MAX);
         let fragments_max = self.bounded(at, "fragments_max", raw.fragments_max, 1..=FRAGMENTS_MAX);
@@ -56,7 +63,9 @@ impl Checking<'_> {
             _ => Some(None),
         };
         let offenders = self.offenders(at, raw.offenders.as_ref());
-        let schemas = self.schemas(at, raw);
+        let schemas = self.schemas(at, raw, said);
+        let needed = matches!(schemas, Some(Some(_)));
+        let json = json.map(|json| self.json_for(at, json, needed));
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
         let limits = self.limits(at, raw, envelope.as_ref().and_then(Option::as_ref), on_refuse);
@@ -95,6 +104,13 @@ impl Checking<'_> {
             values_max: values_max?,
             string_bytes_max: u32::try_from(string_bytes?).ok()?,
         })
+    }
+
+    /// Schemas need JSON: where the operator has not turned it off, it is looked at.
+    fn json_for(&self, at: &KeyPath, json: Json, schemas: bool) -> Json {
+        let own = self.is_operators(&at.key("json").key("mode"));
+        let mode = if schemas && !own && json.mode == JsonMode::Off { JsonMode::Detect } else { json.mode };
+        Json { mode, ..json }
     }
 
     fn envelope(&mut self, at: &KeyPath, raw: &raw::Envelope) -> Option<Envelope> {

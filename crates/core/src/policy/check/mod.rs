@@ -13,6 +13,7 @@ use super::tree::{Content, Entry, KeyPath, Node, Step, TextId};
 use super::{Outside, Source};
 
 mod access;
+mod asyncapi;
 mod defence;
 mod identity;
 mod limit;
@@ -34,6 +35,7 @@ const INHERITED: &[(&str, &[&str])] = &[
     ("errors", &["errors"]),
     ("inbound", &["messages", "inbound"]),
     ("outbound", &["messages", "outbound"]),
+    ("asyncapi", &["messages", "asyncapi"]),
 ];
 
 /// A secret that was read, for the reviewer's warnings.
@@ -56,6 +58,8 @@ pub(crate) struct Checking<'a> {
     pub(crate) texts: Vec<(String, String)>,
     /// Schemas compiled so far, for routes that share them.
     schemas: schema::Known,
+    /// Contracts read so far, the same way.
+    contracts: asyncapi::Known,
     /// Who has which permission, once `access` was read.
     roles: Option<std::sync::Arc<crate::access::Roles>>,
     /// Values that could not be read are missing; that they are has been said.
@@ -121,6 +125,7 @@ impl<'a> Checking<'a> {
             secrets: Vec::new(),
             texts: Vec::new(),
             schemas: schema::Known::default(),
+            contracts: asyncapi::Known::default(),
             roles: None,
             incomplete: false,
         }

@@ -77,8 +77,13 @@ impl Checking<'_> {
         let times = self.times(&at.key("times"), raw.times.as_ref());
         let notices = self.notices(&at.key("notices"), raw.notices.as_ref());
         let compression = self.compression(&at.key("compression"), raw.compression.as_ref());
-        let inbound = self.messages(&at.key("inbound"), raw.inbound.as_ref());
-        let outbound = self.messages(&at.key("outbound"), raw.outbound.as_ref());
+        let contract = self.contract(at, raw);
+        let (said_in, said_out) = match contract.as_deref() {
+            Some(contract) => (Some(&contract.inbound), Some(&contract.outbound)),
+            None => (None, None),
+        };
+        let inbound = self.messages(&at.key("inbound"), raw.inbound.as_ref(), said_in);
+        let outbound = self.messages(&at.key("outbound"), raw.outbound.as_ref(), said_out);
         let checks = raw.checks.is_none_or(|checks| checks.0);
         for (name, messages) in [("inbound", &inbound), ("outbound", &outbound)] {
             if !checks && messages.as_ref().is_some_and(|messages| !messages.access.is_empty()) {

@@ -21,20 +21,43 @@ const DEPTH_MAX: u32 = 100;
 /// Schemas compiled so far by where they came from; `None` for one whose faults were told.
 pub(super) type Known = HashMap<String, Option<Arc<Schema>>>;
 
+/// Type → schema.
+pub(super) type ByType = BTreeMap<String, Arc<Schema>>;
+
+/// Where a message of a direction says its type.
+pub(super) fn type_at(raw: Option<&raw::Messages>) -> String {
+    let envelope = raw.and_then(|raw| raw.envelope.as_ref());
+    let written = match envelope {
+        Some(OrOff::On(envelope)) => envelope.type_at.clone(),
+        _ => None,
+    };
+    written.unwrap_or_else(|| "/type".to_owned())
+}
+
 impl Checking<'_> {
+    /// `said` are those of an AsyncAPI document; what the policy says itself of a type wins.
     #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is on")]
-    pub(super) fn schemas(&mut self, at: &KeyPath, raw: &raw::Messages) -> Option<Option<Schemas>> {
+    pub(super) fn schemas(
+        &mut self,
+        at: &KeyPath,
+        raw: &raw::Messages,
+        said: Option<&ByType>,
+    ) -> Option<Option<Schemas>> {
         let path = at.key("schemas");
-        let Some(written) = raw.schemas.as_ref().filter(|schemas| !schemas.is_empty()) else { return Some(None) };
+        let none = BTreeMap::new();
+        let written = raw.schemas.as_ref().unwrap_or(&none);
+        if written.is_empty() && said.is_none() {
+            return Some(None);
+        }
         let without = raw.without_schema.unwrap_or(WithoutSchema::Refuse);
         if written.len() > SCHEMAS_MAX {
             self.fault(&path, format!("there are {} schemas", written.len()), format!("keep at most {SCHEMAS_MAX}"));
             return None;
         }
         let json = raw.json.as_ref();
-        if json.and_then(|json| json.mode) == Some(JsonMode::Off) {
-            let help = format!("set `{}` to `required` or `detect`", at.key("json").key("mode"));
-            self.fault(&path, "schemas need JSON, which is off", help);
+        if json.and_then(|json| json.mode) == Some(JsonMode::Off) && self.is_operators(&at.key("json").key("mode")) {
+            let help = "write `required` or `detect`, or leave it out";
+            self.fault(&at.key("json").key("mode"), "schemas need JSON, which is off", help);
             return None;
         }
         if let Some(depth) = json.and_then(|json| json.depth_max).filter(|depth| *depth > DEPTH_MAX) {
@@ -42,14 +65,11 @@ impl Checking<'_> {
             self.fault(&at.key("json").key("depth_max"), message, format!("write at most {DEPTH_MAX}"));
             return None;
         }
-        let type_at = match &raw.envelope {
-            Some(OrOff::On(envelope)) => envelope.type_at.clone(),
-            _ => None,
-        };
         let compiled: Vec<Option<(String, Arc<Schema>)>> =
             written.iter().map(|(name, schema)| Some((name.clone(), self.schema(&path.key(name), schema)?))).collect();
-        let by_type = compiled.into_iter().collect::<Option<BTreeMap<_, _>>>()?;
-        Some(Some(Schemas { type_at: type_at.unwrap_or_else(|| "/type".to_owned()), by_type, without }))
+        let mut by_type = said.cloned().unwrap_or_default();
+        by_type.extend(compiled.into_iter().collect::<Option<Vec<_>>>()?);
+        Some(Some(Schemas { type_at: type_at(Some(raw)), by_type, without }))
     }
 
     fn schema(&mut self, at: &KeyPath, raw: &raw::Schema) -> Option<Arc<Schema>> {
@@ -94,9 +114,10 @@ impl Checking<'_> {
     }
 
     /// A fault inside a document that a key names: its place points into the document.
-    fn document_fault(&mut self, at: &KeyPath, node: &Node, written: &str, error: &SchemaError) {
+    pub(super) fn document_fault(&mut self, at: &KeyPath, node: &Node, written: &str, error: &SchemaError) {
         let place = node.place_of(&document::path(node, &error.pointer));
-        let message = format!("in `{}` at `{}`: {}", clip(written), error.pointer, error.message);
+        let within = if error.pointer.is_empty() { String::new() } else { format!(" at `{}`", error.pointer) };
+        let message = format!("in `{}`{within}: {}", clip(written), error.message);
         let path = written_path(&self.layered.tree, at);
         self.faults.push(Fault::new(path, message, error.help.clone()).at(place));
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::message::asyncapi::Describes;
 use crate::message::leak::LeakClass;
 use crate::policy::checked::{
     JsonMode, LimitKey, Measure, OnRefuse, RateAlgorithm, ThreatClass, TimestampUnit, WithoutSchema,
@@ -20,6 +21,21 @@ pub(crate) struct Directions {
     pub(crate) inbound: Option<Messages>,
     /// From server to client.
     pub(crate) outbound: Option<Messages>,
+    /// An AsyncAPI document (3.x or 2.x) that says which types go which way and what each looks like; every other type
+    /// is refused. Or `off`.
+    pub(crate) asyncapi: Option<OrOff<AsyncApi>>,
+}
+
+/// An AsyncAPI document.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AsyncApi {
+    /// The document, JSON or YAML. `$ref` stays inside it.
+    pub(crate) file: Option<String>,
+    /// Whose sending and receiving it describes: `backend` or `client`. Default `backend`.
+    pub(crate) describes: Option<Describes>,
+    /// The channels that count, by their keys in the document. Default all.
+    pub(crate) channels: Option<Vec<String>>,
 }
 
 /// What may be said in one direction.
@@ -129,7 +145,8 @@ pub(crate) struct Multipliers {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Json {
-    /// Which text messages must be JSON: `required` (all), `detect` (those that begin with `{` or `[`), `off`.
+    /// Which text messages must be JSON: `required` (all), `detect` (those that begin with `{` or `[`), `off`. Where a
+    /// type has a schema, a preset's `off` is `detect`.
     pub(crate) mode: Option<JsonMode>,
     /// Deepest nesting, 1 to 1000.
     pub(crate) depth_max: Option<u32>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Messages, Origins};
+use super::{AsyncApi, Messages, Origins};
 use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
 use crate::policy::human::{Bytes, OrOff, Span, Switch};
 
@@ -58,6 +58,8 @@ pub(crate) struct Route {
     pub(crate) inbound: Option<Messages>,
     /// Overrides `messages.outbound` key by key.
     pub(crate) outbound: Option<Messages>,
+    /// Overrides `messages.asyncapi` key by key.
+    pub(crate) asyncapi: Option<OrOff<AsyncApi>>,
     /// Overrides `errors` key by key.
     pub(crate) errors: Option<ErrorReplies>,
     /// Most bytes waiting for a slow reader, for each direction of each connection; reading stops there. 4 KiB to 64 MiB.

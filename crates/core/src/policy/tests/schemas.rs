@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::World;
-use crate::policy::checked::{Route, WithoutSchema};
+use crate::policy::checked::{JsonMode, Messages, Route, WithoutSchema};
 use crate::policy::{Errors, Loaded, Overrides, Source, load};
 
 const CHAT: &str = "{\n  \"type\": \"object\",\n  \"properties\": {\n    \"text\": { \"type\": \"string\" }\n  }\n}\n";
@@ -98,9 +98,9 @@ fn a_mistake_in_a_schema_is_told_with_file_line_pointer_and_key() {
         (
             CHAT.to_owned(),
             "      chat: { inline: true }\n    json: { mode: off }\n",
-            "etc/portcullis.yaml:4:5",
+            "etc/portcullis.yaml:6:19",
             "schemas need JSON, which is off",
-            "messages.inbound.schemas",
+            "messages.inbound.json.mode",
         ),
         (
             CHAT.to_owned(),
@@ -166,8 +166,125 @@ fn a_schema_may_be_yaml() {
     let yaml = "type: object\nrequired: [text]\n";
     let routes = routes(
         &[("chat.yaml", yaml)],
-        "upstream: ws://x\nmessages: { outbound: { json: { mode: detect }, schemas: { chat: { file: chat.yaml } } } }",
+        "upstream: ws://x\nmessages: { outbound: { schemas: { chat: { file: chat.yaml } } } }",
     );
+    // The preset leaves outbound JSON alone; a schema needs it.
+    assert_eq!(routes[0].outbound.json.mode, JsonMode::Detect);
     let schemas = routes[0].outbound.schemas.as_ref().unwrap();
     assert!(schemas.by_type["chat"].violation(&json!({})).is_some());
+}
+
+const DOCUMENT: &str = "\
+asyncapi: 3.0.0
+info: { title: chat, version: '1' }
+channels:
+  chat:
+    messages:
+      say: { payload: { $ref: '#/components/schemas/say' } }
+      said: { payload: { properties: { type: { const: said } } } }
+  admin:
+    messages:
+      stop: {}
+operations:
+  say: { action: receive, channel: { $ref: '#/channels/chat' }, messages: [{ $ref: '#/channels/chat/messages/say' }] }
+  said: { action: send, channel: { $ref: '#/channels/chat' }, messages: [{ $ref: '#/channels/chat/messages/said' }] }
+  stop: { action: receive, channel: { $ref: '#/channels/admin' } }
+components:
+  schemas:
+    say:
+      properties:
+        type: { enum: [say, whisper] }
+        text: { type: string }
+";
+
+#[test]
+fn an_asyncapi_document_gives_both_directions_their_types_and_schemas() {
+    let text = "\
+messages:
+  asyncapi: { file: asyncapi.yaml }
+  inbound:
+    schemas:
+      say: { inline: { required: [room] } }
+      extra: { inline: true }
+routes:
+  - { path: /all, upstream: ws://x }
+  - { path: /admin, upstream: ws://x, asyncapi: { channels: [admin] }, inbound: { without_schema: pass } }
+  - { path: /turned, upstream: ws://x, asyncapi: { describes: client } }
+  - { path: /free, upstream: ws://x, asyncapi: off }
+";
+    let loaded = load_with(&[("asyncapi.yaml", DOCUMENT)], text).unwrap_or_else(|errors| panic!("{errors}"));
+    let of = |route: usize| {
+        let route = &loaded.checked.routes[route];
+        let names =
+            |messages: &Messages| messages.schemas.as_ref().map(|s| s.by_type.keys().cloned().collect::<Vec<_>>());
+        (names(&route.inbound).unwrap_or_default().join(" "), names(&route.outbound).map(|names| names.join(" ")))
+    };
+    assert_eq!(of(0), ("extra say stop whisper".to_owned(), Some("said".to_owned())));
+    assert_eq!(of(1), ("extra say stop".to_owned(), Some(String::new())));
+    assert_eq!(of(2), ("extra said say".to_owned(), Some("say stop whisper".to_owned())));
+    assert_eq!(of(3), ("extra say".to_owned(), None));
+    let first = loaded.checked.routes[0].inbound.schemas.as_ref().unwrap();
+    assert!(first.by_type["say"].violation(&json!({})).is_some(), "what the policy says itself wins");
+    assert!(first.by_type["whisper"].violation(&json!({"text": 1})).is_some());
+    assert_eq!(first.without, WithoutSchema::Refuse);
+    assert_eq!(loaded.checked.routes[1].inbound.schemas.as_ref().unwrap().without, WithoutSchema::Pass);
+    assert_eq!(loaded.checked.routes[0].outbound.json.mode, JsonMode::Detect);
+    assert_eq!(loaded.checked.routes[3].outbound.json.mode, JsonMode::Off);
+    assert!(loaded.files.iter().all(|file| file == Path::new("etc/asyncapi.yaml")));
+}
+
+#[test]
+fn a_mistake_in_an_asyncapi_document_is_told_with_its_line() {
+    for (document, asyncapi, place, message, key) in [
+        (
+            DOCUMENT.replace("type: string", "type: strin"),
+            "{ file: asyncapi.yaml }",
+            "etc/asyncapi.yaml:20:23",
+            "in `asyncapi.yaml` at `/components/schemas/say/properties/text/type`: `strin` cannot stand at `type`",
+            "messages.asyncapi.file",
+        ),
+        (
+            DOCUMENT.replace("action: send", "action: sned"),
+            "{ file: asyncapi.yaml }",
+            "etc/asyncapi.yaml:13:19",
+            "in `asyncapi.yaml` at `/operations/said/action`: the action is missing or unknown",
+            "messages.asyncapi.file",
+        ),
+        (
+            "openapi: 3.1.0\n".to_owned(),
+            "{ file: asyncapi.yaml }",
+            "etc/asyncapi.yaml:1:1",
+            "in `asyncapi.yaml`: this is not an AsyncAPI document",
+            "messages.asyncapi.file",
+        ),
+        (
+            DOCUMENT.to_owned(),
+            "{ file: asyncapi.yaml, channels: [chatt] }",
+            "etc/asyncapi.yaml:3:1",
+            "the document has no channel `chatt`",
+            "messages.asyncapi.file",
+        ),
+        (
+            DOCUMENT.to_owned(),
+            "{ file: none.yaml }",
+            "etc/portcullis.yaml:2:31",
+            "cannot read `etc/none.yaml`",
+            "messages.asyncapi.file",
+        ),
+        (DOCUMENT.to_owned(), "{}", "etc/portcullis.yaml:2:13", "`file` is missing", "messages.asyncapi.file"),
+        (
+            DOCUMENT.to_owned(),
+            "{ file: asyncapi.yaml, describes: server }",
+            "etc/portcullis.yaml:2:57",
+            "`server` is not known here",
+            "messages.asyncapi.describes",
+        ),
+    ] {
+        let text = format!("upstream: ws://x\nmessages: {{ asyncapi: {asyncapi} }}\n");
+        let errors = load_with(&[("asyncapi.yaml", &document)], &text).expect_err(&text);
+        let error = errors.0.first().unwrap();
+        let at = error.location.as_ref().map(|at| format!("{}:{}:{}", at.file, at.line, at.column)).unwrap_or_default();
+        assert_eq!((at.as_str(), error.key.as_str()), (place, key), "{text}{errors}");
+        assert!(error.message.contains(message), "{text}{errors}");
+    }
 }
