@@ -12,6 +12,8 @@ pub enum Decision {
     Allowed,
     /// Let through; the policy observes where it could have refused.
     Observed,
+    /// A message was passed on with what was found made unreadable.
+    Masked,
     /// A message was dropped in silence.
     Dropped,
     /// A message was dropped and its sender told.
@@ -25,7 +27,7 @@ pub enum Decision {
 impl Decision {
     /// All of them.
     pub const ALL: &[Self] =
-        &[Self::Allowed, Self::Observed, Self::Dropped, Self::Replied, Self::Refused, Self::Closed];
+        &[Self::Allowed, Self::Observed, Self::Masked, Self::Dropped, Self::Replied, Self::Refused, Self::Closed];
 
     /// The name in events and searches.
     #[must_use]
@@ -33,6 +35,7 @@ impl Decision {
         match self {
             Self::Allowed => "allowed",
             Self::Observed => "observed",
+            Self::Masked => "masked",
             Self::Dropped => "dropped",
             Self::Replied => "replied",
             Self::Refused => "refused",

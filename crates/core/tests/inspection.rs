@@ -47,6 +47,7 @@ fn bare() -> Messages {
         schemas: None,
         offenders: None,
         leaks: None,
+        mask: Vec::new(),
         on_refuse: OnRefuse::Reply,
     }
 }
@@ -75,6 +76,7 @@ fn full(outcome: OnRefuse) -> Messages {
         schemas: None,
         offenders: None,
         leaks: None,
+        mask: Vec::new(),
         on_refuse: outcome,
         ..bare()
     }

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Finding, Kind, Reading, Scene};
+use super::{Finding, Kind, Reading, Scene, Workspace};
 use crate::message::json::{Bounds, Fault, Pointers, Refusal};
 use crate::policy::checked::{JsonMode, Messages, OnRefuse};
 use crate::verdict::Reason;
@@ -55,6 +55,11 @@ impl Check {
                 scene.refuse(Finding::new(reason, NAME, self.outcome, refusal.words()))
             }
         }
+    }
+
+    /// Reads a rewritten text as its message was read. False: it is no longer what it was.
+    pub(super) fn read_again(&self, work: &mut Workspace, text: &[u8]) -> bool {
+        work.reading != Reading::Json || work.scan.run(text, &self.bounds, &self.pointers).is_ok()
     }
 }
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::{Finding, Scene};
-use crate::message::leak::{self, Leak, LeakClass, LeakSet};
+use super::{Finding, Reading, Scene};
+use crate::message::json::{Bounds, Fault, Pointers};
+use crate::message::leak::{self, Leak, LeakClass, LeakSet, Unmaskable};
 use crate::policy::checked::{Messages, OnRefuse};
 use crate::verdict::Reason;
 
@@ -17,6 +18,7 @@ pub(super) struct Check {
     classes: LeakSet,
     outcomes: BTreeMap<LeakClass, OnRefuse>,
     records_max: usize,
+    bounds: Bounds,
 }
 
 impl Check {
@@ -26,16 +28,62 @@ impl Check {
             classes: leaks.classes.keys().copied().collect(),
             outcomes: leaks.classes.clone(),
             records_max: leaks.records_max,
+            bounds: Bounds::from(&messages.json),
         })
     }
 
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let mut wanted = self.classes;
+        let mut to_mask = LeakSet::default();
+        let mut masked = Vec::new();
         while let Some(found) = leak::find(scene.message.bytes, wanted, self.records_max) {
             wanted.remove(found.class);
-            scene.refuse(self.finding(&found))?;
+            let finding = self.finding(&found);
+            if finding.outcome == OnRefuse::Mask {
+                to_mask.insert(found.class);
+                masked.push(finding);
+            } else {
+                scene.refuse(finding)?;
+            }
         }
-        ControlFlow::Continue(())
+        if masked.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.mask(scene, to_mask, masked)
+    }
+
+    /// The message goes on without what was found, or not at all.
+    fn mask(&self, scene: &mut Scene<'_>, wanted: LeakSet, findings: Vec<Finding>) -> ControlFlow<()> {
+        let bytes = scene.message.bytes;
+        // What a backend says may be JSON that no check has read.
+        let read = match scene.work.reading {
+            Reading::Json => Ok(true),
+            _ => match scene.work.tracer.run(bytes, &self.bounds, &Pointers::default()) {
+                Ok(()) => Ok(false),
+                Err(refusal) => Err(refusal.fault),
+            },
+        };
+        let text = match read {
+            Ok(true) => leak::mask(bytes, wanted, self.records_max, Some(scene.work.scan.strings())),
+            Ok(false) => leak::mask(bytes, wanted, self.records_max, Some(scene.work.tracer.strings())),
+            Err(Fault::Malformed(_)) => leak::mask(bytes, wanted, self.records_max, None),
+            Err(_) => Err(Unmaskable::Left),
+        };
+        match text {
+            Ok(text) => {
+                scene.findings.extend(findings);
+                scene.rewritten = Some(text);
+                ControlFlow::Continue(())
+            }
+            Err(why) => {
+                for mut finding in findings {
+                    finding.outcome = OnRefuse::Drop;
+                    finding.detail = format!("{}; {}", finding.detail, why.words());
+                    scene.findings.push(finding);
+                }
+                ControlFlow::Break(())
+            }
+        }
     }
 
     fn finding(&self, found: &Leak) -> Finding {

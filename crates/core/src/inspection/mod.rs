@@ -2,8 +2,8 @@
 //!
 //! Input: a [`Plan`] (compiled policy of one direction of one route), the connection's [`Memory`], the
 //! thread's [`Workspace`], a [`Context`] and a decoded [`Message`]. Output: a [`Verdict`]. It never blocks,
-//! never asks the network, never changes a message, and allocates nothing for one that passes without
-//! findings. A check is one file here with one type compiled from policy; the list is in [`Plan::compile`]
+//! never asks the network, and allocates nothing for one that passes without findings. A message that is to go on with
+//! another text is given as a new one; the one that came is never changed. A check is one file here with one type compiled from policy; the list is in [`Plan::compile`]
 //! and `Check`.
 //!
 //! A finding whose outcome is `observe` is noted and the next check runs; any other ends the list.
@@ -16,6 +16,7 @@ mod guest;
 mod json;
 mod kind;
 mod leak;
+mod mask;
 mod mfa;
 mod permission;
 mod plan;
@@ -106,6 +107,8 @@ pub struct Context<'a> {
 pub enum Action {
     /// It goes on, as the bytes that came.
     Pass,
+    /// It goes on with another text: [`Verdict::rewritten`].
+    Rewrite,
     /// It is dropped in silence.
     Drop,
     /// It is dropped and its sender told: [`error_reply`].
@@ -118,6 +121,7 @@ impl From<OnRefuse> for Action {
     fn from(outcome: OnRefuse) -> Self {
         match outcome {
             OnRefuse::Observe => Self::Pass,
+            OnRefuse::Mask => Self::Rewrite,
             OnRefuse::Drop => Self::Drop,
             OnRefuse::Reply => Self::Reply,
             OnRefuse::Close => Self::Close,
@@ -171,8 +175,10 @@ fn cut(mut text: String, bytes_max: usize) -> String {
 pub struct Verdict {
     /// What happens to the message.
     pub action: Action,
-    /// In the order they were found; the last one decided, unless the action is to pass.
+    /// In the order they were found; the last one decided, unless the message goes on.
     pub findings: Vec<Finding>,
+    /// What goes on in the message's place, where the action is to rewrite it and only there.
+    pub rewritten: Option<Vec<u8>>,
 }
 
 /// What one direction of one connection remembers between messages, for one caller: another one begins anew. 24
@@ -286,14 +292,16 @@ struct Scene<'s> {
     memory: &'s mut Memory,
     work: &'s mut Workspace,
     findings: Vec<Finding>,
+    /// The text that the checks after this one see.
+    rewritten: Option<Vec<u8>>,
 }
 
 impl Scene<'_> {
-    /// Notes a finding; the list ends there unless it is only observed.
+    /// Notes a finding; the list ends there unless the message goes on.
     fn refuse(&mut self, finding: Finding) -> ControlFlow<()> {
-        let observed = finding.outcome == OnRefuse::Observe;
+        let goes_on = matches!(finding.outcome, OnRefuse::Observe | OnRefuse::Mask);
         self.findings.push(finding);
-        if observed { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 
@@ -307,24 +315,49 @@ pub fn inspect(
     message: &Message<'_>,
 ) -> Verdict {
     work.reading = Reading::Opaque;
-    let mut scene = Scene { cx, message, memory, work, findings: Vec::new() };
-    for check in &plan.list {
-        if check.run(&mut scene).is_break() {
+    let mut findings = Vec::new();
+    let mut rewritten: Option<Vec<u8>> = None;
+    let mut checks = plan.list.iter();
+    // A check that rewrites ends a round: the checks after it see the new text.
+    loop {
+        let message = Message { kind: message.kind, bytes: rewritten.as_deref().unwrap_or(message.bytes) };
+        let mut scene =
+            Scene { cx, message: &message, memory: &mut *memory, work: &mut *work, findings, rewritten: None };
+        let broke = checks.find(|check| check.run(&mut scene).is_break() || scene.rewritten.is_some());
+        let new = scene.rewritten.take();
+        findings = scene.findings;
+        let Some(text) = new.filter(|_| broke.is_some()) else {
+            break;
+        };
+        if !plan.read_again(work, &text) {
+            let detail = "the rewritten text is not what it was".to_owned();
+            findings.push(Finding::new(Reason::JsonMalformed, "rewrite", OnRefuse::Drop, detail));
+            work.reading = Reading::Opaque;
             break;
         }
+        rewritten = Some(text);
     }
-    let mut findings = scene.findings;
     if let Some(ladder) = plan.ladder.as_ref().filter(|_| !findings.is_empty()) {
         conduct::offence(ladder, memory, cx, &mut findings);
     }
+    name_type(plan, work, rewritten.as_deref().unwrap_or(message.bytes), &mut findings);
+    work.settle();
+    let worst = findings.iter().map(|finding| Action::from(finding.outcome)).max().unwrap_or(Action::Pass);
+    let action = match (worst, &rewritten) {
+        (Action::Pass | Action::Rewrite, Some(_)) => Action::Rewrite,
+        // What should have been rewritten and was not goes nowhere.
+        (Action::Rewrite, None) => Action::Drop,
+        (worst, _) => worst,
+    };
+    Verdict { action, findings, rewritten: rewritten.filter(|_| action == Action::Rewrite) }
+}
+
+fn name_type(plan: &Plan, work: &Workspace, bytes: &[u8], findings: &mut [Finding]) {
     if !findings.is_empty()
-        && let Some(message_type) = plan.message_type(work, message)
+        && let Some(message_type) = plan.message_type(work, bytes)
     {
-        for finding in &mut findings {
+        for finding in findings {
             finding.message_type = Some(message_type.clone());
         }
     }
-    work.settle();
-    let action = findings.iter().map(|finding| Action::from(finding.outcome)).max().unwrap_or(Action::Pass);
-    Verdict { action, findings }
 }

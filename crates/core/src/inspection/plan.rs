@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Message, Reading, Scene, Workspace, cut};
-use super::{conduct, envelope, guest, json, kind, leak, mfa, permission, rate, replay, schema, tenant, threat};
+use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
+use super::{conduct, envelope, guest, json, kind, leak, mask, mfa, permission, rate, replay, schema, tenant, threat};
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
@@ -14,7 +14,7 @@ use crate::policy::checked::{ErrorReplies, JsonMode, MessageLimit, Messages};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A field is not named by a JSON Pointer.
-    #[error("in `envelope` or `threats.skip_fields`: {0}")]
+    #[error("in `envelope`, `threats.skip_fields` or `mask`: {0}")]
     Pointer(#[from] PointerError),
     /// An envelope needs JSON.
     #[error("`envelope` needs JSON: set `json.mode` to `required` or `detect`")]
@@ -25,6 +25,9 @@ pub enum PlanError {
     /// Rules about types of messages need JSON.
     #[error("rules about types of messages need JSON: set `json.mode` to `required` or `detect`")]
     AccessWithoutJson,
+    /// Masked fields need JSON.
+    #[error("`mask` needs JSON: set `json.mode` to `required` or `detect`")]
+    MaskWithoutJson,
     /// The template of `errors` does not make JSON.
     #[error("`errors.template` is not JSON once its places are filled: {0}")]
     Template(String),
@@ -56,6 +59,7 @@ pub(super) enum Check {
     Schema(schema::Check),
     Replay(replay::Check),
     Threat(threat::Check),
+    Mask(mask::Check),
     Leak(leak::Check),
 }
 
@@ -74,6 +78,7 @@ impl Check {
             Self::Schema(check) => check.run(scene),
             Self::Replay(check) => check.run(scene),
             Self::Threat(check) => check.run(scene),
+            Self::Mask(check) => check.run(scene),
             Self::Leak(check) => check.run(scene),
         }
     }
@@ -92,6 +97,7 @@ impl Check {
             Self::Schema(_) => schema::NAME,
             Self::Replay(_) => replay::NAME,
             Self::Threat(_) => threat::NAME,
+            Self::Mask(_) => mask::NAME,
             Self::Leak(_) => leak::NAME,
         }
     }
@@ -123,6 +129,9 @@ impl Plan {
         if !messages.access.is_empty() && messages.json.mode == JsonMode::Off {
             return Err(PlanError::AccessWithoutJson);
         }
+        if !messages.mask.is_empty() && messages.json.mode == JsonMode::Off {
+            return Err(PlanError::MaskWithoutJson);
+        }
         let mut pointers = Pointers::default();
         let tenant = tenant::Check::compile(messages, direction, &mut pointers)?;
         let envelope = envelope::Check::compile(messages, &mut pointers)?;
@@ -135,6 +144,7 @@ impl Plan {
         let type_at = permission::type_at(messages);
         let typed = messages.limits.iter().any(MessageLimit::is_typed);
         let typed_number = if typed { Some(pointers.add(type_at)?) } else { None };
+        let mask = mask::Check::compile(messages, &mut pointers)?;
         if messages.envelope.is_some() || !messages.access.is_empty() {
             plan.type_pointer = Some(pointers.add(type_at)?);
         } else {
@@ -158,6 +168,7 @@ impl Plan {
         plan.list.extend(schema.map(Check::Schema));
         plan.list.extend(replay.map(Check::Replay));
         plan.list.extend(threat.map(Check::Threat));
+        plan.list.extend(mask.map(Check::Mask));
         plan.list.extend(leak::Check::compile(messages).map(Check::Leak));
         Ok(plan)
     }
@@ -174,8 +185,16 @@ impl Plan {
         self.list.iter().map(Check::name).collect()
     }
 
+    /// Reads a rewritten text for the checks after the one that wrote it. False: it does not read as its message did.
+    pub(super) fn read_again(&self, work: &mut Workspace, text: &[u8]) -> bool {
+        self.list.iter().all(|check| match check {
+            Check::Json(json) => json.read_again(work, text),
+            _ => true,
+        })
+    }
+
     /// The present message's type, for a finding.
-    pub(super) fn message_type(&self, work: &Workspace, message: &Message<'_>) -> Option<String> {
+    pub(super) fn message_type(&self, work: &Workspace, bytes: &[u8]) -> Option<String> {
         if work.reading != Reading::Json {
             return None;
         }
@@ -184,7 +203,7 @@ impl Plan {
             return None;
         }
         // Six raw bytes at most become one decoded byte.
-        let raw = value.raw(message.bytes);
+        let raw = value.raw(bytes);
         let mut decoded = Vec::new();
         decode_into(raw.get(..raw.len().min(MESSAGE_TYPE_BYTES_MAX * 6)).unwrap_or_default(), &mut decoded);
         let text: String =

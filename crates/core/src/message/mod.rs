@@ -4,5 +4,6 @@ pub mod asyncapi;
 pub mod json;
 pub mod leak;
 pub mod replay;
+pub mod rewrite;
 pub mod schema;
 pub mod threat;

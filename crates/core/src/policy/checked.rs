@@ -540,6 +540,8 @@ pub struct Messages {
     pub threats: Option<Threats>,
     /// Detection of what must not leave; `None` is off.
     pub leaks: Option<Leaks>,
+    /// Pointers of fields whose values are made unreadable.
+    pub mask: Vec<String>,
     /// What happens to a refused message unless the check says otherwise.
     pub on_refuse: OnRefuse,
 }
@@ -646,6 +648,10 @@ pub enum ThreatClass {
 pub enum OnRefuse {
     /// Passed on; an event says what would have been done.
     Observe,
+    /// Passed on with what was found made unreadable. Of leaks only; written there as `mask`.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Mask,
     /// Dropped in silence; an event says so.
     Drop,
     /// Dropped, and the sender is told.

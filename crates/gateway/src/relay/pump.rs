@@ -280,7 +280,7 @@ impl Lane<'_> {
                         &mut scratch.work,
                         &message,
                     );
-                    let plain_pass = verdict.findings.is_empty() && !lossy;
+                    let plain_pass = verdict.action == Action::Pass && verdict.findings.is_empty() && !lossy;
                     match &message.wire {
                         Wire::Input(range) if plain_pass => {
                             let range = range.start + at..range.end + at;
@@ -304,8 +304,13 @@ impl Lane<'_> {
                                 let mask = self.to.mask(self.worker.mask_key());
                                 let frame = reencoded(message.kind, message.payload, mask);
                                 write_to(self.to, Some(&frame), cx)?;
-                            } else if deflate && message.compressed {
-                                self.from.reencode = true;
+                            } else {
+                                if let Some(text) = &verdict.rewritten {
+                                    let mask = self.to.mask(self.worker.mask_key());
+                                    write_to(self.to, Some(&reencoded(message.kind, text, mask)), cx)?;
+                                }
+                                // Its receiver lacks what later messages may refer to.
+                                self.from.reencode |= deflate && message.compressed;
                             }
                             if let Err(stop) = self.tell(&verdict) {
                                 break Err(stop);
@@ -337,7 +342,7 @@ impl Lane<'_> {
             message_type: None,
             retry_after: None,
         };
-        self.tell(&Verdict { action: Action::Reply, findings: vec![finding] })
+        self.tell(&Verdict { action: Action::Reply, findings: vec![finding], rewritten: None })
     }
 
     fn write(&mut self, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result<(), Stop> {
@@ -364,7 +369,7 @@ impl Lane<'_> {
                     self.from.queue(&frame);
                 }
                 OnRefuse::Close => stop = Some(Stop::Refused(finding.reason)),
-                OnRefuse::Observe | OnRefuse::Drop => {}
+                OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Drop => {}
             }
         }
         stop.map_or(Ok(()), Err)
@@ -402,7 +407,7 @@ impl Lane<'_> {
             return Ok(());
         }
         if let Some(finding) = self.from.memory.control_frame(plan, self.now) {
-            let verdict = Verdict { action: Action::Close, findings: vec![finding] };
+            let verdict = Verdict { action: Action::Close, findings: vec![finding], rewritten: None };
             return self.tell(&verdict);
         }
         let mask = self.worker.mask_key();
@@ -451,7 +456,7 @@ fn judge(
 ) -> Verdict {
     let plan = plan(caller, direction);
     if plan.is_empty() {
-        return Verdict { action: Action::Pass, findings: Vec::new() };
+        return Verdict { action: Action::Pass, findings: Vec::new(), rewritten: None };
     }
     let kind = match message.kind {
         MessageKind::Text => inspection::Kind::Text,
@@ -476,7 +481,7 @@ fn write_to(to: &mut Side, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result
     }
 }
 
-/// A message that was compressed against a context its receiver lacks, as an uncompressed frame: allowed at
+/// A message that was rewritten, or compressed against a context its receiver lacks, as an uncompressed frame: allowed at
 /// any time (RFC 7692 6), and it costs the connection no compressor.
 fn reencoded(kind: MessageKind, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let mut frame = Vec::with_capacity(payload.len() + 14);
@@ -487,6 +492,7 @@ fn reencoded(kind: MessageKind, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8
 fn decision(outcome: OnRefuse) -> Decision {
     match outcome {
         OnRefuse::Observe => Decision::Observed,
+        OnRefuse::Mask => Decision::Masked,
         OnRefuse::Drop => Decision::Dropped,
         OnRefuse::Reply => Decision::Replied,
         OnRefuse::Close => Decision::Closed,

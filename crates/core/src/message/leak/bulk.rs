@@ -38,6 +38,15 @@ pub(super) fn find(text: &[u8], records_max: usize) -> Option<Leak> {
     None
 }
 
+/// Every address, with the hash beside it.
+pub(super) fn addresses(text: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> {
+    memchr::memchr_iter(b'@', text).filter_map(|at| {
+        let (start, end) = address(text, at)?;
+        let hash = if is_hash(text, end) { 1 + run(text, end + 1, 128, |b| b.is_ascii_hexdigit()) } else { 0 };
+        Some(start..end + hash)
+    })
+}
+
 /// Where the address around an `@` begins and ends.
 fn address(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let is_local = |b: u8| is_word(b) || matches!(b, b'.' | b'-' | b'+');

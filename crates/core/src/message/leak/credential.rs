@@ -82,6 +82,49 @@ fn issued_before(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
     issued(text, start, prefix, least, accepts, what).map(|what| (what, start))
 }
 
+/// What of the text around a credential found at an offset must not be read.
+pub(super) fn extent(text: &[u8], what: &str, at: usize) -> std::ops::Range<usize> {
+    match what {
+        "a private key" => {
+            let head = at.saturating_sub(40);
+            let begins = text.get(head..at).and_then(|head| memchr::memmem::rfind(head, b"-----BEGIN ")).unwrap_or(0);
+            let tail = rest(text, at + 11);
+            let ends = memchr::memmem::find(tail, b"-----END ").map(|ends| ends + 9);
+            let ends = ends.and_then(|ends| Some(ends + memchr::memmem::find(tail.get(ends..)?, b"-----")? + 5));
+            head + begins..ends.map_or(text.len(), |ends| at + 11 + ends)
+        }
+        "an address with a password in it" => {
+            let userinfo = rest(text, at + 3);
+            let host = memchr::memchr(b'@', userinfo).unwrap_or(0);
+            let colon = memchr::memchr(b':', userinfo).unwrap_or(0);
+            at + 4 + colon..at + 3 + host
+        }
+        "a line of an account file" => {
+            let name = text.get(..at).map_or(0, |head| head.iter().rev().take_while(|b| is_word(**b)).count());
+            at - name..at + run(text, at, usize::MAX, |b| !matches!(b, b'\n' | b'\\' | b'"'))
+        }
+        "an AWS secret key" => {
+            let from = at + 11 + run(text, at + 11, 8, |b| matches!(b, b' ' | b'=' | b':' | b'"' | b'\\' | b'\''));
+            from..token_end(text, from)
+        }
+        _ => at..token_end(text, at),
+    }
+}
+
+/// Where what looks like one word ends. An escaped slash or character of JSON does not end it.
+fn token_end(text: &[u8], at: usize) -> usize {
+    let mut end = at;
+    loop {
+        end += match byte(text, end) {
+            b'\\' if matches!(byte(text, end + 1), b'/' | b'u') => 2,
+            0..=b' ' | 0x7f | b'"' | b'\'' | b'`' | b'\\' | b';' | b'<' | b'>' | b'(' | b')' | b'&' | b'|' => {
+                return end;
+            }
+            _ => 1,
+        };
+    }
+}
+
 const fn is_url_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }

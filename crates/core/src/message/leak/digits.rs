@@ -8,14 +8,14 @@ use super::{Leak, LeakClass, LeakSet, before, byte, is_word, rest, run};
 /// Digits of a card, least and most.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 
-/// The first number of a wanted class.
-pub(super) fn find(text: &[u8], wanted: LeakSet) -> Option<Leak> {
+/// The first number of a wanted class that begins at `start` or after.
+pub(super) fn find(text: &[u8], start: usize, wanted: LeakSet) -> Option<Leak> {
     if !wanted.contains(LeakClass::Card) && !wanted.contains(LeakClass::Personal) {
         return None;
     }
     let (blocks, tail) = text.as_chunks::<32>();
-    let mut next = 0;
-    for (n, block) in blocks.iter().enumerate() {
+    let mut next = start;
+    for (n, block) in blocks.iter().enumerate().skip(start / 32) {
         let mut digits = 0_u8;
         // Branchless on purpose: a loop over a fixed chunk becomes SIMD.
         for b in block {
@@ -55,7 +55,7 @@ fn judged(text: &[u8], at: usize, end: usize, wanted: LeakSet) -> Option<Leak> {
     if whole
         && wanted.contains(LeakClass::Card)
         && !is_part_of_a_word(text, at)
-        && let Some(what) = card(text, at)
+        && let Some((what, _)) = card(text, at)
     {
         return Some(Leak { class: LeakClass::Card, what, at });
     }
@@ -68,7 +68,7 @@ fn judged(text: &[u8], at: usize, end: usize, wanted: LeakSet) -> Option<Leak> {
         return Some(Leak { class: LeakClass::Personal, what: "a social security number", at });
     }
     if end - at >= 2 && before(text, at).is_ascii_uppercase() && wanted.contains(LeakClass::Personal) {
-        let at = bank_account(text, at)?;
+        let at = bank_account(text, at)?.start;
         return Some(Leak { class: LeakClass::Personal, what: "a bank account number", at });
     }
     None
@@ -85,8 +85,19 @@ fn is_part_of_a_word(text: &[u8], at: usize) -> bool {
     (is_word(last) && !escape) || matches!(last, b'-' | b'.' | b'$' | b'#' | b'%' | b'/')
 }
 
-/// A card number, with its scheme's name: digits in one row, or in groups that one sign separates.
-fn card(text: &[u8], at: usize) -> Option<&'static str> {
+/// Where the number that was found at an offset ends.
+pub(super) fn end(text: &[u8], class: LeakClass, at: usize) -> usize {
+    let found = match class {
+        LeakClass::Card => card(text, at).map(|(_, end)| end),
+        _ if byte(text, at).is_ascii_uppercase() => bank_account(text, at + 2).map(|account| account.end),
+        // `AAA-GG-SSSS`
+        _ => Some(at + 11),
+    };
+    found.unwrap_or_else(|| group_end(text, at)).min(text.len())
+}
+
+/// A card number, with its scheme's name and its end: digits in one row, or in groups that one sign separates.
+fn card(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
     let mut digits = [0_u8; 19];
     let (mut count, mut from, mut groups) = (0, at, 0);
     let separator = match byte(text, group_end(text, at)) {
@@ -121,7 +132,7 @@ fn card(text: &[u8], at: usize) -> Option<&'static str> {
     if !ends || !CARD_DIGITS.contains(&count) || !passes_luhn(digits) {
         return None;
     }
-    scheme(digits)
+    scheme(digits).map(|scheme| (scheme, from))
 }
 
 fn passes_luhn(digits: &[u8]) -> bool {
@@ -170,8 +181,8 @@ fn is_social_security(text: &[u8], at: usize) -> bool {
 /// Lengths of accounts by country: the shortest and the longest there are.
 const ACCOUNT_CHARS: std::ops::RangeInclusive<usize> = 15..=34;
 
-/// An account whose check digits begin here; the offset of its country.
-fn bank_account(text: &[u8], at: usize) -> Option<usize> {
+/// An account whose check digits begin here, from its country on.
+fn bank_account(text: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
     let start = at.checked_sub(2)?;
     let head = text.get(start..at)?;
     if !head.iter().all(u8::is_ascii_uppercase) || is_word(before(text, start)) {
@@ -204,7 +215,7 @@ fn bank_account(text: &[u8], at: usize) -> Option<usize> {
     let check = text.get(at..at + 2).filter(|check| check.iter().all(u8::is_ascii_digit))?;
     head.iter().chain(check).for_each(|b| add(*b));
     let fits = !is_word(byte(text, from)) && ACCOUNT_CHARS.contains(&(chars + 4));
-    (fits && remainder == 1).then_some(start)
+    (fits && remainder == 1).then_some(start..from)
 }
 
 #[cfg(test)]

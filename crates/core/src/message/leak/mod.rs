@@ -11,10 +11,13 @@ mod bulk;
 mod credential;
 mod digits;
 mod failure;
+mod mask;
 
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind, packed};
+
+pub use mask::{Unmaskable, mask};
 
 /// Kinds of what must not leave.
 #[derive(
@@ -59,6 +62,11 @@ impl LeakSet {
     #[must_use]
     pub const fn contains(self, class: LeakClass) -> bool {
         self.0 & 1 << class as u8 != 0
+    }
+
+    /// Puts a class in.
+    pub const fn insert(&mut self, class: LeakClass) {
+        self.0 |= 1 << class as u8;
     }
 
     /// Takes a class out.
@@ -180,7 +188,7 @@ pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
             let (what, at) = wanted.contains(LeakClass::Credential).then(|| credential::find(text)).flatten()?;
             Some(Leak { class: LeakClass::Credential, what, at })
         })
-        .or_else(|| digits::find(text, wanted))
+        .or_else(|| digits::find(text, 0, wanted))
         .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(text, records_max) } else { None })
 }
 

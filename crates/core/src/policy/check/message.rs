@@ -10,7 +10,7 @@ use crate::policy::checked::{
     Envelope, Json, JsonMode, Leaks, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
 };
 use crate::policy::human::OrOff;
-use crate::policy::raw::{self, ThreatMode};
+use crate::policy::raw::{self, LeakMode, ThreatMode};
 use crate::policy::tree::KeyPath;
 
 /// Largest message that may be allowed.
@@ -64,7 +64,8 @@ impl Checking<'_> {
         };
         let offenders = self.offenders(at, raw.offenders.as_ref());
         let schemas = self.schemas(at, raw, said);
-        let needed = matches!(schemas, Some(Some(_)));
+        let mask = self.mask(at, raw);
+        let needed = matches!(schemas, Some(Some(_))) || mask.as_ref().is_some_and(|mask| !mask.is_empty());
         let json = json.map(|json| self.json_for(at, json, needed));
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
@@ -85,6 +86,7 @@ impl Checking<'_> {
             access: access?,
             threats: threats?,
             leaks: leaks?,
+            mask: mask?,
             on_refuse: on_refuse?,
         })
     }
@@ -106,10 +108,20 @@ impl Checking<'_> {
         })
     }
 
-    /// Schemas need JSON: where the operator has not turned it off, it is looked at.
-    fn json_for(&self, at: &KeyPath, json: Json, schemas: bool) -> Json {
+    fn mask(&mut self, at: &KeyPath, raw: &raw::Messages) -> Option<Vec<String>> {
+        let fields = raw.mask.as_deref().unwrap_or_default();
+        let mode = at.key("json").key("mode");
+        let off = raw.json.as_ref().and_then(|json| json.mode) == Some(JsonMode::Off);
+        if !fields.is_empty() && off && self.is_operators(&mode) {
+            self.fault(&mode, "masked fields need JSON, which is off", "write `required` or `detect`, or leave it out");
+        }
+        self.each(&at.key("mask"), fields, |checking, at, text| checking.pointer(at, text))
+    }
+
+    /// Schemas and masked fields need JSON: where the operator has not turned it off, it is looked at.
+    fn json_for(&self, at: &KeyPath, json: Json, needed: bool) -> Json {
         let own = self.is_operators(&at.key("json").key("mode"));
-        let mode = if schemas && !own && json.mode == JsonMode::Off { JsonMode::Detect } else { json.mode };
+        let mode = if needed && !own && json.mode == JsonMode::Off { JsonMode::Detect } else { json.mode };
         Json { mode, ..json }
     }
 
@@ -165,14 +177,7 @@ impl Checking<'_> {
         let named = raw.classes.clone().unwrap_or_default();
         let classes: BTreeMap<LeakClass, OnRefuse> = LeakClass::ALL
             .iter()
-            .filter_map(|class| {
-                let outcome = match named.get(class).copied().unwrap_or(mode) {
-                    // Whoever sent it would only be told what it said itself.
-                    ThreatMode::Block => OnRefuse::Drop,
-                    other => outcome(other)?,
-                };
-                Some((*class, outcome))
-            })
+            .filter_map(|class| Some((*class, leak_outcome(named.get(class).copied().unwrap_or(mode))?)))
             .collect();
         let leaks = Leaks { classes, records_max: usize::try_from(records_max).ok()? };
         Some((!leaks.classes.is_empty()).then_some(leaks))
@@ -186,5 +191,17 @@ const fn outcome(mode: ThreatMode) -> Option<OnRefuse> {
         ThreatMode::Drop => Some(OnRefuse::Drop),
         ThreatMode::Block | ThreatMode::Reply => Some(OnRefuse::Reply),
         ThreatMode::Close => Some(OnRefuse::Close),
+    }
+}
+
+const fn leak_outcome(mode: LeakMode) -> Option<OnRefuse> {
+    match mode {
+        LeakMode::Off => None,
+        LeakMode::Observe => Some(OnRefuse::Observe),
+        LeakMode::Mask => Some(OnRefuse::Mask),
+        // Whoever sent it would only be told what it said itself.
+        LeakMode::Block | LeakMode::Drop => Some(OnRefuse::Drop),
+        LeakMode::Reply => Some(OnRefuse::Reply),
+        LeakMode::Close => Some(OnRefuse::Close),
     }
 }

@@ -87,6 +87,8 @@ pub(crate) struct Messages {
     pub(crate) threats: Option<Threats>,
     /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.
     pub(crate) leaks: Option<Leaks>,
+    /// JSON Pointers of fields whose values are replaced by `***`. Needs JSON. Default none.
+    pub(crate) mask: Option<Vec<String>>,
     /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
     /// says what would have been done), `drop` (in silence), `reply` (dropped, the sender is told), `close`.
     pub(crate) on_refuse: Option<OnRefuse>,
@@ -217,10 +219,11 @@ pub(crate) struct Threats {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Leaks {
     /// What happens to a message that holds such data, in every class that `classes` does not name: `off`, `observe`,
-    /// `block` (the same as `drop`), `drop`, `reply`, `close`.
-    pub(crate) mode: Option<ThreatMode>,
+    /// `mask` (passed on with what was found as `*`; a card keeps its last four digits), `block` (the same as `drop`),
+    /// `drop`, `reply`, `close`.
+    pub(crate) mode: Option<LeakMode>,
     /// The same by class: `credential`, `card`, `personal`, `error`, `bulk`.
-    pub(crate) classes: Option<BTreeMap<LeakClass, ThreatMode>>,
+    pub(crate) classes: Option<BTreeMap<LeakClass, LeakMode>>,
     /// Different e-mail addresses in one message that are not yet bulk, 1 to 60.
     pub(crate) records_max: Option<u32>,
 }
@@ -234,6 +237,26 @@ pub(crate) enum ThreatMode {
     /// Passed on; an event says what would have been done.
     Observe,
     /// The same as `reply`.
+    Block,
+    /// Dropped in silence.
+    Drop,
+    /// Dropped, and the sender is told.
+    Reply,
+    /// Dropped, and the connection is closed.
+    Close,
+}
+
+/// What happens to a message that holds what must not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LeakMode {
+    /// Not looked for.
+    Off,
+    /// Passed on; an event says what would have been done.
+    Observe,
+    /// Passed on with what was found made unreadable; dropped where that cannot be.
+    Mask,
+    /// The same as `drop`.
     Block,
     /// Dropped in silence.
     Drop,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::World;
-use crate::policy::checked::{JsonMode, Messages, Route, WithoutSchema};
+use crate::message::leak::LeakClass;
+use crate::policy::checked::{JsonMode, Messages, OnRefuse, Route, WithoutSchema};
 use crate::policy::{Errors, Loaded, Overrides, Source, load};
 
 const CHAT: &str = "{\n  \"type\": \"object\",\n  \"properties\": {\n    \"text\": { \"type\": \"string\" }\n  }\n}\n";
@@ -286,5 +287,27 @@ fn a_mistake_in_an_asyncapi_document_is_told_with_its_line() {
         let at = error.location.as_ref().map(|at| format!("{}:{}:{}", at.file, at.line, at.column)).unwrap_or_default();
         assert_eq!((at.as_str(), error.key.as_str()), (place, key), "{text}{errors}");
         assert!(error.message.contains(message), "{text}{errors}");
+    }
+}
+
+#[test]
+fn masking_is_read_and_brings_json_along() {
+    let text = "upstream: ws://x\nmessages: { outbound: { mask: [/user/email], leaks: { mode: drop, classes: { card: mask } } } }";
+    let routes = routes(&[], text);
+    let outbound = &routes[0].outbound;
+    assert_eq!((outbound.json.mode, outbound.mask.as_slice()), (JsonMode::Detect, &["/user/email".to_owned()][..]));
+    let leaks = outbound.leaks.as_ref().unwrap();
+    assert_eq!((leaks.classes[&LeakClass::Card], leaks.classes[&LeakClass::Bulk]), (OnRefuse::Mask, OnRefuse::Drop));
+    for (section, place, message) in [
+        ("mask: [email]", "2:32", "`email` is not a JSON Pointer"),
+        ("mask: [/a], json: { mode: off }", "2:51", "masked fields need JSON, which is off"),
+        ("threats: { mode: mask }", "2:42", "`mask` is not known here"),
+        ("on_refuse: mask", "2:36", "`mask` is not known here"),
+    ] {
+        let text = format!("upstream: ws://x\nmessages: {{ outbound: {{ {section} }} }}");
+        let errors = load_with(&[], &text).expect_err(&text);
+        let at = errors.0[0].location.as_ref().map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default();
+        assert_eq!(at, place, "{errors}");
+        assert!(errors.0[0].message.contains(message), "{errors}");
     }
 }

@@ -213,9 +213,14 @@ impl Judge {
 
     fn line(&mut self, read: &Read<'_>, out: &mut impl Write) -> Outcome {
         let verdict = self.verdict(&read.bytes);
-        let blocked = verdict.action != Action::Pass;
+        let blocked = !matches!(verdict.action, Action::Pass | Action::Rewrite);
         self.summary.count(read.class.as_deref(), blocked, &verdict.findings);
-        let line = Line { id: &read.id, blocked, findings: verdict.findings.iter().map(Shown::from).collect() };
+        let line = Line {
+            id: &read.id,
+            blocked,
+            findings: verdict.findings.iter().map(Shown::from).collect(),
+            rewritten: verdict.rewritten.as_deref().map(String::from_utf8_lossy),
+        };
         serde_json::to_writer(&mut *out, &line).map_err(|error| Failure::output(&error.into()))?;
         out.write_all(b"\n").map_err(|error| Failure::output(&error))
     }
@@ -264,7 +269,7 @@ fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict
         message_type: None,
         retry_after: None,
     };
-    Verdict { action: Action::Close, findings: vec![finding] }
+    Verdict { action: Action::Close, findings: vec![finding], rewritten: None }
 }
 
 /// The rules that one message alone can be held to.
@@ -287,6 +292,9 @@ struct Line<'a> {
     id: &'a Value,
     blocked: bool,
     findings: Vec<Shown<'a>>,
+    /// What goes on in the message's place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewritten: Option<std::borrow::Cow<'a, str>>,
 }
 
 /// A finding as it is written.
@@ -317,6 +325,7 @@ impl<'a> From<&'a Finding> for Shown<'a> {
 const fn outcome(outcome: OnRefuse) -> &'static str {
     match outcome {
         OnRefuse::Observe => "observe",
+        OnRefuse::Mask => "mask",
         OnRefuse::Drop => "drop",
         OnRefuse::Reply => "reply",
         OnRefuse::Close => "close",

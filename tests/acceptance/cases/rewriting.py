@@ -1,0 +1,69 @@
+"""Messages that go on with another text: what must not leave is masked (SPEC 8.5)."""
+
+import json
+
+from harness.processes import until
+from harness.registry import case
+
+MASK = {"outbound": {"leaks": {"mode": "drop", "classes": {"card": "mask", "credential": "mask"}}, "mask": ["/user/email"]}}
+CARD = {"type": "receipt", "pan": "4111111111111111", "number": 4111111111111111, "user": {"email": "ann@mail.example", "id": 7}}
+READ = {"type": "receipt", "pan": "************1111", "number": "************1111", "user": {"email": "***", "id": 7}}
+
+
+@case("a card number that the backend sends reaches the client with its last four digits, and an event says so")
+async def card(lab):
+    back = await lab.py_echo()
+    for client in (await lab.python(), await lab.npm()):
+        gateway = await lab.gateway(back.url, route=MASK)
+        connection = await client.open(gateway.url)
+        await connection.send(json.dumps(CARD))
+        assert json.loads(await connection.receive()) == READ
+        await connection.send("pay 4111 1111 1111 1111 now")
+        assert await connection.receive() == "pay **** **** **** 1111 now"
+        event = await gateway.event(type="leak_card")
+        assert event["decision"] == "masked" and "4111" not in json.dumps(event), event
+        assert await gateway.metric("portcullis_refusals_total", reason="leak_card", decision="masked") == 2
+        text = await gateway.explain(event["id"])
+        assert "unreadable" in text, text
+        clean = json.dumps({"type": "receipt", "pan": None})
+        await connection.send(clean)
+        assert await connection.receive() == clean
+
+
+@case("Chromium reads a masked message too", needs=("chromium",))
+async def browser(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {"origins": {"allow": ["*"]}}, route=MASK)
+    connection = await (await lab.chromium()).open(gateway.url)
+    await connection.send(json.dumps(CARD))
+    assert json.loads(await connection.receive()) == READ
+
+
+@case("rewriting holds under compression with context takeover: what comes later still inflates")
+async def compressed(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {"compression": {"enabled": "on", "context_takeover": "on"}}, route=MASK)
+    connection = await (await lab.python()).open(gateway.url)
+    long = json.dumps({"type": "chat", "text": "the same words again and again " * 20})
+    for _ in range(3):
+        await connection.send(long)
+        assert await connection.receive() == long
+        await connection.send(json.dumps({**CARD, "text": "the same words again and again " * 20}))
+        reply = json.loads(await connection.receive())
+        assert reply["pan"] == READ["pan"] and reply["user"] == READ["user"], reply
+
+
+@case("what cannot be masked is dropped, and the socket stays up")
+async def dropped(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, route=MASK)
+    connection = await (await lab.python()).open(gateway.url)
+    await connection.send(json.dumps({"4111111111111111": 1}))
+    await connection.send(json.dumps({"next": 1}))
+    assert await connection.receive() == json.dumps({"next": 1})
+
+    async def event():
+        return [one for one in await gateway.events("--type", "leak_card") if one["decision"] == "dropped"] or None
+
+    found = await until(event, "an event that says dropped", 5)
+    assert "in a key" in json.dumps(found), found
