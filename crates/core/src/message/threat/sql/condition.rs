@@ -36,7 +36,9 @@ pub(in super::super) fn condition(low: &[u8], at: usize, strict: bool) -> Option
     }
     // An opinion about a literal alone needs a value in front of it, not a text.
     let head = low.get(..at).unwrap_or_default();
-    if strict || at > 48 || words_up_to(head, 4) > 3 {
+    // `the 'and' (of logic)`: a word in quotes, and prose behind it.
+    let spoken = left == Operand::OpenText && byte(low, after + 1) == b' ' && is_word(before(low, after));
+    if spoken || strict || at > 48 || words_up_to(head, 4) > 3 {
         return None;
     }
     let rest_at = gap(low, end);

@@ -180,7 +180,8 @@ fn subquery(low: &[u8]) -> Option<&'static str> {
         let led = operator && skip_back(low, open - 1) == quantifier.len();
         let compared = matches!(quantifier, b"all" | b"any" | b"some") && has(low, "=");
         let lists = needles!("from case concat char( chr( count( password").occur(window(low, at, 160));
-        lists && (whole && has(low, " from ") && low.len() < 200 || led || compared)
+        let columns = needles!(", * ( = ·limit· ·where·").occur(rest(low, at));
+        lists && (whole && columns && has(low, " from ") && low.len() < 200 || led) || compared
     });
     found.then_some("a subquery in place of a value")
 }
