@@ -156,6 +156,8 @@ table! {
     TokenAudience = "token_audience", 4001, 401, Authentication, Medium, "Authentication failed", "the token is meant for another audience or party", "add it to `identity.audiences` or `identity.authorized_parties`";
     TokenClaims = "token_claims", 4001, 401, Authentication, Medium, "Authentication failed", "a claim is missing or has the wrong type", "check `identity.claims`";
     KeysUnavailable = "keys_unavailable", 1013, 503, Authentication, High, "Service unavailable", "no key set could be fetched to verify the token", "check that the gateway reaches the JWKS URL or the identity provider: `portcullis doctor`";
+    TokenInactive = "token_inactive", 4001, 401, Authentication, Medium, "Authentication failed", "the identity provider says that the token is not active", "fetch a new token";
+    IntrospectionUnavailable = "introspection_unavailable", 1013, 503, Authentication, High, "Service unavailable", "the introspection endpoint gave no answer that could be used", "check `identity.introspection`: URL, client and secret, and that the gateway reaches it";
     KeySourceFailed = "key_source_failed", 1000, 503, Administration, High, "Service unavailable", "a key set or identity provider could not be read; the keys it gave before stay in force", "see the detail; `portcullis doctor` asks it again";
     KeySourceAnswers = "key_source_answers", 1000, 200, Administration, Low, "Done", "a key set or identity provider answers again", "nothing to do";
     AuthenticationTimeout = "authentication_timeout", 4001, 401, Authentication, Low, "Authentication required", "no credential came as first message in time", "send it right after the handshake";

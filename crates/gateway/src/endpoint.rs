@@ -68,6 +68,14 @@ impl<'a> Call<'a> {
         Self { url, reach, method: Method::GET, headers, body: Bytes::new(), bytes_max }
     }
 
+    /// A POST of some type, for JSON.
+    pub(crate) fn post(url: &'a str, reach: Reach, kind: &'static str, body: Bytes, bytes_max: usize) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        Self { url, reach, method: Method::POST, headers, body, bytes_max }
+    }
+
     /// Asks.
     pub(crate) async fn send(self, tls: &Arc<ClientConfig>) -> Result<Answered, CallError> {
         let uri: Uri = self.url.parse().map_err(|_| CallError::Url("is not a URL"))?;

@@ -272,6 +272,7 @@ fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError>
         audit,
         events: broadcast::Sender::new(EVENTS_WATCHED),
         metrics: Metrics::new(workers, names),
+        introspections: crate::introspect::places(),
         fetches: fetch::Fetches::default(),
         hash_seed: seed()[0],
         draining: AtomicBool::new(false),

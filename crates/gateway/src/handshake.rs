@@ -127,6 +127,10 @@ impl Visit {
                     let answer = crate::fetch::refresh(&self.worker.shared, source).await;
                     step = admission.answer(Answer::Keys(answer), self.worker.shared.clock.now());
                 }
+                Step::Ask(Question::Introspect { token }) => {
+                    let answer = crate::introspect::ask(&self.worker.shared, &token).await;
+                    step = admission.answer(Answer::Introspected(answer), self.worker.shared.clock.now());
+                }
             }
         }
     }

@@ -9,6 +9,7 @@
 //! | `relay` | an admitted connection's life |
 //! | `http_pass` | plain HTTP on routes that pass it |
 //! | `fetch` | key sets and identity providers |
+//! | `introspect` | opaque tokens asked about |
 //! | `endpoint` | one HTTP request of our own |
 //! | [`admin`] | metrics, health, API, live page |
 //! | `worker`, `registry`, `shared` | threads and what they share |
@@ -24,6 +25,7 @@ mod fetch;
 mod gateway;
 mod handshake;
 mod http_pass;
+mod introspect;
 mod listen;
 mod live;
 pub mod metrics;

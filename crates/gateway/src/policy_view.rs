@@ -20,6 +20,7 @@ pub(crate) fn json(policy: &Policy) -> Value {
             "keys": spec.identity.keys.iter().map(|key| json!({ "id": key.id, "algorithm": key.algorithm })).collect::<Vec<_>>(),
             "jwks": spec.identity.jwks.iter().filter(|source| source.provider.is_none()).count(),
             "providers": spec.identity.jwks.iter().filter_map(|source| Some(&source.provider.as_ref()?.issuer)).collect::<Vec<_>>(),
+            "introspection": spec.identity.introspection.as_ref().map(|one| &one.url),
             "issuers": spec.identity.issuers,
             "audiences": spec.identity.audiences,
         },

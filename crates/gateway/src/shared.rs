@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub events: broadcast::Sender<Arc<Event>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Places for questions about opaque tokens.
+    pub introspections: tokio::sync::Semaphore,
     /// Fetches of key sets.
     pub fetches: crate::fetch::Fetches,
     /// Seeds what inspection hashes: the same on all threads, unknown outside.

@@ -5,7 +5,7 @@ import json
 from harness.clients import Refused
 from harness.lab import SECRET, Lab
 from harness.processes import until
-from harness.providers import document, endless, misbehaves, never
+from harness.providers import GATE_SECRET, document, endless, misbehaves, never
 from harness.registry import case
 
 REQUIRED = {"authenticate": "required", "credentials": ["header"]}
@@ -187,3 +187,91 @@ async def misbehaving(lab):
         assert refused.status == 401, refused
     else:
         raise AssertionError("nonsense was let in")
+
+
+def introspected(provider, **more) -> dict:
+    """Opaque tokens asked about at an oidc-provider, as the client `gate`."""
+    section = {"url": f"{provider.issuer}/token/introspection", "client_id": "gate", "client_secret": GATE_SECRET, **more}
+    return {"identity": {"introspection": section}, "sources": CALM}
+
+
+@case("opaque tokens of oidc-provider are introspected: accepted, remembered, refused once revoked; none is logged", needs=("oidc",), seconds=60)
+async def introspection(lab):
+    provider = await lab.oidc_provider()
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, introspected(provider), route=REQUIRED)
+    client = await lab.python()
+    token = await provider.user("ada")
+    connection = await client.open(gateway.url, headers=bearing(token))
+    await connection.send("hello")
+    assert await connection.receive() == "hello"
+    assert (await back.seen())[0]["headers"]["x-portcullis-subject"] == "ada"
+
+    async def asked() -> int:
+        return sum("introspection" in path for path in (await provider.call("seen"))["requests"])
+
+    assert await status(lab, gateway, token) == 101
+    assert await asked() == 1, "the answer was not remembered"
+    revoked = await provider.user("eve")
+    await provider.call("revoke", token=revoked)
+    assert await status(lab, gateway, revoked) == 401
+    await gateway.event(type="token_inactive")
+    assert await status(lab, gateway, "nobody-has-issued-this") == 401
+    assert await status(lab, gateway, "x" * 9_000) == 401, "longer than `token_bytes_max`"
+    assert await gateway.metric("portcullis_outbound_requests_total", purpose="introspection", outcome="answered") == 3
+    everything = json.dumps(await gateway.events()) + "\n".join(gateway.child.lines)
+    for secret in (token, revoked, GATE_SECRET, "nobody-has-issued-this"):
+        assert secret not in everything, secret
+
+
+@case("introspection asks every time where nothing is remembered, and maps claims of its own", needs=("oidc",), seconds=60)
+async def introspection_claims(lab):
+    provider = await lab.oidc_provider()
+    back = await lab.py_echo()
+    config = introspected(provider, cache_ttl="0s", claims={"subject": "/client_id", "permissions": "/scope"}, audiences=["urn:opaque"])
+    gateway = await lab.gateway(back.url, config, route={**REQUIRED, "permission": "chat"})
+    token = await provider.token("urn:opaque")
+    for _ in range(2):
+        assert await status(lab, gateway, token) == 101
+    assert (await back.seen(2))[1]["headers"]["x-portcullis-subject"] == "app"
+    assert sum("introspection" in path for path in (await provider.call("seen"))["requests"]) == 2
+    assert await status(lab, gateway, await provider.user("ada")) == 401, "for another audience"
+
+
+@case("an introspection endpoint that is gone, slow, wrong or talks nonsense lets nobody in", seconds=60)
+async def introspection_down(lab):
+    back = await lab.py_echo()
+    paths = {
+        "/slow": never,
+        "/nonsense": document(b"<html>"),
+        "/text": document({"active": "true", "sub": "root"}),
+        "/unauthorized": document({"active": True, "sub": "root"}, "401 Unauthorized"),
+        "/created": document({"active": True, "sub": "root"}, "201 Created"),
+        "/huge": endless(160),
+        "/moved": document(b"", "307 Temporary Redirect", "Location: /open\r\n"),
+        "/open": document({"active": True, "sub": "root"}),
+    }
+    server = await lab.tcp(misbehaves(paths))
+    urls = {path: server.http_url + path for path in paths if path != "/open"}
+    gone = await lab.tcp(misbehaves({}))
+    await gone.stop()
+    urls["gone"] = gone.http_url + "/introspect"
+    section = {"client_id": "gate", "client_secret": GATE_SECRET, "timeout": "300ms", "claims": {"subject": "/sub"}}
+    gateway = await lab.gateway(back.url, {"identity": {"introspection": {**section, "url": server.http_url}, "keys": [{"algorithm": "HS256", "secret": SECRET}]}, "sources": CALM},
+                                route=REQUIRED)
+    for what, url in urls.items():
+        said = len(gateway.child.lines)
+        gateway.rewrite({"identity": {"introspection": {**section, "url": url}}})
+        await gateway.said("reloaded", after=said)
+        assert await status(lab, gateway, "opaque") == 503, what
+        own = Lab.hs256({"sub": "u1", "exp": Lab.now() + 600})
+        assert await status(lab, gateway, own) == 101, f"{what} stops others"
+    assert {request["headers"]["x-portcullis-subject"] for request in back.requests} == {"u1"}
+
+    async def told():
+        details = [event["detail"] for event in await gateway.events() if event.get("type") == "introspection_unavailable"]
+        return len(details) == len(urls) and details
+
+    details = await until(told, "an event for each refusal")
+    for words in ("no answer within 300 ms", "more than the 65536 bytes", "redirects are not followed", "refused"):
+        assert any(words in detail for detail in details), (words, details)

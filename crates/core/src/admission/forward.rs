@@ -185,6 +185,7 @@ mod tests {
         Identity {
             keys: vec![],
             jwks: vec![],
+            introspection: None,
             issuers: vec![],
             audiences: vec![],
             authorized_parties: vec![],

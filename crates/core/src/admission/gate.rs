@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::identity::ticket::Tickets;
-use crate::identity::{KeyBook, Principal};
+use crate::identity::{KeyBook, Principal, TokenCache};
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
@@ -51,6 +51,8 @@ pub struct Gate {
     pressure: AtomicU32,
     watch: Watch,
     api_keys: ArcSwap<KeyBook>,
+    /// Opaque tokens that their provider called active lately.
+    introspected: ArcSwap<TokenCache>,
     tickets: Tickets,
 }
 
@@ -154,6 +156,7 @@ impl Gate {
             pressure: AtomicU32::new(Factor::ONE.permille()),
             watch: Watch::new(seed),
             api_keys: ArcSwap::default(),
+            introspected: ArcSwap::from_pointee(introspected(policy)),
             tickets: Tickets::default(),
         })
     }
@@ -209,6 +212,10 @@ impl Gate {
         &self.tickets
     }
 
+    pub(super) fn introspected(&self) -> Arc<TokenCache> {
+        self.introspected.load_full()
+    }
+
     /// The API keys in force.
     #[must_use]
     pub fn api_keys(&self) -> Arc<KeyBook> {
@@ -228,6 +235,7 @@ impl Gate {
             lock(shard).table.resize(settings.shard_entries_max());
         }
         self.settings.store(Arc::new(settings));
+        self.introspected.store(Arc::new(introspected(policy)));
     }
 
     /// Connections held, handshakes included.
@@ -515,6 +523,11 @@ impl std::fmt::Debug for Seat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seat").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+fn introspected(policy: &Policy) -> TokenCache {
+    let spec = policy.checked.identity.introspection.as_ref();
+    spec.map_or_else(|| TokenCache::new(0, Duration::ZERO), |one| TokenCache::new(one.cache_entries_max, one.cache_ttl))
 }
 
 fn within(networks: &[IpNet], ip: IpAddr) -> bool {

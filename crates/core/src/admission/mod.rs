@@ -40,6 +40,7 @@ pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
 pub use renewal::{Renewal, RenewalStep, Renewing};
 
+use crate::identity::introspection::Opaque;
 use crate::identity::{KeyRing, Method, Principal, TokenCache};
 use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
 use crate::policy::{Policy, Route};
@@ -92,6 +93,11 @@ pub enum Question {
         /// The key's id, as the unverified token says.
         kid: Option<String>,
     },
+    /// Ask the introspection endpoint about a token, and answer [`Answer::Introspected`].
+    Introspect {
+        /// The token.
+        token: Opaque,
+    },
     /// Accept the handshake and answer with the client's first message.
     FirstMessage {
         /// How long to wait for it.
@@ -104,6 +110,9 @@ pub enum Question {
 pub enum Answer {
     /// Whether new keys came.
     Keys(Result<(), ()>),
+    /// What the introspection endpoint answered with 200, at most
+    /// [`ANSWER_BYTES_MAX`](crate::identity::introspection::ANSWER_BYTES_MAX) bytes, or in words why it did not.
+    Introspected(Result<Vec<u8>, String>),
     /// The first message; `None` where none came in time.
     FirstMessage(Option<Vec<u8>>),
 }
@@ -233,6 +242,12 @@ impl Admission {
         };
         match answer {
             Answer::Keys(_) => self.identify(now),
+            Answer::Introspected(answer) => {
+                if let Some(proof) = &mut visit.proof {
+                    proof.introspected(answer);
+                }
+                self.identify(now)
+            }
             Answer::FirstMessage(message) => match message.as_deref().map(credential::from_first_message) {
                 Some(Some(token)) => {
                     visit.proof = Some(Proof::new(token));
@@ -353,9 +368,8 @@ impl Admission {
         match proof.step(&self.means, &Place { route, client: self.arrival.client }, now) {
             Proved::Principal(principal) => self.permit(principal, now),
             Proved::RefreshKeys { source, kid } => Step::Ask(Question::RefreshKeys { source, kid }),
-            Proved::Unavailable => {
-                self.refuse_here(Reason::KeysUnavailable, "token", Reason::KeysUnavailable.row().internal)
-            }
+            Proved::Introspect(token) => Step::Ask(Question::Introspect { token }),
+            Proved::Unavailable(reason, detail) => self.refuse_here(reason, "token", &detail),
             Proved::Failed(reason) => self.reject(reason, now, reason.row().internal),
         }
     }

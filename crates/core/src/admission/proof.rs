@@ -1,6 +1,6 @@
 //! Whether a credential proves somebody, step by step: when a client arrives and when it brings another one later.
 //!
-//! Order: ticket, API key, tokens verified lately, signature. A key that is not known may be in a set that has changed since it
+//! Order: ticket, API key, tokens verified lately, signature; for a token that is no JWT, its provider (RFC 7662). A key that is not known may be in a set that has changed since it
 //! was read: then the caller reads that set again and asks once more, each set at most once.
 
 use std::net::IpAddr;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Gate;
 use crate::identity::cache::TokenDigest;
+use crate::identity::introspection::{self, Opaque};
 use crate::identity::{KeyRing, Principal, TokenCache};
 use crate::identity::{api_key, ticket};
 use crate::policy::Policy;
@@ -35,6 +36,7 @@ pub(super) struct Place<'a> {
 pub(super) struct Proof {
     token: String,
     sources_asked: Vec<usize>,
+    introspected: Option<Result<Vec<u8>, String>>,
 }
 
 /// What a step came to.
@@ -43,15 +45,17 @@ pub(super) enum Proved {
     Principal(Arc<Principal>),
     /// Read this set of keys again (its place in `identity.jwks`), then ask once more.
     RefreshKeys { source: usize, kid: Option<String> },
-    /// No set that could hold the key has ever been read; nobody's fault.
-    Unavailable,
+    /// Ask the provider about this token, then answer by [`Proof::introspected`] and ask once more.
+    Introspect(Opaque),
+    /// What would tell cannot be had; no fault of the client's.
+    Unavailable(Reason, String),
     /// Nobody's.
     Failed(Reason),
 }
 
 impl Proof {
     pub(super) fn new(token: String) -> Self {
-        Self { token, sources_asked: Vec::new() }
+        Self { token, sources_asked: Vec::new(), introspected: None }
     }
 
     pub(super) fn step(&mut self, means: &Means, at: &Place<'_>, now: Now) -> Proved {
@@ -67,6 +71,9 @@ impl Proof {
                 Ok(principal) => Proved::Principal(Arc::new(principal)),
                 Err(reason) => Proved::Failed(reason),
             };
+        }
+        if self.is_opaque(means) {
+            return self.introspection(means, now);
         }
         let digest = TokenDigest::of(&self.token);
         let generation = keys.generation();
@@ -89,8 +96,47 @@ impl Proof {
             return Proved::RefreshKeys { source, kid: missing.and_then(|key| key.id.clone()) };
         }
         if !sources.is_empty() && sources.iter().all(|source| !keys.is_loaded(*source)) {
-            return Proved::Unavailable;
+            let reason = Reason::KeysUnavailable;
+            return Proved::Unavailable(reason, reason.row().internal.to_owned());
         }
         Proved::Failed(failure.reason)
+    }
+
+    /// What the provider said of the token, or why it said nothing.
+    pub(super) fn introspected(&mut self, answer: Result<Vec<u8>, String>) {
+        self.introspected = Some(answer);
+    }
+
+    /// Whether the token's provider is asked. A JWT goes there only where no key could verify one.
+    fn is_opaque(&self, means: &Means) -> bool {
+        means.policy.checked.identity.introspection.is_some()
+            && (!introspection::is_jwt(&self.token) || !means.keys.serves_any())
+    }
+
+    fn introspection(&mut self, means: &Means, now: Now) -> Proved {
+        let cache = means.gate.introspected();
+        let digest = TokenDigest::of(&self.token);
+        if let Some(principal) = cache.find(digest, 0, now) {
+            return Proved::Principal(principal);
+        }
+        if !introspection::is_token(&self.token, means.policy.checked.identity.token_bytes_max) {
+            return Proved::Failed(Reason::CredentialInvalid);
+        }
+        let unavailable = Reason::IntrospectionUnavailable;
+        match self.introspected.take() {
+            None => Proved::Introspect(Opaque(self.token.clone())),
+            Some(Err(why)) => Proved::Unavailable(unavailable, why),
+            Some(Ok(answer)) => match means.policy.verifier().introspected(&answer, now) {
+                Ok(principal) => {
+                    let principal = Arc::new(principal);
+                    cache.remember(digest, &principal, 0, now);
+                    Proved::Principal(principal)
+                }
+                Err(reason) if reason == unavailable => {
+                    Proved::Unavailable(reason, "the answer is no JSON object with a plain `active`".to_owned())
+                }
+                Err(reason) => Proved::Failed(reason),
+            },
+        }
     }
 }

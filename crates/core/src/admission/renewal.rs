@@ -61,11 +61,17 @@ impl Renewal {
         Self { means, proof: Proof::new(token), client, route, path, before }
     }
 
+    /// What the provider said of the token, or why it said nothing.
+    pub fn introspected(&mut self, answer: Result<Vec<u8>, String>) {
+        self.proof.introspected(answer);
+    }
+
     /// As far as it goes without something from outside.
     pub fn step(&mut self, now: Now) -> RenewalStep {
         RenewalStep::Done(match self.proof.step(&self.means, &Place { route: &self.route, client: self.client }, now) {
             Proved::RefreshKeys { source, kid } => return RenewalStep::Ask(Question::RefreshKeys { source, kid }),
-            Proved::Unavailable => Err((Reason::KeysUnavailable, "token")),
+            Proved::Introspect(token) => return RenewalStep::Ask(Question::Introspect { token }),
+            Proved::Unavailable(reason, _) => Err((reason, "token")),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.client, now);
                 Err((reason, "token"))

@@ -446,6 +446,73 @@ fn nothing_is_decided_twice() {
     }
 }
 
+/// A house whose provider is asked about opaque tokens, and a request that bears one.
+fn with_introspection() -> (House, Request) {
+    let mut checked = checked();
+    let identity = &mut checked.identity;
+    identity.introspection = Some(crate::policy::checked::Introspection {
+        url: "https://idp.example/introspect".into(),
+        client_id: "gate".into(),
+        client_secret: crate::policy::checked::Secret::new(b"s".to_vec()),
+        issuer: None,
+        audiences: Vec::new(),
+        claims: identity.claims.clone(),
+        timeout: Duration::from_secs(2),
+        cache_ttl: Duration::from_secs(30),
+        cache_entries_max: 100,
+        private_network: false,
+    });
+    (House::of(checked), Request::to("/ws/u1").bearing("opaque-token"))
+}
+
+fn active(exp: u64) -> Answer {
+    Answer::Introspected(Ok(json!({"active": true, "sub": "u1", "exp": exp}).to_string().into_bytes()))
+}
+
+fn asks_about(step: &Step) -> bool {
+    matches!(step, Step::Ask(Question::Introspect { token }) if token.0 == "opaque-token")
+}
+
+#[test]
+fn an_opaque_token_is_asked_about_once_and_remembered_no_longer_than_it_lives() {
+    let (house, request) = with_introspection();
+    let now = fixture::now();
+    let mut admission = house.admission("198.51.100.1");
+    assert!(asks_about(&admission.arrive(&request.head(), now)));
+    match admission.answer(active(fixture::NOW_UNIX_S + 10), now) {
+        Step::Done(decision) => assert_eq!(admitted(*decision).principal.subject.as_deref(), Some("u1")),
+        step @ Step::Ask(_) => panic!("{step:?}"),
+    }
+    let after =
+        |seconds| Now { mono: now.mono + Duration::from_secs(seconds), wall: now.wall + Duration::from_secs(seconds) };
+    admitted(house.decide_at("198.51.100.1", &request, after(9)));
+    assert!(asks_about(&house.arrive("198.51.100.1", &request, after(10))), "its `exp` ends what is remembered");
+    // A JWT is verified here and never sent anywhere.
+    admitted(house.decide("198.51.100.2", &Request::to("/ws/u1").bearing(&token_of("u1"))));
+}
+
+#[test]
+fn an_inactive_token_is_the_clients_fault_and_a_silent_endpoint_is_not() {
+    let (house, request) = with_introspection();
+    let verdict = |answer: Result<&str, &str>| {
+        let mut admission = house.admission("198.51.100.7");
+        assert!(asks_about(&admission.arrive(&request.head(), fixture::now())));
+        let answer = answer.map(|text| text.as_bytes().to_vec()).map_err(str::to_owned);
+        match admission.answer(Answer::Introspected(answer), fixture::now()) {
+            Step::Done(decision) => refusal(*decision).reason,
+            Step::Ask(question) => panic!("asked {question:?}"),
+        }
+    };
+    for _ in 0..5 {
+        assert_eq!(verdict(Err("connection refused")), Reason::IntrospectionUnavailable, "and no ban comes of it");
+        assert_eq!(verdict(Ok("<html>")), Reason::IntrospectionUnavailable);
+    }
+    for _ in 0..3 {
+        assert_eq!(verdict(Ok(r#"{"active":false}"#)), Reason::TokenInactive);
+    }
+    assert_eq!(house.refused("198.51.100.7", &request).reason, Reason::SourceBanned);
+}
+
 /// A house with two key sets, none of them read yet, and a token of the second one's key.
 fn with_key_sets() -> (House, Request, Arc<KeySet>) {
     let mut checked = checked();

@@ -28,6 +28,7 @@ pub(crate) fn identity() -> Identity {
     Identity {
         keys: vec![StaticKey { id: None, algorithm: Algorithm::HS256, material: Secret::new(SECRET.to_vec()) }],
         jwks: Vec::new(),
+        introspection: None,
         issuers: Vec::new(),
         audiences: Vec::new(),
         authorized_parties: Vec::new(),

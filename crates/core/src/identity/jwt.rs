@@ -25,15 +25,23 @@ pub struct Verifier {
     own: Parties,
     /// By place in `identity.jwks`; `None` for sets that belong to no provider.
     providers: Vec<Option<Parties>>,
+    introspection: Option<Introspected>,
     leeway_s: u64,
     expiry_required: bool,
     bytes_max: usize,
     pointers: ClaimPointers,
 }
 
+/// What an answer about an opaque token must satisfy.
+#[derive(Debug, Clone)]
+pub(super) struct Introspected {
+    pub(super) parties: Parties,
+    pub(super) pointers: ClaimPointers,
+}
+
 /// Who may have issued a token, and for whom.
 #[derive(Debug, Clone)]
-struct Parties {
+pub(super) struct Parties {
     issuers: Vec<String>,
     audiences: Vec<String>,
     authorized_parties: Vec<String>,
@@ -76,6 +84,14 @@ impl Verifier {
                 authorized_parties: identity.authorized_parties.clone(),
             },
             providers: identity.jwks.iter().map(|source| source.provider.as_ref().map(Parties::of)).collect(),
+            introspection: identity.introspection.as_ref().map(|one| Introspected {
+                parties: Parties {
+                    issuers: one.issuer.iter().cloned().collect(),
+                    audiences: one.audiences.clone(),
+                    authorized_parties: Vec::new(),
+                },
+                pointers: one.claims.clone(),
+            }),
             leeway_s: identity.leeway.as_secs(),
             expiry_required: identity.require_expiry,
             bytes_max: identity.token_bytes_max,
@@ -91,7 +107,7 @@ impl Verifier {
         let (payload, scope) = signed_payload(token, self.bytes_max, ring)?;
         let claims = strict_json::object(&payload).ok_or(Reason::TokenClaims)?;
         let claims = Value::Object(claims);
-        let expires_at = self.judge_times(&claims, now.unix_seconds())?;
+        let expires_at = self.judge_times(&claims, self.expiry_required, now.unix_seconds())?;
         // What chose the keys must be what the signed claims say, whoever reads them.
         if ring.scope_of(claims.get("iss").and_then(Value::as_str)) != scope {
             return Err(Reason::TokenIssuer.into());
@@ -108,13 +124,17 @@ impl Verifier {
         }
     }
 
+    pub(super) fn introspection(&self) -> Option<&Introspected> {
+        self.introspection.as_ref()
+    }
+
     /// `exp`, `nbf` and `iat` (RFC 7519 4.1.4 to 4.1.6); tells `exp`.
-    fn judge_times(&self, claims: &Value, now: u64) -> Result<Option<u64>, Reason> {
+    pub(super) fn judge_times(&self, claims: &Value, expiry_required: bool, now: u64) -> Result<Option<u64>, Reason> {
         let expires_at = date(claims, "exp", f64::floor)?;
         let not_before = date(claims, "nbf", f64::ceil)?;
         let issued_at = date(claims, "iat", f64::ceil)?;
         match expires_at {
-            None if self.expiry_required => return Err(Reason::TokenClaims),
+            None if expiry_required => return Err(Reason::TokenClaims),
             Some(at) if now >= at.saturating_add(self.leeway_s) => return Err(Reason::TokenExpired),
             _ => {}
         }
@@ -136,7 +156,7 @@ impl Parties {
     }
 
     /// `iss`, `aud` (RFC 7519 4.1.1, 4.1.3) and `azp` (OpenID Connect Core 2).
-    fn judge(&self, claims: &Value) -> Result<(), Reason> {
+    pub(super) fn judge(&self, claims: &Value) -> Result<(), Reason> {
         if !self.issuers.is_empty() {
             let issuer = claims.get("iss").and_then(Value::as_str).ok_or(Reason::TokenIssuer)?;
             if !self.issuers.iter().any(|accepted| accepted == issuer) {

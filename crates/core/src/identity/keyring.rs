@@ -113,6 +113,11 @@ impl KeyRing {
         (scope == Scope::Own && !self.fixed.is_empty()) || self.sources_in(scope).next().is_some()
     }
 
+    /// Whether there is anything that could verify a token at all.
+    pub(crate) fn serves_any(&self) -> bool {
+        !self.fixed.is_empty() || !self.sources.is_empty()
+    }
+
     fn sources_in(&self, scope: Scope) -> impl Iterator<Item = (usize, &Source)> {
         self.sources.iter().enumerate().filter(move |(place, source)| match scope {
             Scope::Own => source.spec.provider.is_none(),

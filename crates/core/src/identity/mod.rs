@@ -11,6 +11,7 @@ pub mod api_key;
 pub mod cache;
 pub mod claims;
 pub mod discovery;
+pub mod introspection;
 pub mod issue;
 pub mod jwks;
 pub mod jwt;

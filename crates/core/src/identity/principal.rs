@@ -10,6 +10,8 @@ pub enum Method {
     Anonymous,
     /// A signed JSON Web Token (RFC 7519).
     Jwt,
+    /// An opaque token that its provider says is active (RFC 7662).
+    Introspection,
     /// An API key.
     ApiKey,
     /// The development bypass; never outside the development environment.

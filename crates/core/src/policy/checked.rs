@@ -18,7 +18,7 @@ mod provider;
 mod schema;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
-pub use provider::Provider;
+pub use provider::{Introspection, Provider};
 pub use schema::{Schemas, WithoutSchema};
 
 /// The preset a policy starts from.
@@ -239,6 +239,8 @@ pub struct Identity {
     pub keys: Vec<StaticKey>,
     /// Key sets from files or URLs, then those of the identity providers.
     pub jwks: Vec<JwksSource>,
+    /// Where opaque tokens are asked about.
+    pub introspection: Option<Introspection>,
     /// `iss` must be one of these, where any is given.
     pub issuers: Vec<String>,
     /// `aud` must hold one of these, where any is given.

@@ -4,13 +4,15 @@
 use super::nearest::nearest;
 
 /// Keys whose values are secret.
-const SECRET_KEYS: [&str; 3] = ["secret", "header_secret", "token"];
+const SECRET_KEYS: [&str; 4] = ["secret", "header_secret", "client_secret", "token"];
 /// Keys that look like those and hold none.
-const OPEN_KEYS: [&str; 9] = [
+const OPEN_KEYS: [&str; 11] = [
     "secret_file",
     "secret_env",
     "header_secret_file",
     "header_secret_env",
+    "client_secret_file",
+    "client_secret_env",
     "token_file",
     "token_env",
     "forward_token",

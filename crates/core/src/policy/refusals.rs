@@ -24,7 +24,9 @@ fn way_to_authenticate(checking: &mut Checking<'_>, checked: &Checked) {
     let needs = checked.routes.iter().any(|route| route.authenticate == Authenticate::Required);
     // On is the preset's word; an operator who says it has keys made.
     let keyed = checked.identity.api_keys && checking.is_operators(&KeyPath::parse("identity.api_keys"));
-    if needs && !keyed && checked.identity.keys.is_empty() && checked.identity.jwks.is_empty() {
+    let identity = &checked.identity;
+    let verifies = !identity.keys.is_empty() || !identity.jwks.is_empty() || identity.introspection.is_some();
+    if needs && !keyed && !verifies {
         let name = environment_name(checked.environment);
         let help = "add a key (`identity: {keys: [{algorithm: HS256, secret_file: jwt.secret}]}`) or a key set \
                     (`identity: {jwks: [{url: https://issuer.example/.well-known/jwks.json}]}`), in the file or by \

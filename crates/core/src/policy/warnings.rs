@@ -193,12 +193,13 @@ impl Review<'_> {
 
     fn identity(&mut self, checked: &Checked) {
         let identity = &checked.identity;
-        let verifies = !identity.keys.is_empty() || !identity.jwks.is_empty();
+        let verifies = !identity.keys.is_empty() || !identity.jwks.is_empty() || identity.introspection.is_some();
         let looks = checked.routes.iter().any(|route| route.authenticate != Authenticate::Off);
         for (key, set) in [
             ("keys", !identity.keys.is_empty()),
             ("jwks", identity.jwks.iter().any(|source| source.provider.is_none())),
             ("providers", identity.jwks.iter().any(|source| source.provider.is_some())),
+            ("introspection", identity.introspection.is_some()),
             ("issuers", !identity.issuers.is_empty()),
             ("audiences", !identity.audiences.is_empty()),
             ("authorized_parties", !identity.authorized_parties.is_empty()),

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Purpose {
     /// Key sets, a provider's configuration document included.
     Keys,
+    /// An opaque token.
+    Introspection,
 }
 
 /// How it ended.
@@ -19,11 +21,12 @@ pub(crate) enum Outcome {
 }
 
 impl Purpose {
-    const ALL: &[Self] = &[Self::Keys];
+    const ALL: &[Self] = &[Self::Keys, Self::Introspection];
 
     fn label(self) -> &'static str {
         match self {
             Self::Keys => "keys",
+            Self::Introspection => "introspection",
         }
     }
 }

@@ -140,6 +140,9 @@ async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
             RenewalStep::Ask(Question::RefreshKeys { source, .. }) => {
                 let _ = crate::fetch::refresh(&worker.shared, source).await;
             }
+            RenewalStep::Ask(Question::Introspect { token }) => {
+                renewal.introspected(crate::introspect::ask(&worker.shared, &token).await);
+            }
             RenewalStep::Ask(Question::FirstMessage { .. }) => return Err((Reason::CredentialInvalid, "renewal")),
         }
     }

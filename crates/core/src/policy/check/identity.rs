@@ -51,6 +51,9 @@ impl Checking<'_> {
         let token_bytes = self.bounded(at, "token_bytes_max", raw.token_bytes_max.map(|b| b.0), TOKEN_BYTES);
         let credentials = self.set(at, "credentials", raw.credentials.clone());
         let claims = self.claims(at, raw);
+        let introspection = raw.introspection.as_ref();
+        let introspection =
+            introspection.map(|raw_one| self.introspection(&at.key("introspection"), raw_one, raw, claims.as_ref()));
         let cache_ttl = self.set(at, "cache_ttl", raw.cache_ttl);
         let cache_entries = self.bounded(at, "cache_entries_max", raw.cache_entries_max, 1..=CACHE_ENTRIES_MAX);
         let first_message_timeout = self.positive(at, "first_message_timeout", raw.first_message_timeout);
@@ -64,6 +67,7 @@ impl Checking<'_> {
         Some(Identity {
             keys: keys?,
             jwks: jwks?.into_iter().chain(providers?).collect(),
+            introspection: introspection.map_or(Some(None), |one| one.map(Some))?,
             issuers: texts(&raw.issuers),
             audiences: texts(&raw.audiences),
             authorized_parties: texts(&raw.authorized_parties),

@@ -20,6 +20,8 @@ pub(crate) struct Identity {
     /// OpenID providers, found by their issuer (OpenID Connect Discovery). A provider's tokens are verified with its own
     /// keys only, and its keys verify no other tokens.
     pub(crate) providers: Option<Vec<Provider>>,
+    /// Tokens that are no JWT are asked about at the provider (RFC 7662). Unset: they are refused.
+    pub(crate) introspection: Option<Introspection>,
     /// The token's `iss` must be one of these, where any is given.
     pub(crate) issuers: Option<Vec<String>>,
     /// The token's `aud` must hold one of these, where any is given.
@@ -138,6 +140,37 @@ pub(crate) struct Provider {
     pub(crate) keys_max: Option<u32>,
     /// Its name may lead to an address of an inner network (RFC 1918 and the like), and so may the URL of its keys.
     /// Default `off`.
+    pub(crate) private_network: Option<Switch>,
+}
+
+/// Token introspection (RFC 7662): opaque tokens, and JWTs where no key is configured that could verify one.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Introspection {
+    /// The endpoint: `https://`, or `http://` to loopback.
+    pub(crate) url: Option<String>,
+    /// How the gateway calls itself there.
+    pub(crate) client_id: Option<String>,
+    /// Its secret there, inline. Prefer `client_secret_file`.
+    pub(crate) client_secret: Option<String>,
+    /// File that holds the client secret; the line end is cut off.
+    pub(crate) client_secret_file: Option<String>,
+    /// Environment variable that holds the client secret.
+    pub(crate) client_secret_env: Option<String>,
+    /// The answer's `iss` must be this, where it is given.
+    pub(crate) issuer: Option<String>,
+    /// The answer's `aud` must hold one of these. Default `identity.audiences`.
+    pub(crate) audiences: Option<Vec<String>>,
+    /// Where claims stand in the answer, as JSON Pointers. What is left out stands where `identity.claims` says.
+    pub(crate) claims: Option<Claims>,
+    /// How long the endpoint may take, 50 milliseconds to 30 seconds; then the client gets 503. Default `2s`.
+    pub(crate) timeout: Option<Span>,
+    /// How long an active token is remembered, never past its `exp`; at most 1 hour, `0s` asks every time. A token that is
+    /// revoked meanwhile is accepted for so long. Default `30s`.
+    pub(crate) cache_ttl: Option<Span>,
+    /// Most tokens remembered. About 500 bytes each. Default 10000.
+    pub(crate) cache_entries_max: Option<u32>,
+    /// Its name may lead to an address of an inner network. Default `off`.
     pub(crate) private_network: Option<Switch>,
 }
 

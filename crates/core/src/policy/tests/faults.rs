@@ -258,6 +258,27 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "published secret",
     ),
     (
+        "upstream: ws://x\nidentity: { introspection: { url: 'http://a.example/i', client_id: g, client_secret: s } }",
+        "an endpoint over plain `http://` is for loopback only",
+        "2:35",
+        "identity.introspection.url",
+        "https://",
+    ),
+    (
+        "upstream: ws://x\nidentity: { introspection: { url: 'https://a.example/i', client_id: g } }",
+        "`client_secret_file` is missing",
+        "2:13",
+        "identity.introspection.client_secret_file",
+        "name the file",
+    ),
+    (
+        "upstream: ws://x\nidentity: { introspection: { url: 'https://a.example/i', client_id: g, client_secret: s, cache_ttl: 2h } }",
+        "answers are remembered for too long",
+        "2:101",
+        "identity.introspection.cache_ttl",
+        "1h",
+    ),
+    (
         "upstream: ws://x\nidentity: { jwks: [{}] }",
         "a key set needs one place",
         "2:20",
