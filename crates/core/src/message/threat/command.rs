@@ -6,12 +6,12 @@
 
 use std::sync::LazyLock;
 
-use super::prefilter::Signs;
+use super::signs::Signs;
 use super::text::{
     Words, all, before, byte, has, has_any, is_space, is_word, needles, nth_word, places_max, skip_space, trimmed,
-    window, word_at, word_before, words, words_up_to,
+    window, word_before, words, words_up_to,
 };
-use super::{View, code};
+use super::{View, code, disguise};
 
 /// Programs an intruder runs; also words of English, where `;` or `|` in front and their arguments decide.
 pub(super) static PROGRAMS: LazyLock<Words> = LazyLock::new(|| {
@@ -65,7 +65,7 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
         .and(Signs::FUNCTION)
         .and(Signs::PATH);
     let calls = Signs::CALL.and(Signs::SERVER).and(Signs::DOLLAR);
-    None.or_else(|| shows(hides).then(|| obfuscated(low)).flatten())
+    None.or_else(|| shows(hides).then(|| disguise::judge(low)).flatten())
         .or_else(|| shows(calls).then(|| interpreter(low)).flatten())
         .or_else(|| shows(Signs::SEPARATOR).then(|| separated(low)).flatten())
         .or_else(|| shows(Signs::SUBSTITUTION).then(|| substituted(low)).flatten())
@@ -289,117 +289,6 @@ fn substituted(low: &[u8]) -> Option<&'static str> {
         }
     }
     None
-}
-
-/// Spellings that only hide.
-fn obfuscated(low: &[u8]) -> Option<&'static str> {
-    let separators = needles!(
-        "$ifs ${ifs $'\\x20' $@ ${path: ${home: ${pwd: ${shell ${ps $u; %programfiles:~ %comspec \
-                    %path:~ {cat, {ls, {id, {curl, {wget, {nc, {ping, {bash, {sh,"
-    )
-    .occur(low);
-    let sh_ifs = separators
-        && needles!("cat ls ping id wget curl bash sh { echo etc").occur(low)
-        && words_up_to(low, 8) < 8
-        && !has(low, "\"$@\"");
-    // `() { :;};` defines a function that old shells ran on import.
-    let shellshock = all(low, "()").any(|at| {
-        let brace = skip_space(low, at + 2);
-        byte(low, brace) == b'{' && needles!(":; :·; _; ignored x;").occur(window(low, brace, 12))
-    });
-    // A command's output as another one's input; a function that calls itself twice.
-    let here = needles!("<<<$( <<<·$( <<<`").occur(low) && words_up_to(low, 8) < 8;
-    let sockets = has_any(low, &["/dev/tcp/", "/dev/udp/"]) && needles!("bash exec sh· >& <>").occur(low);
-    if sh_ifs || shellshock || here || sockets || is_fork_bomb(low) || runs_a_variable(low) {
-        return Some("a shell's way to hide or reach out");
-    }
-    let mut words = low.split(|&b| is_space(b) || matches!(b, b';' | b'|' | b'&' | b'=' | b'+' | b'`'));
-    words.any(is_disguised).then_some("a command in disguise")
-}
-
-/// `f(){ f & f; };f`.
-fn is_fork_bomb(low: &[u8]) -> bool {
-    all(low, "()").any(|at| {
-        let name = word_before(low, at);
-        let brace = skip_space(low, at + 2);
-        let body = window(low, brace + 1, 32);
-        let named = if name.is_empty() && before(low, at) == b':' { b":".as_slice() } else { name };
-        let calls = |text: &[u8]| trimmed(text).strip_suffix(b"()").unwrap_or(trimmed(text)) == named;
-        let mut parts = body.split(|b| matches!(b, b'|' | b'&' | b';' | b'}'));
-        !named.is_empty()
-            && byte(low, brace) == b'{'
-            && parts.next().is_some_and(calls)
-            && parts.next().is_some_and(calls)
-    })
-}
-
-/// `a=nc&&$a -lvp 555`, `v='u';cu$v…`: a name is given a piece of a command, then stands where a command does.
-fn runs_a_variable(low: &[u8]) -> bool {
-    // A script has lines.
-    if low.len() > 200 || low.contains(&b'\n') || !low.contains(&b'=') {
-        return false;
-    }
-    let separates = |b: u8| matches!(b, b';' | b'&' | b'|');
-    all(low, "$").take(8).any(|at| {
-        let name = word_at(low, at + 1);
-        let ahead = if is_space(before(low, at)) { at.saturating_sub(2) } else { at.saturating_sub(1) };
-        let glued = is_word(before(low, at));
-        if name.is_empty() || name.len() > 8 || at == 0 || !(glued || separates(byte(low, ahead))) {
-            return false;
-        }
-        let head = low.get(..at).unwrap_or_default();
-        head.split(|b| separates(*b)).any(|part| {
-            let value = trimmed(part).strip_prefix(name).and_then(|part| part.strip_prefix(b"="));
-            value.is_some_and(|value| !value.is_empty() && !value.iter().any(|b| is_space(*b)))
-        })
-    })
-}
-
-/// `c''at`, `c\at`, `/b?n/c?t`, `/e*c/pa*wd`, `who$@ami`: a program's name once the disguise is off.
-fn is_disguised(word: &[u8]) -> bool {
-    let marked = |b: &u8| matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`' | b'$' | b'?' | b'*' | b'[');
-    if word.len() < 3 || word.len() > 64 || !word.iter().any(marked) {
-        return false;
-    }
-    let marks = word.iter().filter(|b| matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`')).count();
-    if marks >= 1
-        && !matches!(word.first(), Some(b'\'' | b'"' | b'`'))
-        && !matches!(word.last(), Some(b'\'' | b'"' | b'`' | b'\\'))
-    {
-        let bare: Vec<u8> = word.iter().copied().filter(|b| !matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`')).collect();
-        let path = bare.starts_with(b"/etc/passwd") || bare.starts_with(b"/bin/") || bare.starts_with(b"/etc/shadow");
-        if path && !has(word, "\\/")
-            || words!("cat whoami uname wget curl bash netstat ifconfig python nslookup ping passwd").has(&bare)
-        {
-            return true;
-        }
-    }
-    if is_interrupted(word) {
-        return true;
-    }
-    let wild = word.iter().filter(|b| matches!(b, b'?' | b'*' | b'[')).count();
-    let slashes = word.iter().filter(|b| **b == b'/').count();
-    let known = needles!("/b /e /us /?? /*").occur(word);
-    wild >= 2 && slashes >= 2 && word.starts_with(b"/") && known && !has_any(word, &["**", "/*/", "http", "*.*"])
-}
-
-/// `c$@at`, `/et$_c/pas$-swd`: variables that are empty stand inside a name.
-fn is_interrupted(word: &[u8]) -> bool {
-    if !has(word, "$") || word.len() > 48 {
-        return false;
-    }
-    let mut bare = Vec::with_capacity(word.len());
-    let mut at = 0;
-    while at < word.len() {
-        if byte(word, at) == b'$' && matches!(byte(word, at + 1), b'@' | b'*' | b'_' | b'-' | b'?' | b'!' | b'$' | b'#')
-        {
-            at += 2;
-        } else {
-            bare.push(byte(word, at));
-            at += 1;
-        }
-    }
-    bare.len() < word.len() && (PROGRAMS.has(&bare) || bare.starts_with(b"/etc/") || bare.starts_with(b"/bin/"))
 }
 
 /// Calls that run programs or code, in the languages of servers.

@@ -13,11 +13,13 @@
 mod code;
 mod command;
 mod decode;
+mod disguise;
 mod document;
 mod ldap;
 mod lookup;
 mod nosql;
 mod prefilter;
+mod signs;
 mod sink;
 mod sql;
 mod sqli;
@@ -29,7 +31,7 @@ mod xxe;
 
 use crate::message::json::decode_into;
 use crate::policy::checked::ThreatClass;
-use prefilter::Signs;
+use signs::Signs;
 
 /// Layers of encoding that are ever peeled, whatever the policy says.
 pub const LAYERS_MAX: u8 = 8;

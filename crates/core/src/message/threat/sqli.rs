@@ -6,7 +6,8 @@
 //! sentences with `select` and `or` have no such continuation.
 
 use super::View;
-use super::prefilter::{self, Signs};
+use super::prefilter;
+use super::signs::Signs;
 use super::sql::{
     FUNCTIONS, Operand, comparison, condition, expression, fragment, functions, gap, junction, numeric_condition,
     operand, selects, statement, statements, swallows, tautology,

@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use super::View;
-use super::prefilter::Signs;
+use super::signs::Signs;
 use super::text::{
     Words, all, before, byte, has, has_any, is_space, is_word, needles, rest, skip_space, trimmed, window, word_at,
     word_before, words_up_to,
