@@ -3,7 +3,7 @@
 //! Decides a level from one sample a second and a baseline that it learns. A level rises when the excess lasts
 //! `rise_after`, and falls one at a time when half the excess is gone for `fall_after`. An excess is counted in times of
 //! the usual rate with its usual swing, and never against less than a floor, so that a quiet gateway is not alarmed by a
-//! few callers. What is far above the usual teaches the baseline only up to three times of it, and while a level is
+//! few callers. Volume (attempts, messages) counts a quarter of what failures count. What is far above the usual teaches the baseline only up to three times of it, and while a level is
 //! raised twenty times slower: nobody trains it within minutes. Until it has learned for one span, only failures count.
 
 use std::fmt::Write as _;
@@ -72,12 +72,14 @@ struct Signal {
     now: f64,
     mean: f64,
     swing: f64,
-    /// Counts before anything was learned.
-    from_the_start: bool,
+    /// A sign of an attacker, which counts before anything was learned; else volume, which crowds make as well.
+    hostile: bool,
 }
 
 /// Seconds over which the present is smoothed.
 const SMOOTHING: f64 = 3.0;
+/// Volume counts as the fourth part of its excess: a market that opens is a crowd, not an attack.
+const VOLUME: f64 = 0.25;
 /// What is above this many times the usual teaches no more than this.
 const TAUGHT_MAX: f64 = 3.0;
 /// Seconds of calm that failures are taken to have had before the start.
@@ -92,6 +94,11 @@ impl Signal {
 
     fn excess(&self) -> f64 {
         self.now / self.usual()
+    }
+
+    /// The excess as it counts.
+    fn weight(&self) -> f64 {
+        if self.hostile { self.excess() } else { self.excess() * VOLUME }
     }
 
     fn learn(&mut self, seen: f64, pace: f64) {
@@ -120,13 +127,13 @@ impl Flood {
     /// A detector that has learned nothing.
     #[must_use]
     pub fn new(spec: Floods) -> Self {
-        let signal = |name, floor: u32, from_the_start| Signal {
+        let signal = |name, floor: u32, hostile| Signal {
             name,
             floor: f64::from(floor),
             now: 0.0,
             mean: 0.0,
             swing: 0.0,
-            from_the_start,
+            hostile,
         };
         let signals = [
             signal("failed handshakes", spec.failures_floor, true),
@@ -173,18 +180,18 @@ impl Flood {
         for (signal, seen) in self.signals.iter_mut().zip(seen) {
             // The mean of what was seen so far, until a span is over. What is judged from the start learns as if a calm
             // minute had come before, or an attack on a fresh gateway would be the usual.
-            let age = if signal.from_the_start { self.age + CALM_BEFORE } else { self.age };
+            let age = if signal.hostile { self.age + CALM_BEFORE } else { self.age };
             signal.learn(seen as f64, slower / (age.min(span.max(1)) as f64));
         }
         let learned = self.age > span;
-        let judged = self.signals.iter().filter(|signal| learned || signal.from_the_start);
+        let judged = self.signals.iter().filter(|signal| learned || signal.hostile);
         // Of equals the first.
-        let worst = judged.copied().rev().max_by(|a, b| a.excess().total_cmp(&b.excess()))?;
+        let worst = judged.copied().rev().max_by(|a, b| a.weight().total_cmp(&b.weight()))?;
         self.judge(worst, observed)
     }
 
     fn judge(&mut self, worst: Signal, observed: &Observed) -> Option<Change> {
-        let excess = worst.excess();
+        let excess = worst.weight();
         let from = self.level;
         let mut to = from;
         for ((level, over), raised) in Level::ALL.into_iter().skip(1).zip(self.spec.over).zip(&mut self.raised) {
@@ -282,11 +289,14 @@ mod tests {
             assert_eq!(flood.level(), level, "{failures} failures a second: {changes:?}");
         }
         let mut flood = learned();
-        run(&mut flood, 20, &sample(1000, 2), 5000);
+        run(&mut flood, 20, &sample(3_000, 2), 5000);
         assert_eq!(flood.level(), Level::High, "attempts alone");
         let mut flood = learned();
-        run(&mut flood, 20, &sample(90, 2), 100_000);
+        run(&mut flood, 20, &sample(90, 2), 400_000);
         assert_eq!(flood.level(), Level::Critical, "messages alone");
+        let mut flood = learned();
+        run(&mut flood, 60, &sample(900, 2), 50_000);
+        assert_eq!(flood.level(), Level::Normal, "ten times as many, and nobody fails: a crowd");
     }
 
     #[test]
