@@ -18,7 +18,7 @@ use portcullis_codec::deflate::{DeflatePolicy, Params};
 use portcullis_codec::handshake::accept_key;
 use portcullis_codec::{Offer, Proposal};
 use portcullis_core::admission::{
-    Admission, Admitted, Answer, Arrival, Decision, Head, Pending, Question, Refusal, Step, credential,
+    Admission, Admitted, Answer, Arrival, Decision, Head, Pending, Question, Refusal, Step, credential, judges_path,
 };
 use portcullis_core::event::Decision as Recorded;
 use portcullis_core::policy::checked::RefuseWith;
@@ -198,11 +198,7 @@ impl Visit {
             ip_key: admitted.ip_key,
             principal: std::sync::Arc::clone(&admitted.principal),
             route: std::sync::Arc::clone(&admitted.route),
-            path: admitted
-                .route
-                .spec
-                .notices
-                .refresh
+            path: (admitted.route.spec.notices.refresh || judges_path(&admitted.route.spec))
                 .then(|| admitted.upstream_uri_path.split('?').next().unwrap_or_default().into()),
         }
     }

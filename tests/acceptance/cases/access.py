@@ -1,9 +1,11 @@
 """Who may what: roles that inherit, permissions of routes and messages, tenants, guests (SPEC 4)."""
 
 import json
+import signal
 
 from harness.backends import PyEcho, accept
 from harness.lab import Lab
+from harness.processes import until
 from harness.raw import TEXT, frame
 from harness.registry import case
 
@@ -275,3 +277,34 @@ async def second_factor(lab):
     strong = await client.open(gateway.url + "/chat", headers=bearer(["user"], amr=["mfa"]))
     await strong.send(typed("wallet.pay"))
     assert await strong.receive() == typed("wallet.pay")
+
+
+@case("a reload gives and takes permissions on open connections: messages first, then the route itself", seconds=40)
+async def reload(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {**KEYS, "access": {"roles": {"user": {"allow": ["chat.join"]}}}},
+                                route={**required("header"), "permission": "chat.join", "inbound": {"permissions": {"ping": "anyone", "chat.send": "chat.write"}}})
+    user = await (await lab.python()).open(gateway.url, headers=bearer(["user"]))
+    other = await (await lab.python()).open(gateway.url, headers=bearer([], ["chat.join"]))
+
+    async def says(connection) -> str:
+        await connection.send(typed("chat.send"))
+        return json.loads(await connection.receive())["type"]
+
+    assert await says(user) == "error"
+    gateway.config["access"]["roles"]["user"]["allow"] = ["chat.join", "chat.write"]
+    gateway.rewrite({})
+    gateway.child.signal(signal.SIGHUP)
+
+    async def may():
+        return await says(user) == "chat.send"
+
+    await until(may, "the permission takes effect", 10)
+    gateway.config["access"]["roles"]["user"]["allow"] = []
+    gateway.rewrite({})
+    gateway.child.signal(signal.SIGHUP)
+    assert (await user.closed())[0] == 4003
+    await other.send(typed("ping"))
+    assert await other.receive() == typed("ping"), "whose token carries the permission stays"
+    event = await gateway.event(type="permission_denied", check="permission", decision="closed")
+    assert event["user"] == "u1", event

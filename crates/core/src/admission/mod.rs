@@ -35,6 +35,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 pub use crate::limits::IpKey;
+pub use entitled::{judges_path, may_stay};
 pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};

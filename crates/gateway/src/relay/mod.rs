@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_codec::{Decoder, Inflate, Limits, Params, Sender};
-use portcullis_core::admission::{IpKey, Seat};
+use portcullis_core::admission::{IpKey, Seat, may_stay};
 use portcullis_core::event::Decision;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Direction, Memory};
@@ -47,7 +47,7 @@ pub(crate) struct Caller {
     pub principal: Arc<Principal>,
     /// The rules.
     pub route: Arc<Route>,
-    /// The path it came to, kept where another credential may have to be judged for it.
+    /// The path it came to, kept where another credential or policy may have to be judged for it.
     pub path: Option<Box<str>>,
 }
 
@@ -178,8 +178,9 @@ impl Relay {
         self.fail(reason, now);
     }
 
-    /// Takes over what a new policy says of this route; a route that is gone keeps its old rules.
-    fn adopt(&mut self, policy: &Policy) {
+    /// Takes over what a new policy says of this route; a route that is gone keeps its old rules. A caller who may not
+    /// be here any more is turned out.
+    fn adopt(&mut self, policy: &Policy, now: Duration) {
         let Some(route) = policy.route_named(&self.caller.route.spec.name) else { return };
         let ratio = route.spec.compression.ratio_max;
         self.client.decoder.set_limits(limits(&route.spec.inbound, ratio));
@@ -187,13 +188,17 @@ impl Relay {
         self.client.memory = Memory::default();
         self.upstream.memory = Memory::default();
         self.caller.route = route;
+        let Caller { route, path, principal, .. } = &self.caller;
+        if let Err((reason, check)) = may_stay(policy, route, path.as_deref(), principal) {
+            self.turn_out(reason, check, now);
+        }
     }
 
     fn obey(&mut self, now: Duration) {
         if self.generation != self.worker.generation() {
             self.generation = self.worker.generation();
             let policy = self.worker.policy();
-            self.adopt(&policy);
+            self.adopt(&policy, now);
             self.set_timer(now);
         }
         if let Some(outcome) = self.live.take_renewed() {
