@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Need, Roles};
+use super::{Need, Resource, Roles};
+use crate::policy::checked::Messages;
 
 /// Rules about who may say what in one direction. Empty asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,4 +35,16 @@ pub struct Permissions {
     pub untyped: Option<Need>,
     /// Who has what.
     pub roles: Arc<Roles>,
+}
+
+impl Messages {
+    /// How many fields the rules name, the same one named twice counted twice.
+    pub(crate) fn fields_named(&self) -> usize {
+        let needs = self.access.permissions.iter().flat_map(|permissions| &permissions.rules).map(|(_, need)| need);
+        let is_field = |need: &&Need| matches!(need, Need::Permission { resource: Some(Resource::Pointer(_)), .. });
+        let resources = needs.filter(is_field).count() + 1;
+        let envelope = self.envelope.as_ref().map_or(0, |envelope| envelope.required.len());
+        let skipped = self.threats.as_ref().map_or(0, |threats| threats.skip_fields.len());
+        resources + envelope + skipped + self.mask.len() + self.access.tenant_at.len()
+    }
 }

@@ -14,7 +14,7 @@ use crate::policy::checked::{ErrorReplies, JsonMode, MessageLimit, Messages};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A field is not named by a JSON Pointer.
-    #[error("in `envelope`, `threats.skip_fields` or `mask`: {0}")]
+    #[error("in `envelope`, `permissions`, `threats.skip_fields` or `mask`: {0}")]
     Pointer(#[from] PointerError),
     /// An envelope needs JSON.
     #[error("`envelope` needs JSON: set `json.mode` to `required` or `detect`")]

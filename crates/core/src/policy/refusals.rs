@@ -5,6 +5,8 @@ use super::check::Checking;
 use super::checked::{Authenticate, Checked, Environment};
 use super::layers::environment_name;
 use super::tree::KeyPath;
+use crate::inspection::{Direction, Plan, PlanError};
+use crate::message::json::pointer::POINTERS_MAX;
 
 /// Notes every broken rule.
 pub(crate) fn refuse(checking: &mut Checking<'_>, checked: &Checked) {
@@ -18,6 +20,27 @@ pub(crate) fn refuse(checking: &mut Checking<'_>, checked: &Checked) {
     unnamed_environment(checking, checked);
     admin_token(checking, checked);
     proxies(checking, checked);
+    fields(checking, checked);
+}
+
+/// A direction can follow so many fields of a message; many rules of different kinds may together name more.
+fn fields(checking: &mut Checking<'_>, checked: &Checked) {
+    for (position, route) in checked.routes.iter().enumerate() {
+        let at = KeyPath::parse("routes").index(position);
+        for (name, messages) in [("inbound", &route.inbound), ("outbound", &route.outbound)] {
+            let direction = if name == "inbound" { Direction::Inbound } else { Direction::Outbound };
+            // The rest of the envelope, the type and the root.
+            let most = messages.fields_named() + 5;
+            if most <= POINTERS_MAX {
+                continue;
+            }
+            let plan = Plan::compile(messages, &route.errors, direction, route.checks);
+            if let Err(error @ PlanError::Pointer(_)) = plan {
+                let help = "name fewer in `permissions`, `threats.skip_fields`, `mask` and `envelope`";
+                checking.fault(&at.key(name), error.to_string(), help);
+            }
+        }
+    }
 }
 
 fn way_to_authenticate(checking: &mut Checking<'_>, checked: &Checked) {

@@ -219,3 +219,16 @@ fn a_role_of_the_preset_can_inherit_something_else() {
     let held = [Box::from("admin")];
     assert!(!roles.standing(&held, &[]).rule("a", None).is_allowed());
 }
+
+#[test]
+fn rules_that_name_more_fields_than_can_be_followed_are_refused_where_they_stand() {
+    let with = |count: usize| {
+        let rules: Vec<String> = (0..count).map(|n| format!("t{n}: 'read:{{/f{n}}}'")).collect();
+        load_text(&format!("upstream: ws://x\nmessages:\n  inbound:\n    permissions: {{ {} }}\n", rules.join(", ")))
+    };
+    assert!(with(63).is_ok(), "63 and the type");
+    let errors = with(64).map(|_| ()).expect_err("65 fields");
+    let [error] = errors.0.as_slice() else { panic!("one error:\n{errors}") };
+    assert_eq!(error.key, "messages.inbound");
+    assert!(error.message.contains("more than 64 fields"), "{error}");
+}
