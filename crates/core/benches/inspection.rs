@@ -74,6 +74,7 @@ fn production() -> Messages {
         schemas: None,
         offenders: None,
         leaks: None,
+        html: None,
         mask: Vec::new(),
         on_refuse: OnRefuse::Observe,
     }

@@ -14,6 +14,8 @@ pub enum Decision {
     Observed,
     /// A message was passed on with what was found made unreadable.
     Masked,
+    /// A message was passed on without what its HTML may not hold.
+    Sanitized,
     /// A message was dropped in silence.
     Dropped,
     /// A message was dropped and its sender told.
@@ -26,8 +28,16 @@ pub enum Decision {
 
 impl Decision {
     /// All of them.
-    pub const ALL: &[Self] =
-        &[Self::Allowed, Self::Observed, Self::Masked, Self::Dropped, Self::Replied, Self::Refused, Self::Closed];
+    pub const ALL: &[Self] = &[
+        Self::Allowed,
+        Self::Observed,
+        Self::Masked,
+        Self::Sanitized,
+        Self::Dropped,
+        Self::Replied,
+        Self::Refused,
+        Self::Closed,
+    ];
 
     /// The name in events and searches.
     #[must_use]
@@ -36,6 +46,7 @@ impl Decision {
             Self::Allowed => "allowed",
             Self::Observed => "observed",
             Self::Masked => "masked",
+            Self::Sanitized => "sanitized",
             Self::Dropped => "dropped",
             Self::Replied => "replied",
             Self::Refused => "refused",

@@ -202,6 +202,7 @@ table! {
     TypeRefused = "type_refused", 1008, 403, Authorization, Medium, "Message refused", "the message type is not on the list", "add it to `envelope.types`, or to `schemas`";
     SchemaViolation = "schema_violation", 1008, 400, Security, Medium, "Message refused", "the message breaks the schema of its type", "see the field and the rule; correct the message, or its schema in `schemas`";
     TimestampSkew = "timestamp_skew", 1008, 400, Security, Medium, "Message refused", "the timestamp is too far from the present", "check the clock; `envelope.timestamp_tolerance` sets the distance";
+    HtmlSanitized = "html_sanitized", 1008, 403, Security, Medium, "Message changed", "a field held HTML that the policy does not allow, and went on without it", "see the finding; allow what is honest under `html`";
     Replayed = "replayed", 1008, 409, Security, High, "Message refused", "a message with this id was seen before", "use a new id for each message";
     ThreatSqli = "threat_sqli", 1008, 403, Security, High, "Message refused", "a string closes its context and goes on as SQL", "see the finding; observe the class or skip the field if it is honest";
     ThreatNosql = "threat_nosql", 1008, 403, Security, High, "Message refused", "a query operator stands where data belongs", "see the finding; observe the class or skip the field if it is honest";

@@ -40,6 +40,7 @@ fn plan() -> Plan {
         schemas: None,
         offenders: None,
         leaks: None,
+        html: None,
         mask: Vec::new(),
         on_refuse: OnRefuse::Reply,
     };

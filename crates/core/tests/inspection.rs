@@ -47,6 +47,7 @@ fn bare() -> Messages {
         schemas: None,
         offenders: None,
         leaks: None,
+        html: None,
         mask: Vec::new(),
         on_refuse: OnRefuse::Reply,
     }
@@ -76,6 +77,7 @@ fn full(outcome: OnRefuse) -> Messages {
         schemas: None,
         offenders: None,
         leaks: None,
+        html: None,
         mask: Vec::new(),
         on_refuse: outcome,
         ..bare()

@@ -37,6 +37,7 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
         envelope: None,
         threats: None,
         leaks: None,
+        html: None,
         mask: Vec::new(),
         schemas: None,
         access: Default::default(),

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::identity::Principal;
@@ -11,8 +12,11 @@ use portcullis_core::inspection::{
     Action, Context, Direction, Kind, Memory, Message, Plan, PlanError, Verdict, Workspace, inspect,
 };
 use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::message::html::Allowed;
 use portcullis_core::message::leak::LeakClass;
-use portcullis_core::policy::checked::{ErrorReplies, Json, JsonMode, Leaks, Messages, OnRefuse};
+use portcullis_core::policy::checked::{
+    ErrorReplies, Html, Json, JsonMode, Leaks, Messages, OnRefuse, ThreatClass, Threats,
+};
 use portcullis_core::policy::{Outside, Overrides, load};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
@@ -132,5 +136,56 @@ fn named_fields_are_masked_whatever_they_hold_and_leaks_are_looked_for_in_what_i
     assert_eq!(judge(&policy, Kind::Text, "no JSON").action, Action::Pass);
     let off = Messages { mask: fields.to_vec(), ..messages(JsonMode::Off) };
     let errors = ErrorReplies { detailed: false, template: "{}".into() };
-    assert_eq!(Plan::compile(&off, &errors, Direction::Outbound, true).unwrap_err(), PlanError::MaskWithoutJson);
+    assert_eq!(Plan::compile(&off, &errors, Direction::Outbound, true).unwrap_err(), PlanError::FieldsWithoutJson);
+}
+
+fn html() -> Messages {
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+    let allowed = Allowed {
+        tags: names(&["b", "a"]),
+        attributes: [("a".to_owned(), names(&["href"]))].into(),
+        schemes: names(&["https"]),
+        blocked_domains: Arc::new(names(&["evil.example"])),
+    };
+    let html = Html { fields: vec!["/text".into(), "/user/bio".into()], allowed };
+    let classes = [(ThreatClass::Xss, OnRefuse::Drop)].into();
+    let threats = Threats { classes, skip_fields: Vec::new(), decode_layers_max: 3 };
+    Messages { html: Some(html), threats: Some(threats), ..messages(JsonMode::Detect) }
+}
+
+#[test]
+fn html_is_cleaned_and_the_checks_after_it_judge_what_is_left() {
+    let text = r#"{"text":"<b onclick=alert(1)>hi</b><script>alert(\"x\")<\/script> & \u003cimg src=x onerror=alert(1)> \"q\"","user":{"bio":"\u003cscript>1\u003c/script>ok"}}"#;
+    let verdict = judge(&html(), Kind::Text, text);
+    let expected = r#"{"text":"<b>hi</b> &amp;  \"q\"","user":{"bio":"ok"}}"#;
+    assert_eq!((verdict.action, rewritten(&verdict)), (Action::Rewrite, Some(expected)), "{verdict:?}");
+    let found: Vec<_> =
+        verdict.findings.iter().map(|f| (f.reason, f.field.as_deref().unwrap(), f.detail.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            (Reason::HtmlSanitized, "/text", "taken out: onclick, script, img, src, onerror"),
+            (Reason::HtmlSanitized, "/user/bio", "taken out: script"),
+        ]
+    );
+}
+
+#[test]
+fn html_elsewhere_is_for_the_other_checks_and_text_is_text() {
+    let verdict = judge(&html(), Kind::Text, r#"{"text":"a <b>b</b> < c && d","other":"<script>alert(1)</script>"}"#);
+    assert_eq!((verdict.action, verdict.findings[0].reason), (Action::Drop, Reason::ThreatXss));
+    let verdict = judge(&html(), Kind::Text, r#"{"text":"a <b>b</b> < c && d"}"#);
+    let escaped = r#"{"text":"a <b>b</b> &lt; c &amp;&amp; d"}"#;
+    assert_eq!((rewritten(&verdict), verdict.findings.len()), (Some(escaped), 0));
+    let unmarked = r#"{"text":"a < b && c > d, \"I\" <3 you","user":{"bio":null}}"#;
+    assert_eq!(judge(&html(), Kind::Text, unmarked).action, Action::Pass);
+    let verdict = judge(&html(), Kind::Text, r#"{"text":"<b>x","other":"<script>alert(1)</script>"}"#);
+    assert_eq!((verdict.action, verdict.rewritten), (Action::Drop, None), "what is refused does not go on cleaned");
+    let many = format!(r#"{{"text":"{}"}}"#, "<b>".repeat(600));
+    let mut policy = html();
+    policy.json.string_bytes_max = 1 << 20;
+    assert_eq!(judge(&policy, Kind::Text, &many).action, Action::Rewrite);
+    let many = format!(r#"{{"text":"{}"}}"#, "<b>".repeat(1001));
+    let verdict = judge(&policy, Kind::Text, &many);
+    assert_eq!((verdict.action, verdict.findings[0].reason), (Action::Reply, Reason::FieldTooLarge));
 }

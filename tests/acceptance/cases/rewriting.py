@@ -1,4 +1,4 @@
-"""Messages that go on with another text: what must not leave is masked (SPEC 8.5)."""
+"""Messages that go on with another text: leaks are masked (SPEC 8.5), HTML is sanitized (SPEC 8.6)."""
 
 import json
 
@@ -67,3 +67,35 @@ async def dropped(lab):
 
     found = await until(event, "an event that says dropped", 5)
     assert "in a key" in json.dumps(found), found
+
+
+HTML = {"inbound": {"html": {"fields": ["/text"], "blocked_domains": ["evil.example"]}, "threats": {"mode": "block"}}}
+
+
+@case("HTML in a named field reaches the backend without what is not allowed, and an event names what was taken out, never a value")
+async def html(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, route=HTML)
+    for user in (await lab.python(), await lab.npm()):
+        connection = await user.open(gateway.url)
+        for text, expected in [
+            ("<b>hi</b><script>alert('hunter2')</script>", "<b>hi</b>"),
+            ("<img src=x onerror=alert(1)>ok", "ok"),
+            ("<a href='https://www.evil.example/x'>win</a>", '<a rel="noopener noreferrer nofollow">win</a>'),
+            ("<a href='https://good.example/'>see</a>", '<a href="https://good.example/" rel="noopener noreferrer nofollow">see</a>'),
+            ("a < b && c > d, <3", "a < b && c > d, <3"),
+        ]:
+            await connection.send(json.dumps({"type": "chat", "text": text}))
+            assert json.loads(await connection.receive()) == {"type": "chat", "text": expected}, text
+        await connection.send(json.dumps({"type": "chat", "other": "<script>alert(1)</script>"}))
+        assert json.loads(await connection.receive())["code"] == "threat_xss", "elsewhere it is an attack"
+
+    async def events():
+        found = await gateway.events("--type", "html_sanitized")
+        return found if len(found) >= 6 else None
+
+    found = await until(events, "the events", 5)
+    assert {one["decision"] for one in found} == {"sanitized"}, found
+    text = json.dumps(found)
+    assert "script" in text and "onerror" in text and "blocked domain" in text and "hunter2" not in text, text
+    assert await gateway.metric("portcullis_refusals_total", reason="html_sanitized", decision="sanitized") >= 6

@@ -13,6 +13,7 @@ mod conduct;
 mod envelope;
 mod field;
 mod guest;
+mod html;
 mod json;
 mod kind;
 mod leak;
@@ -121,7 +122,7 @@ impl From<OnRefuse> for Action {
     fn from(outcome: OnRefuse) -> Self {
         match outcome {
             OnRefuse::Observe => Self::Pass,
-            OnRefuse::Mask => Self::Rewrite,
+            OnRefuse::Mask | OnRefuse::Sanitize => Self::Rewrite,
             OnRefuse::Drop => Self::Drop,
             OnRefuse::Reply => Self::Reply,
             OnRefuse::Close => Self::Close,
@@ -299,7 +300,7 @@ struct Scene<'s> {
 impl Scene<'_> {
     /// Notes a finding; the list ends there unless the message goes on.
     fn refuse(&mut self, finding: Finding) -> ControlFlow<()> {
-        let goes_on = matches!(finding.outcome, OnRefuse::Observe | OnRefuse::Mask);
+        let goes_on = matches!(finding.outcome, OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize);
         self.findings.push(finding);
         if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
-use super::{conduct, envelope, guest, json, kind, leak, mask, mfa, permission, rate, replay, schema, tenant, threat};
+use super::{
+    conduct, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema, tenant, threat,
+};
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{ValueKind, decode_into};
@@ -14,7 +16,7 @@ use crate::policy::checked::{ErrorReplies, JsonMode, MessageLimit, Messages};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A field is not named by a JSON Pointer.
-    #[error("in `envelope`, `permissions`, `threats.skip_fields` or `mask`: {0}")]
+    #[error("in `envelope`, `permissions`, `threats.skip_fields`, `html` or `mask`: {0}")]
     Pointer(#[from] PointerError),
     /// An envelope needs JSON.
     #[error("`envelope` needs JSON: set `json.mode` to `required` or `detect`")]
@@ -25,9 +27,9 @@ pub enum PlanError {
     /// Rules about types of messages need JSON.
     #[error("rules about types of messages need JSON: set `json.mode` to `required` or `detect`")]
     AccessWithoutJson,
-    /// Masked fields need JSON.
-    #[error("`mask` needs JSON: set `json.mode` to `required` or `detect`")]
-    MaskWithoutJson,
+    /// Masked fields and fields of HTML need JSON.
+    #[error("`mask` and `html` need JSON: set `json.mode` to `required` or `detect`")]
+    FieldsWithoutJson,
     /// The template of `errors` does not make JSON.
     #[error("`errors.template` is not JSON once its places are filled: {0}")]
     Template(String),
@@ -58,6 +60,7 @@ pub(super) enum Check {
     Permission(permission::Check),
     Schema(schema::Check),
     Replay(replay::Check),
+    Html(html::Check),
     Threat(threat::Check),
     Mask(mask::Check),
     Leak(leak::Check),
@@ -77,6 +80,7 @@ impl Check {
             Self::Permission(check) => check.run(scene),
             Self::Schema(check) => check.run(scene),
             Self::Replay(check) => check.run(scene),
+            Self::Html(check) => check.run(scene),
             Self::Threat(check) => check.run(scene),
             Self::Mask(check) => check.run(scene),
             Self::Leak(check) => check.run(scene),
@@ -96,6 +100,7 @@ impl Check {
             Self::Permission(_) => permission::NAME,
             Self::Schema(_) => schema::NAME,
             Self::Replay(_) => replay::NAME,
+            Self::Html(_) => html::NAME,
             Self::Threat(_) => threat::NAME,
             Self::Mask(_) => mask::NAME,
             Self::Leak(_) => leak::NAME,
@@ -129,8 +134,8 @@ impl Plan {
         if !messages.access.is_empty() && messages.json.mode == JsonMode::Off {
             return Err(PlanError::AccessWithoutJson);
         }
-        if !messages.mask.is_empty() && messages.json.mode == JsonMode::Off {
-            return Err(PlanError::MaskWithoutJson);
+        if (!messages.mask.is_empty() || messages.html.is_some()) && messages.json.mode == JsonMode::Off {
+            return Err(PlanError::FieldsWithoutJson);
         }
         let mut pointers = Pointers::default();
         let tenant = tenant::Check::compile(messages, direction, &mut pointers)?;
@@ -140,6 +145,7 @@ impl Plan {
         let permission = permission::Check::compile(messages, &mut pointers)?;
         let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
+        let html = html::Check::compile(messages, &mut pointers)?;
         let threat = threat::Check::compile(messages, &mut pointers)?;
         let type_at = permission::type_at(messages);
         let typed = messages.limits.iter().any(MessageLimit::is_typed);
@@ -167,6 +173,7 @@ impl Plan {
         plan.list.extend(permission.map(Check::Permission));
         plan.list.extend(schema.map(Check::Schema));
         plan.list.extend(replay.map(Check::Replay));
+        plan.list.extend(html.map(Check::Html));
         plan.list.extend(threat.map(Check::Threat));
         plan.list.extend(mask.map(Check::Mask));
         plan.list.extend(leak::Check::compile(messages).map(Check::Leak));

@@ -45,7 +45,7 @@ impl Check {
             Direction::Outbound => OnRefuse::Drop,
         };
         let unreadable = match messages.on_refuse {
-            OnRefuse::Observe | OnRefuse::Mask => OnRefuse::Drop,
+            OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize => OnRefuse::Drop,
             other => other,
         };
         Ok(Some(Self { fields, root: pointers.add("")?, crossing, unreadable }))

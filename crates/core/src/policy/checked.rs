@@ -14,10 +14,12 @@ use zeroize::Zeroizing;
 
 use crate::message::leak::LeakClass;
 
+mod html;
 mod provider;
 mod schema;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
+pub use html::Html;
 pub use provider::{Introspection, Provider};
 pub use schema::{Schemas, WithoutSchema};
 
@@ -542,6 +544,8 @@ pub struct Messages {
     pub threats: Option<Threats>,
     /// Detection of what must not leave; `None` is off.
     pub leaks: Option<Leaks>,
+    /// Fields that hold HTML; `None` does not look.
+    pub html: Option<Html>,
     /// Pointers of fields whose values are made unreadable.
     pub mask: Vec<String>,
     /// What happens to a refused message unless the check says otherwise.
@@ -654,6 +658,10 @@ pub enum OnRefuse {
     #[serde(skip)]
     #[schemars(skip)]
     Mask,
+    /// Passed on without what its HTML may not hold. Of fields under `html` only.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Sanitize,
     /// Dropped in silence; an event says so.
     Drop,
     /// Dropped, and the sender is told.

@@ -369,7 +369,7 @@ impl Lane<'_> {
                     self.from.queue(&frame);
                 }
                 OnRefuse::Close => stop = Some(Stop::Refused(finding.reason)),
-                OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Drop => {}
+                OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize | OnRefuse::Drop => {}
             }
         }
         stop.map_or(Ok(()), Err)
@@ -493,6 +493,7 @@ fn decision(outcome: OnRefuse) -> Decision {
     match outcome {
         OnRefuse::Observe => Decision::Observed,
         OnRefuse::Mask => Decision::Masked,
+        OnRefuse::Sanitize => Decision::Sanitized,
         OnRefuse::Drop => Decision::Dropped,
         OnRefuse::Reply => Decision::Replied,
         OnRefuse::Close => Decision::Closed,

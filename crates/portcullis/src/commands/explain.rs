@@ -100,6 +100,7 @@ fn decision(label: &str) -> String {
         "observed" => "it passed, for the policy observes here; with `reply` or `block` it would have been refused",
         "dropped" => "the message was dropped in silence; the connection stayed",
         "masked" => "the message was passed on with what was found made unreadable",
+        "sanitized" => "the message was passed on without what its HTML may not hold",
         "replied" => "the message was dropped and its sender told; the connection stayed",
         "refused" => "the request was refused",
         "closed" => "the connection was closed",

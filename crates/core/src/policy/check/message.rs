@@ -65,7 +65,10 @@ impl Checking<'_> {
         let offenders = self.offenders(at, raw.offenders.as_ref());
         let schemas = self.schemas(at, raw, said);
         let mask = self.mask(at, raw);
-        let needed = matches!(schemas, Some(Some(_))) || mask.as_ref().is_some_and(|mask| !mask.is_empty());
+        let html = self.html(at, raw);
+        let needed = matches!(schemas, Some(Some(_)))
+            || matches!(html, Some(Some(_)))
+            || mask.as_ref().is_some_and(|mask| !mask.is_empty());
         let json = json.map(|json| self.json_for(at, json, needed));
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
@@ -86,6 +89,7 @@ impl Checking<'_> {
             access: access?,
             threats: threats?,
             leaks: leaks?,
+            html: html?,
             mask: mask?,
             on_refuse: on_refuse?,
         })

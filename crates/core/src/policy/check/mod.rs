@@ -16,6 +16,7 @@ mod access;
 mod asyncapi;
 mod defence;
 mod endpoint;
+mod html;
 mod identity;
 mod introspection;
 mod limit;

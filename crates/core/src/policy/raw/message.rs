@@ -87,6 +87,8 @@ pub(crate) struct Messages {
     pub(crate) threats: Option<Threats>,
     /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.
     pub(crate) leaks: Option<Leaks>,
+    /// Fields that hold HTML: what is not allowed is taken out, and the message goes on. Needs JSON.
+    pub(crate) html: Option<Html>,
     /// JSON Pointers of fields whose values are replaced by `***`. Needs JSON. Default none.
     pub(crate) mask: Option<Vec<String>>,
     /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
@@ -197,6 +199,22 @@ pub(crate) struct Schema {
     pub(crate) file: Option<String>,
     /// The schema itself; excludes `file`.
     pub(crate) inline: Option<serde_json::Value>,
+}
+
+/// What the HTML of named fields may hold. Text without markup is left as it is; the rest is parsed as browsers do.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Html {
+    /// JSON Pointers of the fields.
+    pub(crate) fields: Option<Vec<String>>,
+    /// Elements that stay. Default `[b, i, u, strong, em, code, pre, a]`.
+    pub(crate) tags: Option<Vec<String>>,
+    /// Element → the attributes that stay. Default `{a: [href, title]}`.
+    pub(crate) attributes: Option<BTreeMap<String, Vec<String>>>,
+    /// Schemes of addresses that stay; relative ones never do. Default `[https, http, mailto]`.
+    pub(crate) schemes: Option<Vec<String>>,
+    /// Hosts that no address may lead to, nor to one below them. Default none.
+    pub(crate) blocked_domains: Option<Vec<String>>,
 }
 
 /// Detection of attacks.

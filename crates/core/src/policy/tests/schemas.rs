@@ -1,5 +1,6 @@
 //! `schemas`: files and written-out schemas, their faults with places, and how routes take them over.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -309,5 +310,38 @@ fn masking_is_read_and_brings_json_along() {
         let at = errors.0[0].location.as_ref().map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default();
         assert_eq!(at, place, "{errors}");
         assert!(errors.0[0].message.contains(message), "{errors}");
+    }
+}
+
+#[test]
+fn html_is_read_with_its_defaults_and_what_runs_is_refused() {
+    let text =
+        "upstream: ws://x\nmessages: { outbound: { html: { fields: [/text], blocked_domains: [Evil.Example.] } } }";
+    let outbound = routes(&[], text).remove(0).outbound;
+    let html = outbound.html.as_ref().unwrap();
+    assert_eq!((outbound.json.mode, html.fields.as_slice()), (JsonMode::Detect, &["/text".to_owned()][..]));
+    let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(list(&html.allowed.tags), "a b code em i pre strong u");
+    assert_eq!(list(&html.allowed.attributes["a"]), "href title");
+    assert_eq!(list(&html.allowed.schemes), "http https mailto");
+    assert_eq!(list(&html.allowed.blocked_domains), "evil.example");
+    let no_links = "upstream: ws://x\nmessages: { inbound: { html: { fields: [/text], tags: [P, br] } } }";
+    let allowed = routes(&[], no_links).remove(0).inbound.html.unwrap().allowed;
+    assert_eq!((list(&allowed.tags), allowed.attributes.len()), ("br p".to_owned(), 0));
+    for (section, message) in [
+        ("tags: [b]", "`fields` is missing"),
+        ("fields: [text]", "`text` is not a JSON Pointer"),
+        ("fields: [/t], tags: [b, script]", "`script` runs, loads or changes how the rest is read"),
+        ("fields: [/t], attributes: { a: [onclick] }", "`onclick` runs what it holds"),
+        ("fields: [/t], attributes: { a: [rel] }", "`rel` runs what it holds, or is written by the gateway"),
+        ("fields: [/t], attributes: { img: [src] }", "`img` has attributes and is not among `tags`"),
+        ("fields: [/t], schemes: [javascript]", "`javascript` runs what it holds, or hides it"),
+        ("fields: [/t], tags: ['b c']", "`b c` is not a name"),
+        ("fields: [/t], tag: [b]", "unknown key `tag`"),
+    ] {
+        let text = format!("upstream: ws://x\nmessages: {{ inbound: {{ html: {{ {section} }} }} }}");
+        let errors = load_with(&[], &text).expect_err(&text);
+        assert!(errors.0[0].message.contains(message), "{errors}");
+        assert_eq!(errors.0[0].location.as_ref().map(|at| at.line), Some(2), "{errors}");
     }
 }

@@ -326,6 +326,7 @@ const fn outcome(outcome: OnRefuse) -> &'static str {
     match outcome {
         OnRefuse::Observe => "observe",
         OnRefuse::Mask => "mask",
+        OnRefuse::Sanitize => "sanitize",
         OnRefuse::Drop => "drop",
         OnRefuse::Reply => "reply",
         OnRefuse::Close => "close",
