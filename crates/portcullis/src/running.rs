@@ -25,6 +25,7 @@ pub(crate) struct Started {
     /// The gateway.
     pub(crate) running: Running,
     files: Arc<Mutex<Vec<PathBuf>>>,
+    watch: Option<Watch>,
     orders: Orders,
 }
 
@@ -68,11 +69,14 @@ pub(crate) fn start(load: Load) -> Result<Started, Failure> {
     let tls = loaded.checked.listen.tls.is_some();
     let running = Gateway::start(loaded.checked, reloader).map_err(|error| Failure::Outside(error.to_string()))?;
     let orders = Orders::listen()?;
+    // Before anybody is told that it is ready, and may change a file.
+    let mut watch = Watch::new().inspect_err(cannot_watch).ok();
+    renew(&mut watch, &files);
     let (http, ws) = if tls { ("https", "wss") } else { ("http", "ws") };
     let address = running.gateway_address;
     output::line(&format!("listening gateway={http}://{address} websocket={ws}://{address}"))?;
     output::line(&format!("listening admin=http://{}", running.admin_address))?;
-    Ok(Started { running, files, orders })
+    Ok(Started { running, files, watch, orders })
 }
 
 /// The reviewer's warnings, in the log.
@@ -86,9 +90,9 @@ fn warn(warnings: &[Warning]) {
 impl Started {
     /// Serves until told to stop, then drains. A second order to stop ends at once.
     pub(crate) fn until_told_to_stop(self) {
-        let Self { running, files, orders } = self;
+        let Self { running, files, watch, orders } = self;
         let Orders { runtime, hangup, terminate, interrupt } = orders;
-        runtime.block_on(Attending { running, files }.attend(hangup, terminate, interrupt));
+        runtime.block_on(Attending { running, files }.attend(watch, hangup, terminate, interrupt));
     }
 }
 
@@ -99,9 +103,7 @@ struct Attending {
 }
 
 impl Attending {
-    async fn attend(self, mut hangup: Signal, mut terminate: Signal, mut interrupt: Signal) {
-        let mut watch = Watch::new().inspect_err(cannot_watch).ok();
-        self.renew(&mut watch);
+    async fn attend(self, mut watch: Option<Watch>, mut hangup: Signal, mut terminate: Signal, mut interrupt: Signal) {
         loop {
             tokio::select! {
                 _ = hangup.recv() => self.reload("SIGHUP", &mut watch),
@@ -123,15 +125,19 @@ impl Attending {
     /// What went wrong is logged and recorded by the gateway; the policy in force stays.
     fn reload(&self, why: &str, watch: &mut Option<Watch>) {
         tracing::info!("reloading the configuration after {why}");
-        let _ = self.running.reload();
-        self.renew(watch);
-    }
-
-    fn renew(&self, watch: &mut Option<Watch>) {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(watch) = watch {
-            watch.set(&files).unwrap_or_else(|error| cannot_watch(&error));
+            watch.look();
         }
+        let _ = self.running.reload();
+        renew(watch, &self.files);
+    }
+}
+
+/// Watches the files of the configuration that is in force.
+fn renew(watch: &mut Option<Watch>, files: &Mutex<Vec<PathBuf>>) {
+    let files = files.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(watch) = watch {
+        watch.set(&files).unwrap_or_else(|error| cannot_watch(&error));
     }
 }
 

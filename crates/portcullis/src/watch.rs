@@ -45,7 +45,8 @@ impl Watch {
         Ok(Self { watcher, folders, held, stirred, hasher })
     }
 
-    /// Watches these files and no others, as they are on disk at this moment.
+    /// Watches these files and no others. One that was watched already differs from what it held when it was last
+    /// looked at, so that nothing written in between is lost; a new one from what it holds at this moment.
     ///
     /// # Errors
     /// A folder cannot be watched; the others are.
@@ -60,7 +61,8 @@ impl Watch {
             outcome = self.watcher.watch(new, RecursiveMode::NonRecursive).and(outcome);
         }
         self.folders = folders;
-        self.held = files.iter().map(|file| (file.clone(), self.mark(file))).collect();
+        let mark = |file: &PathBuf| self.held.get(file).copied().unwrap_or_else(|| self.mark(file));
+        self.held = files.iter().map(|file| (file.clone(), mark(file))).collect();
         outcome
     }
 
@@ -76,6 +78,11 @@ impl Watch {
                 return;
             }
         }
+    }
+
+    /// Takes the files as they are, for somebody who reads them next.
+    pub(crate) fn look(&mut self) {
+        self.differs();
     }
 
     fn differs(&mut self) -> bool {
@@ -139,6 +146,21 @@ mod tests {
         fs::write(folder.0.join("new"), "c").unwrap();
         fs::rename(folder.0.join("new"), &file).unwrap();
         assert!(seen(&mut watch).await, "a rename over it");
+    }
+
+    #[tokio::test]
+    async fn a_write_while_the_last_one_is_being_read_is_seen() {
+        let folder = Folder::new("while");
+        let file = folder.0.join("gate.yaml");
+        fs::write(&file, "a").unwrap();
+        let mut watch = Watch::new().unwrap();
+        watch.set(std::slice::from_ref(&file)).unwrap();
+        fs::write(&file, "b").unwrap();
+        assert!(seen(&mut watch).await, "the first");
+        // `b` is read; before the watch is renewed, somebody writes again.
+        fs::write(&file, "c").unwrap();
+        watch.set(std::slice::from_ref(&file)).unwrap();
+        assert!(seen(&mut watch).await, "the second");
     }
 
     #[tokio::test]
