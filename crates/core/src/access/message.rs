@@ -45,6 +45,7 @@ impl Messages {
         let resources = needs.filter(is_field).count() + 1;
         let envelope = self.envelope.as_ref().map_or(0, |envelope| envelope.required.len());
         let skipped = self.threats.as_ref().map_or(0, |threats| threats.skip_fields.len());
-        resources + envelope + skipped + self.mask.len() + self.access.tenant_at.len()
+        let html = self.html.as_ref().map_or(0, |html| html.fields.len());
+        resources + envelope + skipped + html + self.mask.len() + self.access.tenant_at.len()
     }
 }

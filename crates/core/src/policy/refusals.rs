@@ -36,7 +36,7 @@ fn fields(checking: &mut Checking<'_>, checked: &Checked) {
             }
             let plan = Plan::compile(messages, &route.errors, direction, route.checks);
             if let Err(error @ PlanError::Pointer(_)) = plan {
-                let help = "name fewer in `permissions`, `threats.skip_fields`, `mask` and `envelope`";
+                let help = "name fewer in `permissions`, `threats.skip_fields`, `html`, `mask` and `envelope`";
                 checking.fault(&at.key(name), error.to_string(), help);
             }
         }

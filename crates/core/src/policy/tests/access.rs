@@ -232,3 +232,17 @@ fn rules_that_name_more_fields_than_can_be_followed_are_refused_where_they_stand
     assert_eq!(error.key, "messages.inbound");
     assert!(error.message.contains("more than 64 fields"), "{error}");
 }
+
+#[test]
+fn fields_of_html_count_among_those_that_can_be_followed() {
+    let fields: Vec<String> = (0..64).map(|n| format!("/f{n}")).collect();
+    let with = |mask: &str| {
+        let html = fields.join(", ");
+        load_text(&format!(
+            "upstream: ws://x\nmessages:\n  inbound:\n    html: {{ fields: [{html}] }}\n    mask: [{mask}]\n"
+        ))
+    };
+    assert!(with("/f0").is_ok(), "the same field is followed once");
+    let errors = with("/more").map(|_| ()).expect_err("65 fields");
+    assert!(errors.0[0].message.contains("more than 64 fields"), "{errors}");
+}
