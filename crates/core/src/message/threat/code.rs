@@ -98,8 +98,8 @@ fn wildcards(low: &[u8]) -> Option<&'static str> {
         let rooted =
             matches!(before(low, at), 0 | b' ' | b';' | b'|' | b'+' | b'=' | b'(' | b'`' | b'\'' | b'"' | b'\t');
         let folder =
-            [&b"etc"[..], b"bin", b"usr", b"dev", b"proc"].iter().any(|folder| matches_wildcards(name, folder));
-        wild && rooted && name.iter().any(|b| *b != b'*') && folder
+            || [&b"etc"[..], b"bin", b"usr", b"dev", b"proc"].iter().any(|folder| matches_wildcards(name, folder));
+        wild && rooted && name.iter().any(|b| *b != b'*') && folder()
     });
     found.then_some("a system's folder spelt with wildcards")
 }

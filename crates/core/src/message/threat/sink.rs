@@ -6,9 +6,12 @@ use super::text::{
     word_before, words, words_up_to,
 };
 
+/// Longest string that is one piece of JavaScript and no page of it.
+const WHOLE_BYTES_MAX: usize = 2048;
+
 /// What convicts, if anything does.
 pub(super) fn judge(low: &[u8]) -> Option<&'static str> {
-    if words_up_to(low, 14) >= 14 {
+    if low.len() > WHOLE_BYTES_MAX || words_up_to(low, 14) >= 14 {
         return None;
     }
     None.or_else(|| by_string(low)).or_else(|| compiled(low)).or_else(|| prototype(low)).or_else(|| written(low))

@@ -6,6 +6,9 @@ use super::super::text::{
 };
 use super::{Operand, close_paren, comparison, gap, junction, operand, swallows};
 
+/// Bytes looked at from either end of a long text.
+const END_BYTES: usize = 4096;
+
 /// `sleep(5)#`, `and pi()=pi()`: a call and what a statement would have beside it, and nothing else.
 fn alone(low: &[u8]) -> Option<&'static str> {
     let low = low.trim_ascii();
@@ -46,6 +49,13 @@ fn open_ended(low: &[u8]) -> Option<&'static str> {
 
 /// Whether the string has one.
 pub(in super::super) fn expression(low: &[u8]) -> Option<&'static str> {
+    // Of a long text its two ends: what is put into a statement stands where the text begins or stops.
+    let (head, tail) = low.split_at_checked(END_BYTES).unwrap_or((low, b""));
+    let tail = if tail.len() > END_BYTES { rest(tail, tail.len() - END_BYTES) } else { tail };
+    if tail.is_empty() { within(low) } else { within(head).or_else(|| within(tail)) }
+}
+
+fn within(low: &[u8]) -> Option<&'static str> {
     None.or_else(|| spelled(low))
         .or_else(|| glued_call(low))
         .or_else(|| called(low))
