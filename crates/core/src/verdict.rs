@@ -170,6 +170,8 @@ table! {
     MfaRequired = "mfa_required", 4003, 403, Authentication, Medium, "Additional authentication required", "the route, a role or the message type demands a second factor, and the credential shows none", "sign in with a second factor; `identity.mfa` says how a token shows it";
     GuestRefused = "guest_refused", 4001, 401, Authorization, Medium, "Authentication required", "an anonymous caller may not send or receive this type of message", "sign in, or add the type to `guest_types`";
     PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";
+    AuthorizerDenied = "authorizer_denied", 4003, 403, Authorization, Medium, "Access denied", "the route's external authorizer refused the principal", "see the detail; grant the right there";
+    AuthorizerUnavailable = "authorizer_unavailable", 1013, 503, Authorization, High, "Service unavailable", "the route's external authorizer gave no answer that could be used", "check `routes[].authorizer`, and that the gateway reaches it";
     ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route allows", "close one; `connections_per_user_max` sets the number";
     // upstream
     UpstreamUnreachable = "upstream_unreachable", 1014, 502, DataAccess, High, "Bad gateway", "the backend could not be reached", "check that the backend runs at the route's `upstream`";

@@ -55,6 +55,9 @@ pub(crate) enum CallError {
     /// The URL is none, or may not be asked.
     #[error("{0}")]
     Url(&'static str),
+    /// It answered another status than 200.
+    #[error("it answered {0}")]
+    Status(StatusCode),
     /// It did not answer as it should.
     #[error("{0}")]
     Answer(String),
@@ -120,7 +123,7 @@ impl<'a> Call<'a> {
                 return Err(failed(format_args!("it answered {status}, and redirects are not followed")));
             }
             if status != StatusCode::OK {
-                return Err(failed(format_args!("it answered {status}")));
+                return Err(CallError::Status(status));
             }
             let body = Limited::new(response.into_body(), bytes_max).collect().await;
             body.map(|body| body.to_bytes().to_vec()).map_err(|error| match error.is::<LengthLimitError>() {

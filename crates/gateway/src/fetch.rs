@@ -179,7 +179,7 @@ async fn get(
 ) -> Result<(Vec<u8>, bool), FetchError> {
     let answered = Call::get(url, reach, bytes_max).send(tls).await.map_err(|error| match error {
         CallError::Url(what) => FetchError::Url { url: url.to_owned(), what },
-        CallError::Answer(what) => FetchError::Answer { url: url.to_owned(), what },
+        other => FetchError::Answer { url: url.to_owned(), what: other.to_string() },
     })?;
     Ok((answered.body, answered.inner))
 }

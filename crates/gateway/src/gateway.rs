@@ -273,6 +273,7 @@ fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError>
         events: broadcast::Sender::new(EVENTS_WATCHED),
         metrics: Metrics::new(workers, names),
         introspections: crate::introspect::places(),
+        authorizations: crate::authorize::places(),
         fetches: fetch::Fetches::default(),
         hash_seed: seed()[0],
         draining: AtomicBool::new(false),

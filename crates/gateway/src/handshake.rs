@@ -17,6 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use portcullis_codec::deflate::{DeflatePolicy, Params};
 use portcullis_codec::handshake::accept_key;
 use portcullis_codec::{Offer, Proposal};
+use portcullis_core::admission::authorizer::Reply;
 use portcullis_core::admission::{
     Admission, Admitted, Answer, Arrival, Decision, Head, Pending, Question, Refusal, Step, credential, judges_path,
 };
@@ -119,9 +120,22 @@ pub(crate) struct Visit {
 impl Visit {
     /// Answers what admission asks until it decides, or needs a message from the client.
     pub(crate) async fn settle(&self, admission: &mut Admission, mut step: Step) -> Settled {
+        let mut silent = None;
         loop {
             match step {
-                Step::Done(decision) => return Settled::Done(decision),
+                Step::Done(decision) => {
+                    if let Some(why) = silent {
+                        self.note_silence(&decision, why);
+                    }
+                    return Settled::Done(decision);
+                }
+                Step::Ask(Question::Authorize { route, body }) => {
+                    let reply = crate::authorize::ask(&self.worker.shared, &route, body).await;
+                    if let Reply::Failed(why) = &reply {
+                        silent = Some(why.clone());
+                    }
+                    step = admission.answer(Answer::Authorized(reply), self.worker.shared.clock.now());
+                }
                 Step::Ask(Question::FirstMessage { timeout }) => return Settled::FirstMessage(timeout),
                 Step::Ask(Question::RefreshKeys { source, .. }) => {
                     let answer = crate::fetch::refresh(&self.worker.shared, source).await;
@@ -133,6 +147,14 @@ impl Visit {
                 }
             }
         }
+    }
+
+    /// Records that somebody was let in although the route's authorizer did not answer.
+    fn note_silence(&self, decision: &Decision, why: String) {
+        let (Decision::Admit(admitted) | Decision::PassHttp(admitted)) = decision else { return };
+        self.worker.shard().refused(Reason::AuthorizerUnavailable, Recorded::Observed);
+        let draft = self.caller(admitted).draft(Reason::AuthorizerUnavailable, Recorded::Observed, "authorizer", why);
+        self.worker.record(draft, self.worker.shared.clock.now());
     }
 
     async fn enact(&self, decision: Decision, request: Request<Incoming>) -> Response<Body> {

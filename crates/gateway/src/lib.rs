@@ -10,12 +10,14 @@
 //! | `http_pass` | plain HTTP on routes that pass it |
 //! | `fetch` | key sets and identity providers |
 //! | `introspect` | opaque tokens asked about |
+//! | `authorize` | external authorizers asked |
 //! | `endpoint` | one HTTP request of our own |
 //! | [`admin`] | metrics, health, API, live page |
 //! | `worker`, `registry`, `shared` | threads and what they share |
 
 pub mod admin;
 mod api_keys;
+mod authorize;
 mod blocklist;
 mod client_leg;
 mod conditions;

@@ -39,6 +39,7 @@ fn route(route: &Route) -> Value {
         "permission": route.permission.as_ref().map(ToString::to_string),
         "tenant": route.tenant,
         "mfa": route.mfa,
+        "authorizer": route.authorizer.as_ref().map(|one| &one.url),
         "refuse_with": route.refuse_with,
         "http": route.http,
         "checks": route.checks,

@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     /// Places for questions about opaque tokens.
     pub introspections: tokio::sync::Semaphore,
+    /// Places for questions to authorizers.
+    pub authorizations: tokio::sync::Semaphore,
     /// Fetches of key sets.
     pub fetches: crate::fetch::Fetches,
     /// Seeds what inspection hashes: the same on all threads, unknown outside.

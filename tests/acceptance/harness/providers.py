@@ -69,3 +69,19 @@ def endless(count: int):
             await writer.drain()
 
     return answer
+
+
+def authorizes(decide):
+    """A handler of an external authorizer: `decide` takes what it was told and gives an answer's bytes or a coroutine function."""
+
+    async def handler(tcp, reader, writer) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length:"))
+        tcp.received.append((head, json.loads(await reader.readexactly(length))))
+        answer = decide(tcp.received[-1][1])
+        if callable(answer):
+            return await answer(writer)
+        writer.write(answer)
+        await writer.drain()
+
+    return handler

@@ -53,6 +53,8 @@ pub struct Gate {
     api_keys: ArcSwap<KeyBook>,
     /// Opaque tokens that their provider called active lately.
     introspected: ArcSwap<TokenCache>,
+    /// By route: what its authorizer allowed lately.
+    authorized: ArcSwap<HashMap<String, TokenCache>>,
     tickets: Tickets,
 }
 
@@ -157,6 +159,7 @@ impl Gate {
             watch: Watch::new(seed),
             api_keys: ArcSwap::default(),
             introspected: ArcSwap::from_pointee(introspected(policy)),
+            authorized: ArcSwap::from_pointee(authorized(policy)),
             tickets: Tickets::default(),
         })
     }
@@ -212,6 +215,10 @@ impl Gate {
         &self.tickets
     }
 
+    pub(super) fn authorized(&self) -> Arc<HashMap<String, TokenCache>> {
+        self.authorized.load_full()
+    }
+
     pub(super) fn introspected(&self) -> Arc<TokenCache> {
         self.introspected.load_full()
     }
@@ -236,6 +243,7 @@ impl Gate {
         }
         self.settings.store(Arc::new(settings));
         self.introspected.store(Arc::new(introspected(policy)));
+        self.authorized.store(Arc::new(authorized(policy)));
     }
 
     /// Connections held, handshakes included.
@@ -523,6 +531,14 @@ impl std::fmt::Debug for Seat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seat").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+fn authorized(policy: &Policy) -> HashMap<String, TokenCache> {
+    let caches = policy.checked.routes.iter().filter_map(|route| {
+        let spec = route.authorizer.as_ref()?;
+        Some((route.name.clone(), TokenCache::new(spec.cache_entries_max, spec.cache_ttl)))
+    });
+    caches.collect()
 }
 
 fn introspected(policy: &Policy) -> TokenCache {

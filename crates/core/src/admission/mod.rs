@@ -2,12 +2,13 @@
 //! and is answered.
 //!
 //! Order: capacity → allow, deny, ban → rate and concurrency of the address → origin → handshake → route →
-//! credential → tenant, path binding, roles, permission, second factor → connections of the user. Nothing runs after a refusal, and whatever was
+//! credential → tenant, path binding, roles, permission, second factor → connections of the user → external authorizer. Nothing runs after a refusal, and whatever was
 //! counted is given back when an [`Admission`] or its [`Seat`] is dropped.
 //!
 //! Never touches a socket: the shell feeds it a head and answers its [`Question`]s. Never tells a client which
 //! part of a credential was wrong.
 
+pub mod authorizer;
 mod binding;
 pub mod client_address;
 pub mod credential;
@@ -99,6 +100,13 @@ pub enum Question {
         /// The token.
         token: Opaque,
     },
+    /// Ask the authorizer of a route, and answer [`Answer::Authorized`].
+    Authorize {
+        /// The name of the route.
+        route: Box<str>,
+        /// What it is told: JSON.
+        body: Vec<u8>,
+    },
     /// Accept the handshake and answer with the client's first message.
     FirstMessage {
         /// How long to wait for it.
@@ -114,6 +122,8 @@ pub enum Answer {
     /// What the introspection endpoint answered with 200, at most
     /// [`ANSWER_BYTES_MAX`](crate::identity::introspection::ANSWER_BYTES_MAX) bytes, or in words why it did not.
     Introspected(Result<Vec<u8>, String>),
+    /// What the authorizer answered.
+    Authorized(authorizer::Reply),
     /// The first message; `None` where none came in time.
     FirstMessage(Option<Vec<u8>>),
 }
@@ -201,6 +211,9 @@ struct Visit {
     seat: Seat,
     websocket: bool,
     proof: Option<Proof>,
+    /// Who passed every check of ours while the authorizer is asked.
+    waiting: Option<Arc<Principal>>,
+    response_headers: HeaderMap,
     headers: HeaderMap,
     uri: http::Uri,
 }
@@ -241,7 +254,16 @@ impl Admission {
         let Some(visit) = &mut self.visit else {
             return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "an answer to no question"));
         };
+        if let Some(principal) = visit.waiting.take() {
+            return match answer {
+                Answer::Authorized(reply) => self.authorized(principal, reply, now),
+                _ => self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to another question"),
+            };
+        }
         match answer {
+            Answer::Authorized(_) => {
+                self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to no question")
+            }
             Answer::Keys(_) => self.identify(now),
             Answer::Introspected(answer) => {
                 if let Some(proof) = &mut visit.proof {
@@ -296,7 +318,17 @@ impl Admission {
         if !websocket && !self.for_ticket && route.spec.http == PlainHttp::Block {
             return Err(early(Reason::HttpBlocked, "route", Reason::HttpBlocked.row().internal));
         }
-        Ok(Visit { proof: None, headers: head.headers.clone(), uri: head.uri.clone(), route, params, seat, websocket })
+        Ok(Visit {
+            proof: None,
+            waiting: None,
+            response_headers: HeaderMap::new(),
+            headers: head.headers.clone(),
+            uri: head.uri.clone(),
+            route,
+            params,
+            seat,
+            websocket,
+        })
     }
 
     /// Whether a route can only take the request for anonymous: it does not look, or there is nothing to see.
@@ -411,8 +443,7 @@ impl Admission {
     }
 
     /// Counts the user and writes what the upstream is told.
-    fn welcome(&self, mut visit: Visit, principal: Arc<Principal>, now: Now) -> Step {
-        let identity = &self.means.policy.checked.identity;
+    fn welcome(&mut self, mut visit: Visit, principal: Arc<Principal>, now: Now) -> Step {
         let spec = &visit.route.spec;
         let mut response_headers = HeaderMap::new();
         if let Some((limit, allowance)) = visit.seat.rate() {
@@ -426,6 +457,59 @@ impl Admission {
             }
             say_limit(&mut response_headers, &format!("\"connections\";q={max}"), "");
         }
+        visit.response_headers = response_headers;
+        // A ticket is for a connection, and that connection is asked about when it comes.
+        if spec.authorizer.is_none() || self.for_ticket {
+            return self.admit(visit, principal, now);
+        }
+        let wish = visit.wish(&self.arrival, &principal);
+        let caches = self.means.gate.authorized();
+        let known = caches.get(&visit.route.spec.name).and_then(|cache| wish.remembered(cache, now));
+        if let Some(principal) = known {
+            return self.admit_authorized(visit, principal, now);
+        }
+        let question = Question::Authorize { route: visit.route.spec.name.as_str().into(), body: wish.body() };
+        visit.waiting = Some(principal);
+        self.visit = Some(visit);
+        Step::Ask(question)
+    }
+
+    /// The authorizer has spoken.
+    fn authorized(&mut self, principal: Arc<Principal>, reply: authorizer::Reply, now: Now) -> Step {
+        let Some(visit) = self.visit.take() else {
+            return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "no head was seen"));
+        };
+        let caches = self.means.gate.authorized();
+        let concluded = match (&visit.route.spec.authorizer, caches.get(&visit.route.spec.name)) {
+            (Some(spec), Some(cache)) => visit.wish(&self.arrival, &principal).conclude(reply, spec, cache, now),
+            // A reload took it away meanwhile; the client may come again.
+            _ => Err((Reason::AuthorizerUnavailable, "the configuration changed meanwhile".to_owned())),
+        };
+        match concluded {
+            Ok(principal) => self.admit_authorized(visit, principal, now),
+            Err((reason, detail)) => {
+                let subject = principal.subject.as_deref().map(str::to_owned);
+                refuse(Refusal { subject, ..visit.refusal(reason, "authorizer", &detail) })
+            }
+        }
+    }
+
+    /// What the authorizer added is judged too: a role may deny, demand a second factor, or be banned.
+    fn admit_authorized(&self, visit: Visit, principal: Arc<Principal>, now: Now) -> Step {
+        let spec = &visit.route.spec;
+        match entitled::check(&self.means, self.arrival.client, spec, &visit.params, &principal, now) {
+            Ok(()) => self.admit(visit, principal, now),
+            Err((reason, check)) => {
+                let subject = principal.subject.as_deref().map(str::to_owned);
+                refuse(Refusal { subject, ..visit.refusal(reason, check, reason.row().internal) })
+            }
+        }
+    }
+
+    /// Writes what the upstream is told.
+    fn admit(&self, visit: Visit, principal: Arc<Principal>, now: Now) -> Step {
+        let identity = &self.means.policy.checked.identity;
+        let spec = &visit.route.spec;
         let places = places(&visit.route, &self.means.policy);
         let mut offered_protocols = credential::offered_protocols(&visit.headers);
         if let Some(allowed) = &spec.subprotocols {
@@ -437,7 +521,7 @@ impl Admission {
             upstream_headers: forward::headers(&visit.headers, &self.arrival, &principal, identity, places, now),
             ip_key: visit.seat.ip_key(),
             offered_protocols,
-            response_headers,
+            response_headers: visit.response_headers,
             principal,
             seat: visit.seat,
             route: visit.route,
@@ -454,6 +538,17 @@ impl Admission {
 }
 
 impl Visit {
+    fn wish<'a>(&'a self, arrival: &'a Arrival, principal: &'a Principal) -> authorizer::Wish<'a> {
+        authorizer::Wish {
+            route: &self.route.spec.name,
+            path: self.uri.path(),
+            params: &self.params,
+            client: arrival.client,
+            connection_id: &arrival.connection_id,
+            principal,
+        }
+    }
+
     fn refusal(&self, reason: Reason, check: &'static str, detail: &str) -> Refusal {
         Refusal::at(reason, check, detail, Some(&self.route), self.websocket)
     }

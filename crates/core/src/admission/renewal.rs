@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::authorizer::{Reply, Wish};
 use super::proof::{Means, Place, Proof, Proved};
 use super::{Gate, Question, entitled};
 use crate::identity::{KeyRing, Principal, TokenCache};
@@ -20,7 +21,11 @@ pub struct Renewal {
     client: IpAddr,
     route: Box<str>,
     path: Box<str>,
+    connection_id: Box<str>,
     before: Arc<Principal>,
+    /// Who it is by its credential, while the authorizer is asked.
+    proved: Option<Arc<Principal>>,
+    authorized: Option<Reply>,
 }
 
 /// Which connection asks.
@@ -32,6 +37,8 @@ pub struct Renewing {
     pub route: Box<str>,
     /// The path it came to.
     pub path: Box<str>,
+    /// The id of the connection.
+    pub connection_id: Box<str>,
     /// Who it has been.
     pub before: Arc<Principal>,
 }
@@ -56,9 +63,10 @@ impl Renewal {
         renewing: Renewing,
         token: String,
     ) -> Self {
-        let Renewing { client, route, path, before } = renewing;
+        let Renewing { client, route, path, connection_id, before } = renewing;
         let means = Means { policy, gate, keys, cache };
-        Self { means, proof: Proof::new(token), client, route, path, before }
+        let proof = Proof::new(token);
+        Self { means, proof, client, route, path, connection_id, before, proved: None, authorized: None }
     }
 
     /// What the provider said of the token, or why it said nothing.
@@ -66,8 +74,16 @@ impl Renewal {
         self.proof.introspected(answer);
     }
 
+    /// What the authorizer answered.
+    pub fn authorized(&mut self, reply: Reply) {
+        self.authorized = Some(reply);
+    }
+
     /// As far as it goes without something from outside.
     pub fn step(&mut self, now: Now) -> RenewalStep {
+        if let Some(principal) = self.proved.clone() {
+            return self.welcome(principal, now);
+        }
         RenewalStep::Done(match self.proof.step(&self.means, &Place { route: &self.route, client: self.client }, now) {
             Proved::RefreshKeys { source, kid } => return RenewalStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => return RenewalStep::Ask(Question::Introspect { token }),
@@ -76,18 +92,65 @@ impl Renewal {
                 self.means.gate.failed(self.client, now);
                 Err((reason, "token"))
             }
-            Proved::Principal(principal) => self.welcome(principal, now),
+            Proved::Principal(principal) => return self.welcome(principal, now),
         })
     }
 
-    fn welcome(&self, principal: Arc<Principal>, now: Now) -> Result<Arc<Principal>, (Reason, &'static str)> {
-        if principal.subject != self.before.subject || principal.tenant != self.before.tenant {
-            self.means.gate.failed(self.client, now);
-            return Err((Reason::RefreshSubject, "renewal"));
+    fn welcome(&mut self, principal: Arc<Principal>, now: Now) -> RenewalStep {
+        match self.entitle(principal, now) {
+            Ok(Entitled::Yes(principal)) => RenewalStep::Done(Ok(principal)),
+            Ok(Entitled::Ask(question)) => RenewalStep::Ask(question),
+            Err(refused) => RenewalStep::Done(Err(refused)),
         }
-        let found = self.means.policy.find(&self.path).filter(|(route, _)| *route.spec.name == *self.route);
-        let (route, params) = found.ok_or((Reason::RouteUnknown, "route"))?;
-        entitled::check(&self.means, self.client, &route.spec, &params, &principal, now)?;
-        Ok(principal)
     }
+
+    fn entitle(&mut self, principal: Arc<Principal>, now: Now) -> Result<Entitled, (Reason, &'static str)> {
+        let found = self.means.policy.find(&self.path).filter(|(route, _)| *route.spec.name == *self.route);
+        let authorizes = found.as_ref().is_some_and(|(route, _)| route.spec.authorizer.is_some());
+        self.same(&principal, authorizes, now)?;
+        let (route, params) = found.ok_or((Reason::RouteUnknown, "route"))?;
+        let spec = &route.spec;
+        entitled::check(&self.means, self.client, spec, &params, &principal, now)?;
+        let Some(authorizer) = &spec.authorizer else { return Ok(Entitled::Yes(principal)) };
+        let caches = self.means.gate.authorized();
+        let cache = caches.get(&spec.name).ok_or((Reason::AuthorizerUnavailable, "authorizer"))?;
+        let wish = Wish {
+            route: &spec.name,
+            path: &self.path,
+            params: &params,
+            client: self.client,
+            connection_id: &self.connection_id,
+            principal: &principal,
+        };
+        let granted = match (wish.remembered(cache, now), self.authorized.take()) {
+            (Some(granted), _) => granted,
+            (None, Some(reply)) => {
+                wish.conclude(reply, authorizer, cache, now).map_err(|(reason, _)| (reason, "authorizer"))?
+            }
+            (None, None) => {
+                let question = Question::Authorize { route: self.route.clone(), body: wish.body() };
+                self.proved = Some(Arc::clone(&principal));
+                return Ok(Entitled::Ask(question));
+            }
+        };
+        self.same(&granted, false, now)?;
+        entitled::check(&self.means, self.client, spec, &params, &granted, now)?;
+        Ok(Entitled::Yes(granted))
+    }
+
+    /// Whether it is the same subject and tenant as before. `tenant_later`: the authorizer may yet name the tenant.
+    fn same(&self, principal: &Principal, tenant_later: bool, now: Now) -> Result<(), (Reason, &'static str)> {
+        let tenant = principal.tenant == self.before.tenant || (tenant_later && principal.tenant.is_none());
+        if principal.subject == self.before.subject && tenant {
+            return Ok(());
+        }
+        self.means.gate.failed(self.client, now);
+        Err((Reason::RefreshSubject, "renewal"))
+    }
+}
+
+/// What the checks after the credential came to.
+enum Entitled {
+    Yes(Arc<Principal>),
+    Ask(Question),
 }

@@ -446,6 +446,62 @@ fn nothing_is_decided_twice() {
     }
 }
 
+/// A house whose route `/ws/{user_id}` has an authorizer.
+fn with_authorizer() -> (House, Request) {
+    let mut checked = checked();
+    for route in checked.routes.iter_mut().filter(|route| route.connections_per_user_max.is_some()) {
+        route.authorizer = Some(crate::policy::checked::Authorizer {
+            url: "http://authz.example/".into(),
+            token: None,
+            timeout: Duration::from_secs(2),
+            cache_ttl: Duration::ZERO,
+            cache_entries_max: 16,
+            on_failure: crate::policy::checked::OnFailure::Deny,
+        });
+    }
+    (House::of(checked), Request::to("/ws/u1").bearing(&token_of("u1")))
+}
+
+#[test]
+fn the_authorizer_has_the_last_word_and_a_denial_gives_the_users_place_back() {
+    let (house, request) = with_authorizer();
+    let now = fixture::now();
+    assert_eq!(
+        house.refused("198.51.100.1", &Request::to("/ws/u2").bearing(&token_of("u1"))).reason,
+        Reason::PathBinding
+    );
+    let mut held = Vec::new();
+    for (allow, wanted) in [(false, false), (false, false), (true, true), (true, true)] {
+        let mut admission = house.admission("198.51.100.1");
+        let step = admission.arrive(&request.head(), now);
+        assert!(matches!(&step, Step::Ask(Question::Authorize { body, .. }) if !body.is_empty()), "{step:?}");
+        let body = json!({"allow": allow, "roles": ["owner"]}).to_string().into_bytes();
+        match admission.answer(Answer::Authorized(authorizer::Reply::Body(body)), now) {
+            Step::Done(decision) if wanted => held.push(admitted(*decision)),
+            Step::Done(decision) => assert_eq!(refusal(*decision).reason, Reason::AuthorizerDenied),
+            step @ Step::Ask(_) => panic!("{step:?}"),
+        }
+    }
+    assert!(held.iter().all(|one| one.principal.roles.iter().any(|role| **role == *"owner")));
+    // Two are open, as many as the route allows: the third is refused before anybody is asked.
+    assert_eq!(house.refused("198.51.100.1", &request).reason, Reason::ConnectionsPerUser);
+}
+
+#[test]
+fn an_answer_to_another_question_is_no_authorization() {
+    for wrong in [Answer::Keys(Ok(())), Answer::FirstMessage(None), active(fixture::NOW_UNIX_S + 60)] {
+        let (house, request) = with_authorizer();
+        let mut admission = house.admission("198.51.100.1");
+        assert!(matches!(admission.arrive(&request.head(), fixture::now()), Step::Ask(Question::Authorize { .. })));
+        for answer in [wrong, Answer::Authorized(authorizer::Reply::Body(br#"{"allow":true}"#.to_vec()))] {
+            match admission.answer(answer, fixture::now()) {
+                Step::Done(decision) => assert_eq!(refusal(*decision).reason, Reason::HandshakeMalformed),
+                Step::Ask(question) => panic!("asked {question:?}"),
+            }
+        }
+    }
+}
+
 /// A house whose provider is asked about opaque tokens, and a request that bears one.
 fn with_introspection() -> (House, Request) {
     let mut checked = checked();

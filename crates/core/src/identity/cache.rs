@@ -44,7 +44,13 @@ impl TokenDigest {
     /// SHA-256 of a token.
     #[must_use]
     pub fn of(token: &str) -> Self {
-        Self(digest(token.as_bytes()))
+        Self::of_bytes(token.as_bytes())
+    }
+
+    /// SHA-256 of something else that is remembered.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(digest(bytes))
     }
 }
 
@@ -80,13 +86,25 @@ impl TokenCache {
 
     /// Remembers a token that was just verified. `generation` is the ring's before it was verified.
     pub fn remember(&self, token: TokenDigest, principal: &Arc<Principal>, generation: u64, now: Now) {
+        self.remember_for(token, principal, generation, self.ttl, now);
+    }
+
+    /// Remembers one for a time of its own, at most the cache's.
+    pub fn remember_for(
+        &self,
+        token: TokenDigest,
+        principal: &Arc<Principal>,
+        generation: u64,
+        ttl: Duration,
+        now: Now,
+    ) {
         if self.shard_entries_max == 0 {
             return;
         }
         let Some(mut shard) = self.shard(token) else { return };
         let entry = Entry {
             principal: Arc::clone(principal),
-            until_mono: now.mono.saturating_add(self.ttl),
+            until_mono: now.mono.saturating_add(ttl.min(self.ttl)),
             until_unix_s: principal.expires_at_unix_s.unwrap_or(u64::MAX),
             generation,
         };

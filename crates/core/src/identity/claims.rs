@@ -35,7 +35,7 @@ pub fn principal(claims: &Value, pointers: &ClaimPointers, expires_at_unix_s: Op
 
 /// `None`: out of bounds. `Some(None)`: not there.
 #[expect(clippy::option_option, reason = "wrong and absent are two things")]
-fn name(claims: &Value, pointer: &str) -> Option<Option<Box<str>>> {
+pub(crate) fn name(claims: &Value, pointer: &str) -> Option<Option<Box<str>>> {
     match at(claims, pointer) {
         None | Some(Value::Null) => Some(None),
         Some(Value::String(text)) => fits(text).then(|| Some(text.as_str().into())),
@@ -46,7 +46,7 @@ fn name(claims: &Value, pointer: &str) -> Option<Option<Box<str>>> {
 }
 
 /// A list of strings, or one string of names between spaces (as `scope` is, RFC 8693 4.2).
-fn names(claims: &Value, pointer: &str) -> Option<Box<[Box<str>]>> {
+pub(crate) fn names(claims: &Value, pointer: &str) -> Option<Box<[Box<str>]>> {
     let names: Vec<&str> = match at(claims, pointer) {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(text)) => text.split(' ').filter(|name| !name.is_empty()).collect(),

@@ -20,7 +20,7 @@ mod schema;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use html::Html;
-pub use provider::{Introspection, Provider};
+pub use provider::{Authorizer, Introspection, OnFailure, Provider};
 pub use schema::{Schemas, WithoutSchema};
 
 /// The preset a policy starts from.
@@ -401,6 +401,8 @@ pub struct Route {
     pub mfa: bool,
     /// The tenant that the route belongs to.
     pub tenant: Option<String>,
+    /// Who has the last word.
+    pub authorizer: Option<Authorizer>,
     /// How a refusal is told.
     pub refuse_with: RefuseWith,
     /// Plain HTTP on this path.

@@ -60,6 +60,7 @@ codes! {
     NO_AUDIENCE = "W022" "no-audience" "tokens of a key set are accepted whatever audience they are meant for";
     UNGRANTED = "W023" "ungranted-permission" "something asks for a permission that no role has";
     NEVER_FITS = "W024" "limit-never-fits" "a message that may be sent costs more than a limit lets through at once";
+    AUTHORIZER_OVER_HTTP = "W025" "authorizer-over-http" "an authorizer on another machine is asked without TLS";
 }
 
 /// Everything a reviewer would say about a policy.
@@ -308,6 +309,13 @@ impl Review<'_> {
         if route.compression.enabled && route.compression.context_takeover {
             let message = "the compression window lives on from message to message: secrets beside chosen text can be guessed (CRIME)";
             self.warn(CRIME, &at.key("compression").key("context_takeover"), message, "turn `context_takeover` off");
+        }
+        if let Some(authorizer) = &route.authorizer
+            && authorizer.url.starts_with("http:")
+            && !super::check::is_loopback_url(&authorizer.url)
+        {
+            let message = "whoever stands on the way to the authorizer can answer in its place";
+            self.warn(AUTHORIZER_OVER_HTTP, &at.key("authorizer").key("url"), message, "use `https://`");
         }
         if let Some(need) = &route.permission {
             self.ungranted(&at.key("permission"), need, checked);

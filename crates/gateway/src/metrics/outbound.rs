@@ -9,6 +9,8 @@ pub(crate) enum Purpose {
     Keys,
     /// An opaque token.
     Introspection,
+    /// The authorizer of a route.
+    Authorizer,
 }
 
 /// How it ended.
@@ -21,12 +23,13 @@ pub(crate) enum Outcome {
 }
 
 impl Purpose {
-    const ALL: &[Self] = &[Self::Keys, Self::Introspection];
+    const ALL: &[Self] = &[Self::Keys, Self::Introspection, Self::Authorizer];
 
     fn label(self) -> &'static str {
         match self {
             Self::Keys => "keys",
             Self::Introspection => "introspection",
+            Self::Authorizer => "authorizer",
         }
     }
 }

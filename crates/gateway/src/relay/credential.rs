@@ -82,6 +82,7 @@ impl Relay {
             client: self.caller.client,
             route: self.caller.route.spec.name.as_str().into(),
             path,
+            connection_id: self.caller.connection_id.as_str().into(),
             before: Arc::clone(&self.caller.principal),
         };
         let renewal = Renewal::new(
@@ -142,6 +143,9 @@ async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
             }
             RenewalStep::Ask(Question::Introspect { token }) => {
                 renewal.introspected(crate::introspect::ask(&worker.shared, &token).await);
+            }
+            RenewalStep::Ask(Question::Authorize { route, body }) => {
+                renewal.authorized(crate::authorize::ask(&worker.shared, &route, body).await);
             }
             RenewalStep::Ask(Question::FirstMessage { .. }) => return Err((Reason::CredentialInvalid, "renewal")),
         }

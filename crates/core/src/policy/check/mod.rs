@@ -14,6 +14,7 @@ use super::{Outside, Source};
 
 mod access;
 mod asyncapi;
+mod authorizer;
 mod defence;
 mod endpoint;
 mod html;
@@ -323,6 +324,11 @@ impl<'a> Checking<'a> {
             routes: routes?,
         })
     }
+}
+
+/// Whether a URL leads to this machine.
+pub(crate) fn is_loopback_url(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(identity::is_loopback))
 }
 
 /// The key as the operator would write it: a value that a route inherits is named where it stands.

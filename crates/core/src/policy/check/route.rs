@@ -98,6 +98,7 @@ impl Checking<'_> {
         };
         let queue = raw.queue_bytes_max.map_or(QUEUE_BYTES_DEFAULT, |bytes| bytes.0);
         let queue = self.within(&at.key("queue_bytes_max"), queue, QUEUE_BYTES);
+        let authorizer = raw.authorizer.as_ref().map(|one| self.authorizer(&at.key("authorizer"), one));
         let authenticate = self.need(&at.key("authenticate"), raw.authenticate.or(authenticate), "write `required`");
         let tenant = self.route_tenant(&at.key("tenant"), raw.tenant.as_ref(), authenticate);
         let path = path?;
@@ -112,6 +113,7 @@ impl Checking<'_> {
             permission: permission?,
             mfa: raw.mfa.is_some_and(|mfa| mfa.0),
             tenant: tenant?,
+            authorizer: authorizer.map_or(Some(None), |one| one.map(Some))?,
             refuse_with: raw.refuse_with.unwrap_or(RefuseWith::Status),
             http: raw.http.unwrap_or(PlainHttp::Block),
             connections_per_user_max: per_user?,

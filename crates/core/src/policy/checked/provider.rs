@@ -1,4 +1,4 @@
-//! Identity providers.
+//! Identity providers, introspection and authorizers: whom the gateway asks.
 
 use std::time::Duration;
 
@@ -40,4 +40,31 @@ pub struct Introspection {
     pub cache_entries_max: usize,
     /// It may stand at an address of an inner network.
     pub private_network: bool,
+}
+
+/// An external authorizer.
+#[derive(Debug, Clone)]
+pub struct Authorizer {
+    /// Where it is.
+    pub url: String,
+    /// What it knows the gateway by.
+    pub token: Option<Secret>,
+    /// The whole of a question.
+    pub timeout: Duration,
+    /// How long an answer that allows is remembered at most; zero not at all.
+    pub cache_ttl: Duration,
+    /// Answers remembered at once.
+    pub cache_entries_max: usize,
+    /// What happens when it gives no answer.
+    pub on_failure: OnFailure,
+}
+
+/// What happens when an authorizer gives no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Nobody gets in.
+    Deny,
+    /// Whoever passed every other check gets in.
+    Allow,
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{AsyncApi, Messages, Origins};
+use crate::policy::checked::OnFailure;
 use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
 use crate::policy::human::{Bytes, OrOff, Span, Switch};
 
@@ -35,6 +36,8 @@ pub(crate) struct Route {
     pub(crate) mfa: Option<Switch>,
     /// The tenant that the route belongs to; callers of others are refused. Default none.
     pub(crate) tenant: Option<String>,
+    /// An HTTP service that has the last word on every connection. Default none.
+    pub(crate) authorizer: Option<Authorizer>,
     /// How a refusal is told: `status` (HTTP status in place of the upgrade) or `close` (an accepted
     /// handshake, closed at once with a code that a browser can read). Default `status`.
     pub(crate) refuse_with: Option<RefuseWith>,
@@ -65,6 +68,30 @@ pub(crate) struct Route {
     /// Most bytes waiting for a slow reader, for each direction of each connection; reading stops there. 4 KiB to 64 MiB.
     /// Default `256KiB`.
     pub(crate) queue_bytes_max: Option<Bytes>,
+}
+
+/// An external authorizer: asked by `POST` with JSON after every other check and before the backend is dialled.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Authorizer {
+    /// Where it is: `https://` or `http://`.
+    pub(crate) url: Option<String>,
+    /// Sent to it as `Authorization: Bearer`, inline. Prefer `token_file`.
+    pub(crate) token: Option<String>,
+    /// File that holds the token; the line end is cut off.
+    pub(crate) token_file: Option<String>,
+    /// Environment variable that holds the token.
+    pub(crate) token_env: Option<String>,
+    /// How long it may take, 50 milliseconds to 30 seconds. Default `2s`.
+    pub(crate) timeout: Option<Span>,
+    /// How long an answer that allows is remembered, unless it says a shorter `ttl`; at most 1 hour, `0s` asks every time.
+    /// Default `10s`.
+    pub(crate) cache_ttl: Option<Span>,
+    /// Most answers remembered, on each route. About 700 bytes each. Default 10000.
+    pub(crate) cache_entries_max: Option<u32>,
+    /// What happens when it gives no answer: `deny` (503) or `allow` (with the credential's own rights, and an event). A
+    /// refusal, or an answer that cannot be understood, always denies. Default `deny`.
+    pub(crate) on_failure: Option<OnFailure>,
 }
 
 /// The claim a path parameter must equal.

@@ -279,6 +279,27 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "1h",
     ),
     (
+        "routes:\n  - { path: /a, upstream: ws://x, authorizer: { timeout: 2s } }",
+        "`url` is missing",
+        "2:35",
+        "routes[0].authorizer.url",
+        "write where it is",
+    ),
+    (
+        "routes:\n  - { path: /a, upstream: ws://x, authorizer: { url: 'ftp://a', timeout: 2s } }",
+        "`ftp://a` is not a URL to ask",
+        "2:54",
+        "routes[0].authorizer.url",
+        "https://",
+    ),
+    (
+        "routes:\n  - { path: /a, upstream: ws://x, authorizer: { url: 'http://a/', timeout: 1m } }",
+        "the timeout is out of bounds",
+        "2:76",
+        "routes[0].authorizer.timeout",
+        "30s",
+    ),
+    (
         "upstream: ws://x\nidentity: { jwks: [{}] }",
         "a key set needs one place",
         "2:20",

@@ -116,9 +116,20 @@ fn a_permission_that_nobody_has_is_asked_about() {
 }
 
 #[test]
+fn an_authorizer_elsewhere_is_asked_over_tls() {
+    let with = |url: &str| {
+        let base = PRODUCTION.replace("upstream: ws://127.0.0.1:3000\n", "");
+        let text = format!("{base}routes: [{{ path: /r, upstream: ws://b, authorizer: {{ url: '{url}' }} }}]\n");
+        codes(&load_furnished(&text).unwrap_or_else(|errors| panic!("{errors}")))
+    };
+    assert_eq!(with("http://authz.example/"), ["W025"]);
+    assert!(with("https://authz.example/").is_empty() && with("http://127.0.0.1:9000/").is_empty());
+}
+
+#[test]
 fn every_warning_has_a_case() {
     let mut tried: BTreeSet<&str> = CASES.iter().flat_map(|(_, codes)| codes.iter().copied()).collect();
-    tried.extend(["W004", "W008", "W012", "W017", "W019", "W023"]);
+    tried.extend(["W004", "W008", "W012", "W017", "W019", "W023", "W025"]);
     assert_eq!(tried, CODES.iter().map(|code| code.code).collect());
 }
 
