@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portcullis_core::identity::Principal;
+use portcullis_core::identity::{Method, Principal};
 use portcullis_core::inspection::{
     Action, Context, Direction, Kind, Memory, Message, Plan, Verdict, Workspace, error_reply, inspect,
 };
@@ -115,6 +115,19 @@ fn each_key_counts_together_whom_it_names() {
         assert_eq!(world.passing(&mut peer(same.0, same.1, same.2, &[]), "1"), 0, "{per:?}: the same key");
         assert_eq!(world.passing(&mut peer(other.0, other.1, other.2, &[]), "1"), 3, "{per:?}: another key");
     }
+    let by_key = |id: &str| {
+        let mut peer = peer("10.0.0.1", Some("service"), None, &[]);
+        peer.principal.method = Method::ApiKey;
+        peer.principal.token_id = Some(id.into());
+        peer
+    };
+    let mut world = World::new(vec![limit(LimitKey::ApiKey, 3)]);
+    assert_eq!(world.passing(&mut by_key("k1"), "1"), 3);
+    assert_eq!(world.passing(&mut by_key("k1"), "1"), 0, "the same key");
+    assert_eq!(world.passing(&mut by_key("k2"), "1"), 3, "another key of the same subject");
+    let mut token = peer("10.0.0.1", Some("service"), None, &[]);
+    token.principal.token_id = Some("k1".into());
+    assert_eq!(world.passing(&mut token, "1"), 3, "a token is no key, whatever its id");
     let mut world = World::new(vec![limit(LimitKey::Global, 3)]);
     assert_eq!(world.passing(&mut peer("10.0.0.1", Some("u"), None, &[]), "1"), 3);
     assert_eq!(world.passing(&mut peer("10.9.9.9", Some("v"), Some("w"), &[]), "1"), 0);

@@ -1,4 +1,4 @@
-//! How often: message limits by connection, user, address, tenant, type, domain and in all. All apply; the
+//! How often: message limits by connection, user, API key, address, tenant, type, domain and in all. All apply; the
 //! strictest wins.
 //!
 //! Two checks of one kind: limits that need no message type run before the message is read as JSON, the others
@@ -9,7 +9,7 @@
 use std::ops::ControlFlow;
 
 use super::{Action, Direction, Finding, Reading, Scene};
-use crate::identity::Principal;
+use crate::identity::{Method, Principal};
 use crate::limits::{Allowance, Conditions, Held, Key, Ledger, Limit, LimitState, Party, TypeMap};
 use crate::message::json::{ValueKind, decode_into};
 use crate::policy::checked::{Factor, LimitKey, Measure, MessageLimit, Messages, RateAlgorithm};
@@ -196,9 +196,14 @@ impl One {
     /// With whom the message is counted; `None` in the connection alone.
     fn party<'a>(&self, cx: &super::Context<'a>) -> Option<Party<'a>> {
         let address = Party::Ip(*cx.ip);
+        let user = || cx.principal.subject.as_deref().map_or(address, Party::User);
         Some(match self.spec.per {
             LimitKey::Connection | LimitKey::Type | LimitKey::Domain => return None,
-            LimitKey::User => cx.principal.subject.as_deref().map_or(address, Party::User),
+            LimitKey::User => user(),
+            LimitKey::ApiKey if cx.principal.method == Method::ApiKey => {
+                cx.principal.token_id.as_deref().map_or_else(user, Party::ApiKey)
+            }
+            LimitKey::ApiKey => user(),
             LimitKey::Tenant => cx.principal.tenant.as_deref().map_or(address, Party::Tenant),
             LimitKey::Ip => address,
             LimitKey::Global => Party::All,

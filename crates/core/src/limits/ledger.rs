@@ -37,6 +37,8 @@ pub enum Party<'a> {
     User(&'a str),
     /// A client address.
     Ip(IpKey),
+    /// An API key, by its public id.
+    ApiKey(&'a str),
     /// A tenant.
     Tenant(&'a str),
     /// Everyone together.

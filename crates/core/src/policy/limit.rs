@@ -112,6 +112,8 @@ pub enum LimitKey {
     User,
     /// One client address.
     Ip,
+    /// One API key; a caller without is counted as by `user`.
+    ApiKey,
     /// One tenant; a caller of none is counted by address.
     Tenant,
     /// One message type of one connection.
@@ -130,6 +132,7 @@ impl LimitKey {
             Self::Connection => "connection",
             Self::User => "user",
             Self::Ip => "ip",
+            Self::ApiKey => "api_key",
             Self::Tenant => "tenant",
             Self::Type => "type",
             Self::Domain => "domain",

@@ -508,7 +508,7 @@ fn covers(held: &MessageLimit, limit: &MessageLimit, held_first: bool) -> bool {
         (a, b) if a == b => true,
         (LimitKey::Global, _) => true,
         (
-            LimitKey::User | LimitKey::Ip | LimitKey::Tenant,
+            LimitKey::User | LimitKey::ApiKey | LimitKey::Ip | LimitKey::Tenant,
             LimitKey::Connection | LimitKey::Type | LimitKey::Domain,
         ) => true,
         (LimitKey::Connection, LimitKey::Type | LimitKey::Domain) => true,

@@ -102,7 +102,7 @@ pub(crate) struct Messages {
 pub(crate) struct Limit {
     /// Its name in events and metrics; `per` unless given.
     pub(crate) name: Option<String>,
-    /// What is counted together: `connection`, `user`, `ip`, `tenant`, `type` (each message type of a connection),
+    /// What is counted together: `connection`, `user`, `api_key`, `ip`, `tenant`, `type` (each message type of a connection),
     /// `domain` (each of `domains`, in a connection) or `global`. Default `connection`.
     pub(crate) per: Option<LimitKey>,
     /// What is counted: `messages`, `bytes` (after inflating) or `cost` (see `weights`). Default `messages`.
