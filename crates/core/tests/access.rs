@@ -4,35 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::identity::{Method, Principal};
 use portcullis_core::inspection::{Action, Context, Direction, Kind, Memory, Message, Verdict, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
-use portcullis_core::policy::{Outside, Overrides, Policy, Source, load};
+use portcullis_core::policy::{Nowhere, Overrides, Policy, Source, load};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 use proptest::prelude::*;
 
-struct Nothing;
-
-impl Outside for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn vars(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn read(&self, _: &Path) -> Result<Vec<u8>, String> {
-        Err("no files here".to_owned())
-    }
-}
-
 fn policy(text: &str) -> Policy {
-    let loaded = load(Some(Source { name: "test.yaml", text }), &Overrides::default(), &Nothing);
+    let loaded = load(Some(Source { name: "test.yaml", text }), &Overrides::default(), &Nowhere);
     Policy::compile(loaded.unwrap_or_else(|errors| panic!("{errors}")).checked).unwrap()
 }
 

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,30 +16,14 @@ use portcullis_core::message::leak::LeakClass;
 use portcullis_core::policy::checked::{
     ErrorReplies, Html, Json, JsonMode, Leaks, Messages, OnRefuse, ThreatClass, Threats,
 };
-use portcullis_core::policy::{Outside, Overrides, load};
+use portcullis_core::policy::{Nowhere, Overrides, load};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
-
-struct Nothing;
-
-impl Outside for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn vars(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn read(&self, _: &Path) -> Result<Vec<u8>, String> {
-        Err("there is none".to_owned())
-    }
-}
 
 /// What the preset says of the outbound direction, with nothing looked for.
 fn messages(mode: JsonMode) -> Messages {
     let overrides = Overrides { upstream: Some("ws://127.0.0.1:1".into()), ..Overrides::default() };
-    let outbound = load(None, &overrides, &Nothing).unwrap().checked.routes.remove(0).outbound;
+    let outbound = load(None, &overrides, &Nowhere).unwrap().checked.routes.remove(0).outbound;
     Messages {
         json: Json { mode, depth_max: 8, keys_max: 64, values_max: 64, string_bytes_max: 2048 },
         leaks: None,

@@ -73,23 +73,7 @@ fn rules(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Outside, Overrides, Source, load};
-
-    struct Nothing;
-
-    impl Outside for Nothing {
-        fn var(&self, _: &str) -> Option<String> {
-            None
-        }
-
-        fn vars(&self) -> Vec<(String, String)> {
-            Vec::new()
-        }
-
-        fn read(&self, _: &std::path::Path) -> Result<Vec<u8>, String> {
-            Err("no files here".to_owned())
-        }
-    }
+    use crate::policy::{Nowhere, Overrides, Source, load};
 
     fn stays(rules: &str, path: Option<&str>) -> Result<(), (Reason, &'static str)> {
         let principal = Principal {
@@ -107,7 +91,7 @@ mod tests {
             "access: {{ roles: {{ user: {{ allow: ['room.join:7'] }}, admin: {{ mfa: on }} }} }}\n\
              routes: [{{ name: room, path: '/room/{{room}}', upstream: ws://b, {rules} }}]\n"
         );
-        let loaded = load(Some(Source { name: "test.yaml", text: &text }), &Overrides::default(), &Nothing);
+        let loaded = load(Some(Source { name: "test.yaml", text: &text }), &Overrides::default(), &Nowhere);
         let policy = Policy::compile(loaded.unwrap_or_else(|errors| panic!("{errors}")).checked).unwrap();
         may_stay(&policy, &policy.route_named("room").unwrap(), path, principal)
     }

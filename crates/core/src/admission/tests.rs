@@ -1,7 +1,5 @@
 //! The connection's checks together: their order, what each refusal counts, and that no place is ever leaked.
 
-use std::path::Path;
-
 use http::{HeaderName, Method, Uri, Version};
 use proptest::prelude::*;
 use serde_json::json;
@@ -9,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::identity::{KeySet, fixture};
 use crate::policy::checked::{Algorithm, Checked};
-use crate::policy::{Outside, Overrides, Source, load};
+use crate::policy::{Nowhere, Overrides, Source, load};
 
 const POLICY: &str = "
 environment: development
@@ -33,25 +31,9 @@ routes:
   - { path: '/talk', upstream: ws://b, authenticate: required, credentials: [header, first_message] }
 ";
 
-struct Nothing;
-
-impl Outside for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn vars(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn read(&self, _: &Path) -> Result<Vec<u8>, String> {
-        Err("no files here".into())
-    }
-}
-
 fn checked() -> Checked {
     let source = Source { name: "test.yaml", text: POLICY };
-    load(Some(source), &Overrides::default(), &Nothing).unwrap_or_else(|errors| panic!("{errors}")).checked
+    load(Some(source), &Overrides::default(), &Nowhere).unwrap_or_else(|errors| panic!("{errors}")).checked
 }
 
 struct House {

@@ -52,6 +52,24 @@ pub trait Outside {
     fn read(&self, path: &Path) -> Result<Vec<u8>, String>;
 }
 
+/// No variables and no files: a policy that is its text alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Nowhere;
+
+impl Outside for Nowhere {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn vars(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn read(&self, _: &Path) -> Result<Vec<u8>, String> {
+        Err("there are no files here".to_owned())
+    }
+}
+
 /// A configuration text.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {

@@ -1,7 +1,6 @@
 //! The gateway without its sockets.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use portcullis_core::identity::{KeyRing, TokenCache, issue};
 use portcullis_core::inspection::{Action, Context, Kind, Memory, Message, Workspace, inspect};
 use portcullis_core::limits::Ledger;
 use portcullis_core::policy::checked::{Algorithm, Secret};
-use portcullis_core::policy::{Outside, Overrides, Policy, Source, load};
+use portcullis_core::policy::{Nowhere, Overrides, Policy, Source, load};
 use portcullis_core::reputation::{Change, Flood};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
@@ -35,22 +34,6 @@ messages:
 routes:
   - { path: '/', upstream: ws://b, authenticate: required, credentials: [header] }
 ";
-
-struct Nothing;
-
-impl Outside for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn vars(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn read(&self, _: &Path) -> Result<Vec<u8>, String> {
-        Err("no files here".into())
-    }
-}
 
 /// One open connection.
 pub(crate) struct Connection {
@@ -80,7 +63,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new() -> Self {
         let source = Source { name: "simulation.yaml", text: POLICY };
-        let loaded = load(Some(source), &Overrides::default(), &Nothing).unwrap_or_else(|errors| panic!("{errors}"));
+        let loaded = load(Some(source), &Overrides::default(), &Nowhere).unwrap_or_else(|errors| panic!("{errors}"));
         let policy = Arc::new(Policy::compile(loaded.checked).unwrap());
         Self {
             gate: Gate::new(&policy, [1, 2]),

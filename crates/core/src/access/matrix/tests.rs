@@ -1,26 +1,10 @@
 //! The table of small policies, line by line.
 
 use super::*;
-use crate::policy::{Outside, Overrides, Source, load};
-
-struct Nothing;
-
-impl Outside for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn vars(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn read(&self, _: &std::path::Path) -> Result<Vec<u8>, String> {
-        Err("no files here".to_owned())
-    }
-}
+use crate::policy::{Nowhere, Overrides, Source, load};
 
 fn lines(text: &str) -> Vec<String> {
-    let loaded = load(Some(Source { name: "test.yaml", text }), &Overrides::default(), &Nothing);
+    let loaded = load(Some(Source { name: "test.yaml", text }), &Overrides::default(), &Nowhere);
     let checked = loaded.unwrap_or_else(|errors| panic!("{errors}")).checked;
     let line = |cell: Cell| {
         let what = cell.message_type.unwrap_or_default();
