@@ -70,6 +70,7 @@ fn production() -> Messages {
             classes: CLASSES.into_iter().map(|class| (class, OnRefuse::Observe)).collect(),
             skip_fields: Vec::new(),
             decode_layers_max: 3,
+            ..Threats::default()
         }),
         schemas: None,
         offenders: None,

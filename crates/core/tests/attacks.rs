@@ -10,6 +10,7 @@ use portcullis_core::access::MessageAccess;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Action, Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::message::threat::{RULES, rule_name};
 use portcullis_core::policy::checked::{ErrorReplies, Json, JsonMode, Messages, OnRefuse, ThreatClass, Threats};
 use portcullis_core::time::Now;
 
@@ -36,6 +37,7 @@ fn plan() -> Plan {
             classes: classes.into_iter().map(|class| (class, OnRefuse::Reply)).collect(),
             skip_fields: Vec::new(),
             decode_layers_max: 3,
+            ..Threats::default()
         }),
         schemas: None,
         offenders: None,
@@ -71,6 +73,11 @@ fn every_case_is_judged_as_it_says() {
             let label = verdict.findings.first().map_or("", |finding| finding.reason.label());
             let expected = case["class"].as_str().unwrap_or(&file_class);
             count += 1;
+            if let Some(rule) = verdict.findings.first().and_then(|finding| finding.rule.clone()) {
+                let known =
+                    RULES.iter().any(|(class, rules)| rules.iter().any(|words| rule_name(*class, words) == rule));
+                assert!(known, "`{rule}` is not in `RULES`");
+            }
             if case["blocked"].as_bool().unwrap() != blocked || blocked && label != format!("threat_{expected}") {
                 wrong.push(format!(
                     "{file_class}: {line}\n    {label} {:?}",

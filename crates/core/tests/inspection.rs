@@ -73,6 +73,7 @@ fn full(outcome: OnRefuse) -> Messages {
                 .collect(),
             skip_fields: vec!["/code".into()],
             decode_layers_max: 3,
+            ..Threats::default()
         }),
         schemas: None,
         offenders: None,

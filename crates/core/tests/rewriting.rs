@@ -132,7 +132,7 @@ fn html() -> Messages {
     };
     let html = Html { fields: vec!["/text".into(), "/user/bio".into()], allowed };
     let classes = [(ThreatClass::Xss, OnRefuse::Drop)].into();
-    let threats = Threats { classes, skip_fields: Vec::new(), decode_layers_max: 3 };
+    let threats = Threats { classes, skip_fields: Vec::new(), decode_layers_max: 3, ..Threats::default() };
     Messages { html: Some(html), threats: Some(threats), ..messages(JsonMode::Detect) }
 }
 
@@ -171,4 +171,117 @@ fn html_elsewhere_is_for_the_other_checks_and_text_is_text() {
     let many = format!(r#"{{"text":"{}"}}"#, "<b>".repeat(1001));
     let verdict = judge(&policy, Kind::Text, &many);
     assert_eq!((verdict.action, verdict.findings[0].reason), (Action::Reply, Reason::FieldTooLarge));
+}
+
+/// A policy whose `threats` are as written.
+fn threats(written: &str) -> Messages {
+    let text = format!(
+        "upstream: ws://127.0.0.1:1\nmessages: {{ inbound: {{ json: {{ mode: required }}, threats: {written} }} }}"
+    );
+    let source = portcullis_core::policy::Source { name: "p.yaml", text: &text };
+    load(Some(source), &Overrides::default(), &Nowhere).unwrap().checked.routes.remove(0).inbound
+}
+
+const SQLI: &str = "' OR '1'='1' -- ";
+
+fn outcomes(verdict: &Verdict) -> Vec<(Reason, OnRefuse, &str)> {
+    verdict.findings.iter().map(|f| (f.reason, f.outcome, f.field.as_deref().unwrap_or_default())).collect()
+}
+
+#[test]
+fn what_happens_for_an_attack_is_said_by_class_and_by_field() {
+    let policy = threats(
+        r#"{ mode: reply, skip_fields: ["/list/*/code"], fields: {
+            "/text": { classes: { sqli: observe } }, "/items/*/note": { mode: drop },
+            "/items": { mode: close }, "/raw": { mode: "off", classes: { xss: observe } } } }"#,
+    );
+    let sqli = Reason::ThreatSqli;
+    let one = |message: serde_json::Value| judge(&policy, Kind::Text, &message.to_string());
+    for (message, expected) in [
+        (serde_json::json!({"other": SQLI}), vec![(sqli, OnRefuse::Reply, "/other")]),
+        (serde_json::json!({"text": SQLI}), vec![(sqli, OnRefuse::Observe, "/text")]),
+        (serde_json::json!({"items": [{"note": SQLI}]}), vec![(sqli, OnRefuse::Drop, "/items/0/note")]),
+        (
+            serde_json::json!({"items": [{"note": "ok", "more": [SQLI]}]}),
+            vec![(sqli, OnRefuse::Close, "/items/0/more/0")],
+        ),
+        (serde_json::json!({"items": {SQLI: 1}}), vec![(sqli, OnRefuse::Close, "/items/' OR '1'='1' -- ")]),
+        (serde_json::json!({"raw": [{"deep": SQLI}]}), vec![]),
+        (serde_json::json!({"raw": "<script>alert(1)</script>"}), vec![(Reason::ThreatXss, OnRefuse::Observe, "/raw")]),
+        (serde_json::json!({"list": [{"code": SQLI}, {"code": SQLI}]}), vec![]),
+        (serde_json::json!({"list": [{"code": {"code": SQLI}}]}), vec![(sqli, OnRefuse::Reply, "/list/0/code/code")]),
+        // An observed field hides nothing that comes after it.
+        (
+            serde_json::json!({"text": SQLI, "zz": SQLI}),
+            vec![(sqli, OnRefuse::Observe, "/text"), (sqli, OnRefuse::Reply, "/zz")],
+        ),
+        (
+            serde_json::json!({"a": {"b": 1}, "items": [{"note": "fine"}], "text": SQLI}),
+            vec![(sqli, OnRefuse::Observe, "/text")],
+        ),
+    ] {
+        assert_eq!(outcomes(&one(message.clone())), expected, "{message}");
+    }
+}
+
+#[test]
+fn below_the_confidence_a_finding_is_observed_and_no_decoy_hides_a_sure_one() {
+    let policy = threats("{ mode: reply, confidence: likely }");
+    let twice = "%2527%2520OR%2520%25271%2527%253D%25271";
+    let once = "%27%20OR%20%271%27%3D%271";
+    for (text, expected, confidence) in
+        [(SQLI, OnRefuse::Reply, "certain"), (once, OnRefuse::Reply, "likely"), (twice, OnRefuse::Observe, "possible")]
+    {
+        let verdict = judge(&policy, Kind::Text, &serde_json::json!({"text": text}).to_string());
+        let finding = &verdict.findings[0];
+        assert_eq!((finding.outcome, finding.evidence.unwrap().confidence.label()), (expected, confidence), "{text}");
+    }
+    let verdict = judge(&policy, Kind::Text, &serde_json::json!({"a": twice, "b": SQLI}).to_string());
+    assert_eq!(verdict.action, Action::Reply, "{verdict:?}");
+    let document = serde_json::json!([twice, SQLI]).to_string();
+    let verdict = judge(&policy, Kind::Text, &serde_json::json!({"a": document}).to_string());
+    assert_eq!(verdict.action, Action::Reply, "{verdict:?}");
+}
+
+#[test]
+fn a_finding_says_where_it_stands_what_was_undone_and_which_rule_it_is() {
+    let text = r#"{"id":1,"text":"%27%20UNION%20SELECT%20a%20FROM%20b"}"#;
+    let verdict = judge(&threats("{ mode: reply }"), Kind::Text, text);
+    let finding = &verdict.findings[0];
+    let evidence = finding.evidence.unwrap();
+    assert_eq!(&text[evidence.bytes.0..evidence.bytes.1], "%27%20UNION%20SELECT%20a%20FROM%20b");
+    assert_eq!(evidence.decoded.to_string(), "percent");
+    assert_eq!(evidence.page, "docs/threats.md#sqli");
+    assert_eq!(finding.rule.as_deref(), Some("sqli/a-second-select-joined-by-union"));
+}
+
+#[test]
+fn sanitized_markup_goes_on_and_what_is_no_markup_is_refused() {
+    let policy = threats("{ mode: reply, classes: { xss: sanitize } }");
+    let verdict =
+        judge(&policy, Kind::Text, r#"{"a":"<b>hi</b><script>alert(1)</script>","b":"<img src=x onerror=alert(1)>!"}"#);
+    assert_eq!(
+        (verdict.action, rewritten(&verdict)),
+        (Action::Rewrite, Some(r#"{"a":"<b>hi</b>","b":"!"}"#)),
+        "{verdict:?}"
+    );
+    assert_eq!(outcomes(&verdict), [(Reason::ThreatXss, OnRefuse::Sanitize, "/a")]);
+    for refused in [
+        r#"{"a":"javascript:alert(document.cookie)"}"#,
+        r#"{"<script>alert(1)</script>":1}"#,
+        r#"{"a":"&lt;script&gt;alert(1)&lt;/script&gt;"}"#,
+        r#"{"a":"<script>x</script>..<b></b>/../../../etc/passwd"}"#,
+        r#"{"a":"..<script></script>/..<script></script>/..<script></script>/etc/passwd"}"#,
+    ] {
+        let verdict = judge(&policy, Kind::Text, refused);
+        assert_eq!((verdict.action, rewritten(&verdict)), (Action::Reply, None), "{refused} {verdict:?}");
+    }
+}
+
+#[test]
+fn a_star_masks_the_field_of_every_element() {
+    let policy = Messages { mask: vec!["/users/*/email".into(), "/*/secret".into()], ..messages(JsonMode::Detect) };
+    let text = r#"{"users":[{"email":"a@b","n":1},{"email":null},{"email":["x"]}],"k":{"secret":7},"secret":1}"#;
+    let masked = r#"{"users":[{"email":"***","n":1},{"email":null},{"email":"***"}],"k":{"secret":"***"},"secret":1}"#;
+    assert_eq!(rewritten(&judge(&policy, Kind::Text, text)), Some(masked));
 }

@@ -125,6 +125,46 @@ both equal. `portcullis explain REFERENCE` says which row applied to one refusal
     assert!(std::fs::read_to_string(&path).unwrap() == page, "docs/refusals.md is out of date; see this test");
 }
 
+/// Renewed as the page of refusals is.
+#[test]
+fn the_page_of_threats_names_every_rule() {
+    const HEAD: &str = "# Threats
+
+What `threats` looks for in the strings of a message, by class. A finding names its class, its rule (`sqli/a-database-call`),
+the field, the string's bytes in the message, the encodings that were undone before it showed, and how sure it is:
+`certain` (it stands there as it is), `likely` (after one layer of decoding), `possible` (after more). It never repeats
+the string. `portcullis inspect` and `portcullis explain REFERENCE` show all of it. A test keeps this page equal to the
+program.
+
+A rule that convicts honest messages is answered where they come from, strictest first: name the field under
+`threats.fields` with the class on `observe`; put the field under `skip_fields`; put the class on `observe`.
+
+";
+    let mut page = HEAD.to_owned();
+    for (class, rules) in portcullis_core::message::threat::RULES {
+        let reason = Reason::from_label(&format!("threat_{}", class.label())).unwrap();
+        page.push_str(&format!(
+            "## {}\n\nConvicts where {}. Reason: `{}`.\n\n",
+            class.label(),
+            reason.row().internal,
+            reason.label()
+        ));
+        for rule in *rules {
+            page.push_str(&format!("- `{}`: {rule}\n", portcullis_core::message::threat::rule_name(*class, rule)));
+        }
+        page.push('\n');
+    }
+    let page = format!("{}\n", page.trim_end());
+    let path = root().join("docs/threats.md");
+    if std::env::var_os("PORTCULLIS_RENEW").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == page,
+        "docs/threats.md is out of date; see this test"
+    );
+}
+
 #[test]
 fn the_page_of_commands_names_every_command() {
     let page = std::fs::read_to_string(root().join("docs/commands.md")).unwrap();

@@ -99,3 +99,28 @@ async def html(lab):
     text = json.dumps(found)
     assert "script" in text and "onerror" in text and "blocked domain" in text and "hunter2" not in text, text
     assert await gateway.metric("portcullis_refusals_total", reason="html_sanitized", decision="sanitized") >= 6
+
+
+FIELDS = {"inbound": {"threats": {"mode": "reply", "classes": {"xss": "sanitize"}, "fields": {
+    "/text": {"classes": {"sqli": "observe"}}, "/items/*/note": {"mode": "drop"}}}, "mask": ["/users/*/email"]}}
+SQLI = "' OR '1'='1' -- "
+
+
+@case("an attack is noted in one field, dropped in the notes of every item, answered elsewhere; the event says rule, bytes and page")
+async def fields(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, route=FIELDS)
+    connection = await (await lab.npm()).open(gateway.url)
+    noted = json.dumps({"type": "chat", "text": SQLI})
+    await connection.send(noted)
+    assert await connection.receive() == noted
+    await connection.send(json.dumps({"items": [{"note": "fine"}, {"note": SQLI}]}))
+    await connection.send(json.dumps({"other": SQLI}))
+    assert json.loads(await connection.receive())["type"] == "error"
+    await gateway.event(type="threat_sqli", decision="replied")
+    events = await gateway.events("--type", "threat_sqli")
+    assert sorted(event["decision"] for event in events) == ["dropped", "observed", "replied"], events
+    text = json.dumps(events)
+    assert "/items/1/note" in text and "docs/threats.md#sqli" in text and "sqli/a-quote-closes" in text and "certain" in text, text
+    await connection.send(json.dumps({"text": "<b>hi</b><script>alert(1)</script>", "users": [{"email": "a@b.example"}, {"email": 1}]}))
+    assert json.loads(await connection.receive()) == {"text": "<b>hi</b>", "users": [{"email": "***"}, {"email": "***"}]}

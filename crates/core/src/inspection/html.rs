@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::{Finding, Reading, Scene};
 use crate::message::html::{Allowed, Cleaned, HTML_BYTES_MAX, MARKUP_MAX};
 use crate::message::json::pointer::{PointerError, Pointers};
-use crate::message::json::{ValueKind, decode_into};
+use crate::message::json::{Mark, ValueKind, decode_into};
 use crate::message::rewrite::{Edit, splice};
 use crate::policy::checked::{Messages, OnRefuse};
 use crate::verdict::Reason;
@@ -26,7 +26,7 @@ impl Check {
         let Some(html) = &messages.html else { return Ok(None) };
         let mut fields = Vec::new();
         for pointer in &html.fields {
-            fields.push((pointers.add(pointer)?, pointer.clone()));
+            fields.push((pointers.add_each(pointer)?, pointer.clone()));
         }
         Ok(Some(Self { fields, allowed: html.allowed.clone(), outcome: messages.on_refuse }))
     }
@@ -36,8 +36,11 @@ impl Check {
             return ControlFlow::Continue(());
         }
         let mut edits = Vec::new();
-        for (number, pointer) in &self.fields {
-            let value = scene.work.scan.value(*number);
+        for index in 0..scene.work.scan.marks().len() {
+            let Some(&Mark { pattern, value }) = scene.work.scan.marks().get(index) else { break };
+            let Some((_, pointer)) = self.fields.iter().find(|(number, _)| *number == usize::from(pattern)) else {
+                continue;
+            };
             let raw = value.raw(scene.message.bytes);
             // `<` may be written as an escape.
             let may_hold_markup = value.escapes || memchr::memchr(b'<', raw).is_some();
@@ -86,7 +89,7 @@ fn detail(removed: &[String]) -> String {
 }
 
 /// A text as it stands between the quotes of a JSON string.
-fn escaped(text: &str) -> Vec<u8> {
+pub(super) fn escaped(text: &str) -> Vec<u8> {
     let quoted = serde_json::Value::from(text).to_string();
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.unwrap_or_default().as_bytes().to_vec()

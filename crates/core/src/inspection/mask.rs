@@ -1,4 +1,5 @@
-//! Fields whose values nobody is to read: each becomes `"***"`, whatever it is; `null` and what is missing stay.
+//! Fields whose values nobody is to read: each becomes `"***"`, whatever it is; `null` and what is missing stay. A
+//! step `*` stands for any member or element.
 //!
 //! It finds nothing to tell: what is masked is what the policy names.
 
@@ -19,13 +20,17 @@ const QUOTED_STARS: &[u8] = b"\"***\"";
 /// The fields.
 #[derive(Debug)]
 pub(super) struct Check {
-    numbers: Vec<usize>,
+    /// A bit each.
+    patterns: u64,
 }
 
 impl Check {
     pub(super) fn compile(messages: &Messages, pointers: &mut Pointers) -> Result<Option<Self>, PointerError> {
-        let numbers = messages.mask.iter().map(|pointer| pointers.add(pointer)).collect::<Result<Vec<_>, _>>()?;
-        Ok((!numbers.is_empty()).then_some(Self { numbers }))
+        let mut patterns = 0;
+        for pattern in &messages.mask {
+            patterns |= 1 << pointers.add_each(pattern)?;
+        }
+        Ok((patterns != 0).then_some(Self { patterns }))
     }
 
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
@@ -33,8 +38,8 @@ impl Check {
             return ControlFlow::Continue(());
         }
         let mut edits: Vec<Edit> = Vec::new();
-        for number in &self.numbers {
-            let value = scene.work.scan.value(*number);
+        for mark in scene.work.scan.marks().iter().filter(|mark| self.patterns >> mark.pattern & 1 == 1) {
+            let value = mark.value;
             let new = match value.kind {
                 ValueKind::Missing | ValueKind::Null => continue,
                 ValueKind::String => STARS,

@@ -33,7 +33,8 @@ use std::time::Duration;
 
 use crate::identity::Principal;
 use crate::limits::{IpKey, Ledger, LimitState};
-use crate::message::{json::Scan, replay::Window, threat::Buffers};
+use crate::message::threat::{Buffers, Confidence, Encodings};
+use crate::message::{json::Scan, replay::Window};
 use crate::policy::checked::OnRefuse;
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -141,8 +142,11 @@ pub struct Finding {
     pub outcome: OnRefuse,
     /// JSON Pointer of the field, at most [`FIELD_BYTES_MAX`] bytes.
     pub field: Option<String>,
-    /// The rule of a schema that was broken, as a JSON Pointer into it, at most [`FIELD_BYTES_MAX`] bytes.
+    /// The rule of a schema that was broken, as a JSON Pointer into it, or the name of a threat's rule; at most
+    /// [`FIELD_BYTES_MAX`] bytes.
     pub rule: Option<String>,
+    /// Of a threat: where it stands and how it showed.
+    pub evidence: Option<Evidence>,
     /// For operators; at most [`crate::event::DETAIL_BYTES_MAX`] bytes, never a whole payload.
     pub detail: String,
     /// The message's type where the envelope has one, at most [`MESSAGE_TYPE_BYTES_MAX`] bytes.
@@ -151,10 +155,33 @@ pub struct Finding {
     pub retry_after: Option<Duration>,
 }
 
+/// Where a threat stands, and how it showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Of the string: its first byte in the message, and the one after its last.
+    pub bytes: (usize, usize),
+    /// The encodings undone before it showed.
+    pub decoded: Encodings,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// Where the class is explained, in the manual.
+    pub page: &'static str,
+}
+
 impl Finding {
     fn new(reason: Reason, check: &'static str, outcome: OnRefuse, detail: String) -> Self {
         let detail = cut(detail, crate::event::DETAIL_BYTES_MAX);
-        Self { reason, check, outcome, field: None, rule: None, detail, message_type: None, retry_after: None }
+        Self {
+            reason,
+            check,
+            outcome,
+            field: None,
+            rule: None,
+            evidence: None,
+            detail,
+            message_type: None,
+            retry_after: None,
+        }
     }
 
     fn at(mut self, field: &str) -> Self {

@@ -17,11 +17,13 @@ use crate::message::leak::LeakClass;
 mod html;
 mod provider;
 mod schema;
+mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use html::Html;
 pub use provider::{Authorizer, Introspection, OnFailure, Provider};
 pub use schema::{Schemas, WithoutSchema};
+pub use threat::{ThreatClass, ThreatOutcomes, Threats};
 
 /// The preset a policy starts from.
 #[derive(
@@ -612,17 +614,6 @@ pub enum TimestampUnit {
     Milliseconds,
 }
 
-/// Threat detection: what happens per class. A class that is not named is off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Threats {
-    /// Class → outcome.
-    pub classes: BTreeMap<ThreatClass, OnRefuse>,
-    /// Pointers of fields that are not scanned (exact).
-    pub skip_fields: Vec<String>,
-    /// Decoding layers tried on one string.
-    pub decode_layers_max: u8,
-}
-
 /// Detection of what must not leave: what happens per class. A class that is not named is off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaks {
@@ -632,26 +623,10 @@ pub struct Leaks {
     pub records_max: usize,
 }
 
-/// Kinds of attack (SPEC 8.5).
+/// What happens to a message that a check refuses (SPEC 8.10).
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are the field's")]
-pub enum ThreatClass {
-    Sqli,
-    Nosql,
-    Xss,
-    Command,
-    Traversal,
-    Template,
-    Ldap,
-    Xxe,
-    Lookup,
-}
-
-/// What happens to a message that a check refuses (SPEC 8.10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRefuse {
     /// Passed on; an event says what would have been done.
@@ -660,7 +635,7 @@ pub enum OnRefuse {
     #[serde(skip)]
     #[schemars(skip)]
     Mask,
-    /// Passed on without what its HTML may not hold. Of fields under `html` only.
+    /// Passed on without what its HTML may not hold. Of fields under `html`, and of `xss`; written there as `sanitize`.
     #[serde(skip)]
     #[schemars(skip)]
     Sanitize,

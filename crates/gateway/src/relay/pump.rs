@@ -338,6 +338,7 @@ impl Lane<'_> {
             outcome: OnRefuse::Reply,
             field: None,
             rule: None,
+            evidence: None,
             detail: Reason::RefreshTooOften.row().internal.to_owned(),
             message_type: None,
             retry_after: None,
@@ -383,6 +384,14 @@ impl Lane<'_> {
         }
         if let Some(rule) = &finding.rule {
             draft.metadata.push(("rule", rule.clone()));
+        }
+        if let Some(evidence) = &finding.evidence {
+            draft.metadata.push(("bytes", format!("{}-{}", evidence.bytes.0, evidence.bytes.1)));
+            draft.metadata.push(("confidence", evidence.confidence.label().to_owned()));
+            if !evidence.decoded.is_empty() {
+                draft.metadata.push(("decoded", evidence.decoded.to_string()));
+            }
+            draft.metadata.push(("page", evidence.page.to_owned()));
         }
         if self.direction == Direction::Outbound {
             draft.metadata.push(("direction", String::from("outbound")));

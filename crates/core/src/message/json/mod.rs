@@ -6,7 +6,8 @@
 //! mark, control characters, and whatever is deeper, longer or more than [`Bounds`] allow.
 //!
 //! It never recurses, never builds a tree, never copies a string that has no escapes. Memory is bounded by
-//! `Bounds`: 8 bytes a level, 12 a string, 24 a key, 4–8 more for each key of an object with many.
+//! `Bounds`: 8 bytes a level, 12 a string, 24 a key, 20 a
+//! field that fits a pattern, 4–8 more for each key of an object with many.
 //! Tests: beside each file, and `tests/json_suite.rs` (JSONTestSuite; `serde_json` as oracle).
 
 mod keys;
@@ -17,7 +18,7 @@ mod string;
 
 pub(crate) use keys::hash as seeded_hash;
 pub use pointer::Pointers;
-pub use scan::{Scan, Value, ValueKind};
+pub use scan::{Mark, Scan, Value, ValueKind};
 pub use string::{StringSpan, decode_into};
 
 use crate::policy::checked;

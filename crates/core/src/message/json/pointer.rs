@@ -19,12 +19,16 @@ pub enum PointerError {
 pub struct Pointers {
     list: Vec<Vec<Token>>,
     depth_max: usize,
+    /// Those whose every field is noted: see [`Pointers::add_each`].
+    each: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Token {
     name: Box<[u8]>,
     index: Option<u32>,
+    /// `*`, in a pattern: any member, any element.
+    any: bool,
 }
 
 impl Pointers {
@@ -33,7 +37,25 @@ impl Pointers {
     /// # Errors
     /// When it is not a pointer, or one too many.
     pub fn add(&mut self, pointer: &str) -> Result<usize, PointerError> {
-        let tokens = parse(pointer).ok_or_else(|| PointerError::Malformed(pointer.to_owned()))?;
+        self.enter(parse(pointer).ok_or_else(|| PointerError::Malformed(pointer.to_owned()))?)
+    }
+
+    /// Adds a pattern: a pointer in which the step `*` stands for any member or element. Every field that fits is noted,
+    /// see [`super::Scan::marks`].
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_each(&mut self, pattern: &str) -> Result<usize, PointerError> {
+        let mut tokens = parse(pattern).ok_or_else(|| PointerError::Malformed(pattern.to_owned()))?;
+        for token in &mut tokens {
+            token.any = token.name.as_ref() == b"*";
+        }
+        let number = self.enter(tokens)?;
+        self.each |= 1 << number;
+        Ok(number)
+    }
+
+    fn enter(&mut self, tokens: Vec<Token>) -> Result<usize, PointerError> {
         if let Some(known) = self.list.iter().position(|have| *have == tokens) {
             return Ok(known);
         }
@@ -57,6 +79,11 @@ impl Pointers {
         self.list.is_empty()
     }
 
+    /// Those added as patterns.
+    pub(super) fn each(&self) -> u64 {
+        self.each
+    }
+
     /// The deepest level any pointer reaches.
     pub(super) fn depth_max(&self) -> usize {
         self.depth_max
@@ -78,7 +105,7 @@ impl Pointers {
                 continue;
             }
             let Some(token) = tokens.get(depth - 1) else { continue };
-            if is_it(Step { name: &token.name, index: token.index }) {
+            if token.any || is_it(Step { name: &token.name, index: token.index }) {
                 *reached += 1;
                 hits |= u64::from(tokens.len() == depth) << number;
             }
@@ -116,7 +143,7 @@ fn token(text: &str) -> Option<Token> {
     // RFC 6901 section 4: no leading zeros.
     let index =
         if text == "0" || (text.starts_with(|c: char| matches!(c, '1'..='9'))) { text.parse().ok() } else { None };
-    Some(Token { name: name.into(), index })
+    Some(Token { name: name.into(), index, any: false })
 }
 
 /// Appends one step to a pointer, escaped; what would pass `bytes_max` is left out. False when it was.

@@ -46,11 +46,21 @@ impl Value {
     }
 }
 
+/// A field that fits a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The pattern's number.
+    pub pattern: u8,
+    /// What stands there.
+    pub value: Value,
+}
+
 /// The result of the latest pass, and the buffers it took. Reused.
 #[derive(Debug, Default)]
 pub struct Scan {
     strings: Vec<StringSpan>,
     values: Vec<Value>,
+    marks: Vec<Mark>,
     progress: Vec<u16>,
     frames: Vec<Frame>,
     keys: Keys,
@@ -97,10 +107,17 @@ impl Scan {
         self.values.get(pointer).copied().unwrap_or_default()
     }
 
+    /// Every field that fits a pattern, in the order they begin; at most one a value and pattern.
+    #[must_use]
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
     /// Bytes the buffers hold.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
         self.strings.capacity() * size_of::<StringSpan>()
+            + self.marks.capacity() * size_of::<Mark>()
             + self.frames.capacity() * size_of::<Frame>()
             + self.keys.capacity_bytes()
             + self.name.capacity()
@@ -110,6 +127,7 @@ impl Scan {
     pub fn shrink_to(&mut self, items: usize) {
         self.clear(0);
         self.strings.shrink_to(items);
+        self.marks.shrink_to(items);
         self.frames.shrink_to(items);
         self.name.clear();
         self.name.shrink_to(items);
@@ -166,6 +184,7 @@ impl Scan {
 
     fn clear(&mut self, pointers: usize) {
         self.strings.clear();
+        self.marks.clear();
         self.values.clear();
         self.values.resize(pointers, Value::default());
         self.progress.clear();
@@ -377,6 +396,10 @@ impl Pass<'_> {
                     value.end = end;
                 }
             }
+            let each = frame.hits & self.pointers.each();
+            if each != 0 {
+                self.end_marks(each, end);
+            }
         }
         Ok(Expect::CommaOrEnd)
     }
@@ -393,6 +416,27 @@ impl Pass<'_> {
         for (number, slot) in self.scan.values.iter_mut().enumerate() {
             if hits >> number & 1 == 1 {
                 *slot = value;
+            }
+        }
+        let mut each = hits & self.pointers.each();
+        while each != 0 {
+            // At most 63.
+            let pattern = each.trailing_zeros() as u8;
+            self.scan.marks.push(Mark { pattern, value });
+            each &= each - 1;
+        }
+    }
+
+    /// A container ends: the latest mark of each pattern that ends at it is its.
+    fn end_marks(&mut self, mut patterns: u64, end: u32) {
+        for mark in self.scan.marks.iter_mut().rev() {
+            let bit = 1 << mark.pattern;
+            if patterns & bit != 0 {
+                mark.value.end = end;
+                patterns &= !bit;
+            }
+            if patterns == 0 {
+                break;
             }
         }
     }
@@ -487,6 +531,47 @@ mod tests {
         assert_eq!(found[7], (ValueKind::Boolean, "true"));
         assert_eq!(found[8], (ValueKind::String, r"\n"));
         assert!(scan.value(8).escapes);
+    }
+
+    #[test]
+    fn a_star_stands_for_any_member_or_element() {
+        let mut pointers = Pointers::default();
+        let asked = ["/items/*/note", "/items/*", "/*/*", "/a", "/items/1/*"];
+        for pattern in asked {
+            pointers.add_each(pattern).unwrap();
+        }
+        assert_eq!(pointers.add("/*/*"), Ok(5), "a member that is called so is another thing");
+        let text = r#"{"a":{"items":1},"items":[{"note":"x"},{"note":[2],"n":{}},3],"*":{"*":"s"}}"#;
+        let mut scan = Scan::seeded(1);
+        let bounds = Bounds { values_max: 50, ..BOUNDS };
+        scan.run(text.as_bytes(), &bounds, &pointers).unwrap();
+        let mut found: Vec<(u8, &str)> = scan
+            .marks()
+            .iter()
+            .map(|mark| (mark.pattern, std::str::from_utf8(mark.value.raw(text.as_bytes())).unwrap()))
+            .collect();
+        assert!(scan.marks().is_sorted_by_key(|mark| mark.value.start));
+        found.sort_unstable();
+        let second = r#"{"note":[2],"n":{}}"#;
+        assert_eq!(
+            found,
+            [
+                (0, "[2]"),
+                (0, "x"),
+                (1, "3"),
+                (1, r#"{"note":"x"}"#),
+                (1, second),
+                (2, "1"),
+                (2, "3"),
+                (2, "s"),
+                (2, r#"{"note":"x"}"#),
+                (2, second),
+                (3, r#"{"items":1}"#),
+                (4, "[2]"),
+                (4, "{}"),
+            ]
+        );
+        assert_eq!(scan.value(5).raw(text.as_bytes()), b"s");
     }
 
     #[test]

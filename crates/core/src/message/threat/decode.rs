@@ -5,6 +5,7 @@
 //! word of base64 or hex that decodes to text, that. The output never exceeds the input, but for base64's
 //! absence of growth it is shorter: each layer costs at most what the one before cost. Total on any bytes.
 
+use super::encodings::Encodings;
 use super::text::{Bytes, byte, bytes, is_space, rest};
 
 /// Shortest string read as base64 or hex: shorter ones are ids.
@@ -15,18 +16,23 @@ fn has_escapes(text: &[u8]) -> bool {
     memchr::memchr3(b'%', b'&', b'\\', text).is_some() || memchr::memchr(0xef, text).is_some() || has_hex_run(text)
 }
 
-/// Undoes one layer into `out`; false when there was none.
-pub(super) fn peel(text: &[u8], out: &mut Vec<u8>) -> bool {
-    if is_packed(text) && (unpack_hex(text, out) || unpack_base64(text, out)) {
-        return true;
+/// Undoes one layer into `out` and says what it was; nothing when there was none.
+pub(super) fn peel(text: &[u8], out: &mut Vec<u8>) -> Encodings {
+    if is_packed(text) {
+        if unpack_hex(text, out) {
+            return Encodings::HEX;
+        }
+        if unpack_base64(text, out) {
+            return Encodings::BASE64;
+        }
     }
     out.clear();
-    has_escapes(text) && unescape(text, out)
+    if has_escapes(text) { unescape(text, out) } else { Encodings::default() }
 }
 
-fn unescape(text: &[u8], out: &mut Vec<u8>) -> bool {
+fn unescape(text: &[u8], out: &mut Vec<u8>) -> Encodings {
     let percent = memchr::memchr(b'%', text).is_some();
-    let mut changed = false;
+    let mut undone = Encodings::default();
     let mut at = 0;
     // Where the latest `0x41` ended: another one there belongs to the same row.
     let mut row_end = usize::MAX;
@@ -50,7 +56,15 @@ fn unescape(text: &[u8], out: &mut Vec<u8>) -> bool {
         };
         match decoded {
             Some((c, used)) => {
-                changed |= c != ' ' || byte(text, at) != b'+';
+                // A `+` alone is no encoding.
+                undone.add(match byte(text, at) {
+                    b'%' => Encodings::PERCENT,
+                    b'&' => Encodings::ENTITY,
+                    b'\\' => Encodings::BACKSLASH,
+                    b'0' => Encodings::HEX,
+                    b'+' => Encodings::default(),
+                    _ => Encodings::FULL_WIDTH,
+                });
                 let mut utf8 = [0; 4];
                 out.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes());
                 at += used;
@@ -61,7 +75,7 @@ fn unescape(text: &[u8], out: &mut Vec<u8>) -> bool {
             }
         }
     }
-    changed
+    undone
 }
 
 fn hex(byte: u8) -> Option<u32> {
@@ -295,7 +309,7 @@ mod tests {
 
     fn once(text: &str) -> Option<String> {
         let mut out = Vec::new();
-        peel(text.as_bytes(), &mut out).then(|| String::from_utf8_lossy(&out).into_owned())
+        (!peel(text.as_bytes(), &mut out).is_empty()).then(|| String::from_utf8_lossy(&out).into_owned())
     }
 
     #[test]
@@ -346,7 +360,7 @@ mod tests {
         #[test]
         fn what_has_no_escape_and_is_not_packed_has_no_layer(text in "[ -~]{0,60}") {
             let mut out = Vec::new();
-            let escapes = unescape(text.as_bytes(), &mut out);
+            let escapes = !unescape(text.as_bytes(), &mut out).is_empty();
             prop_assert!(!escapes || has_escapes(text.as_bytes()));
         }
     }

@@ -15,10 +15,12 @@ mod command;
 mod decode;
 mod disguise;
 mod document;
+mod encodings;
 mod ldap;
 mod lookup;
 mod nosql;
 mod prefilter;
+mod rules;
 mod signs;
 mod sink;
 mod sql;
@@ -31,6 +33,8 @@ mod xxe;
 
 use crate::message::json::decode_into;
 use crate::policy::checked::ThreatClass;
+pub use encodings::Encodings;
+pub use rules::{RULES, name as rule_name, page};
 use signs::Signs;
 
 /// Layers of encoding that are ever peeled, whatever the policy says.
@@ -85,16 +89,69 @@ pub struct Detection {
     pub rule: &'static str,
     /// Layers of encoding that were peeled before it showed.
     pub layers: u8,
+    /// Which they were.
+    pub encodings: Encodings,
+}
+
+/// How sure it is that a receiver acts on what was found: every layer of encoding supposes that it decodes once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// It showed after two layers of encoding or more.
+    #[default]
+    Possible,
+    /// It showed after one layer.
+    Likely,
+    /// It stands there as it is.
+    Certain,
+}
+
+impl Confidence {
+    /// The name in findings.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+
+    /// Most layers at which something is found with it.
+    #[must_use]
+    pub const fn layers_max(self) -> u8 {
+        match self {
+            Self::Possible => LAYERS_MAX,
+            Self::Likely => 1,
+            Self::Certain => 0,
+        }
+    }
 }
 
 impl Detection {
+    /// How sure it is.
+    #[must_use]
+    pub const fn confidence(&self) -> Confidence {
+        match self.layers {
+            0 => Confidence::Certain,
+            1 => Confidence::Likely,
+            _ => Confidence::Possible,
+        }
+    }
+
+    /// The rule's name, as on its page: `sqli/a-quote-closes-and-a-clause-follows`.
+    #[must_use]
+    pub fn rule_name(&self) -> String {
+        rules::name(self.class, self.rule)
+    }
+
     /// In words, for operators. They go to the audit, so nothing of the string is among them.
     #[must_use]
     pub fn words(&self) -> String {
         match self.layers {
             0 => self.rule.to_owned(),
-            1 => format!("{}, after decoding", self.rule),
-            n => format!("{}, after decoding {n} times", self.rule),
+            1 => format!("{}, after decoding ({})", self.rule, self.encodings),
+            n => format!("{}, after decoding {n} times ({})", self.rule, self.encodings),
         }
     }
 }
@@ -167,21 +224,42 @@ impl Detector {
         wanted: ClassSet,
         buffers: &mut Buffers,
     ) -> Option<Detection> {
+        self.string_within(raw, escapes, key, wanted, self.layers_max, buffers)
+    }
+
+    /// The same, peeling at most `layers_max` encodings.
+    pub fn string_within(
+        &self,
+        raw: &[u8],
+        escapes: bool,
+        key: bool,
+        wanted: ClassSet,
+        layers_max: u8,
+        buffers: &mut Buffers,
+    ) -> Option<Detection> {
+        let layers_max = layers_max.min(self.layers_max);
         if prefilter::is_bland(raw) || wanted.is_empty() {
             return None;
         }
         if !escapes {
-            return self.layers(raw, key, wanted, buffers);
+            return self.layers(raw, key, wanted, layers_max, buffers);
         }
         let mut plain = std::mem::take(&mut buffers.plain);
         plain.clear();
         decode_into(raw, &mut plain);
-        let found = self.layers(&plain, key, wanted, buffers);
+        let found = self.layers(&plain, key, wanted, layers_max, buffers);
         buffers.plain = plain;
         found
     }
 
-    fn layers(&self, text: &[u8], key: bool, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
+    fn layers(
+        &self,
+        text: &[u8],
+        key: bool,
+        wanted: ClassSet,
+        layers_max: u8,
+        buffers: &mut Buffers,
+    ) -> Option<Detection> {
         // One long word, such as an id, can only be an attack that is packed.
         let found = if prefilter::is_one_word(text) { None } else { self.view(text, key, 0, wanted, buffers) };
         if found.is_some() || self.layers_max == 0 {
@@ -189,28 +267,39 @@ impl Detector {
         }
         if !key && document::is_document(text) {
             let parts = document::parts(text);
-            let found =
-                parts.filter(|part| !prefilter::is_bland(part)).find_map(|part| self.peeled(part, wanted, buffers));
+            let found = parts
+                .filter(|part| !prefilter::is_bland(part))
+                .find_map(|part| self.peeled(part, wanted, layers_max, buffers));
             if found.is_some() {
                 return found;
             }
         }
-        self.decoded(text, key, wanted, buffers)
+        self.decoded(text, key, wanted, layers_max, buffers)
     }
 
     /// A part of a document: as it stands, then decoded.
-    fn peeled(&self, part: &[u8], wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
-        self.view(part, false, 0, wanted, buffers).or_else(|| self.decoded(part, false, wanted, buffers))
+    fn peeled(&self, part: &[u8], wanted: ClassSet, layers_max: u8, buffers: &mut Buffers) -> Option<Detection> {
+        self.view(part, false, 0, wanted, buffers).or_else(|| self.decoded(part, false, wanted, layers_max, buffers))
     }
 
-    fn decoded(&self, text: &[u8], key: bool, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
+    fn decoded(
+        &self,
+        text: &[u8],
+        key: bool,
+        wanted: ClassSet,
+        layers_max: u8,
+        buffers: &mut Buffers,
+    ) -> Option<Detection> {
         let (mut from, mut to) = (std::mem::take(&mut buffers.next), std::mem::take(&mut buffers.scratch));
         let mut found = None;
-        for layer in 1..=self.layers_max {
+        let mut encodings = Encodings::default();
+        for layer in 1..=layers_max {
             to.clear();
-            if !decode::peel(if layer == 1 { text } else { &from }, &mut to) {
+            let undone = decode::peel(if layer == 1 { text } else { &from }, &mut to);
+            if undone.is_empty() {
                 break;
             }
+            encodings.add(undone);
             found = self.view(&to, key, layer, wanted, buffers);
             if found.is_some() {
                 break;
@@ -218,7 +307,7 @@ impl Detector {
             std::mem::swap(&mut from, &mut to);
         }
         (buffers.next, buffers.scratch) = (from, to);
-        found
+        found.map(|found| Detection { encodings, ..found })
     }
 
     fn view(&self, text: &[u8], key: bool, layers: u8, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
@@ -233,7 +322,7 @@ impl Detector {
         }
         view.signs = signs;
         let (class, rule) = judge(&view, suspects)?;
-        Some(Detection { class, rule, layers })
+        Some(Detection { class, rule, layers, encodings: Encodings::default() })
     }
 }
 

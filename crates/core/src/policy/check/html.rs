@@ -16,6 +16,17 @@ const TAGS: [&str; 8] = ["b", "i", "u", "strong", "em", "code", "pre", "a"];
 const LINK_ATTRIBUTES: [&str; 2] = ["href", "title"];
 const SCHEMES: [&str; 3] = ["https", "http", "mailto"];
 
+/// What is allowed where the operator says nothing of it.
+pub(super) fn default_allowed() -> Allowed {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Allowed {
+        tags: owned(&TAGS),
+        attributes: BTreeMap::from([("a".to_owned(), owned(&LINK_ATTRIBUTES))]),
+        schemes: owned(&SCHEMES),
+        blocked_domains: Arc::new(BTreeSet::new()),
+    }
+}
+
 impl Checking<'_> {
     #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is on")]
     pub(super) fn html(&mut self, at: &KeyPath, raw: &raw::Messages) -> Option<Option<Html>> {

@@ -6,11 +6,9 @@ use super::Checking;
 use super::listen::rate;
 use super::schema::ByType;
 use crate::message::leak::LeakClass;
-use crate::policy::checked::{
-    Envelope, Json, JsonMode, Leaks, Messages, OnRefuse, ThreatClass, Threats, TimestampUnit,
-};
+use crate::policy::checked::{Envelope, Json, JsonMode, Leaks, Messages, OnRefuse, TimestampUnit};
 use crate::policy::human::OrOff;
-use crate::policy::raw::{self, LeakMode, ThreatMode};
+use crate::policy::raw::{self, LeakMode};
 use crate::policy::tree::KeyPath;
 
 /// Largest message that may be allowed.
@@ -23,25 +21,10 @@ const DEPTH_MAX: u32 = 1000;
 const COUNT_MAX: u32 = 10_000_000;
 /// Most message ids remembered for a connection.
 const REPLAY_IDS_MAX: u32 = 65_536;
-/// Most layers of encoding: each multiplies the work.
-const DECODE_LAYERS_MAX: u8 = 8;
 /// Most addresses told apart in one message.
 const RECORDS_MAX: u32 = 60;
 /// Most types of an allow-list.
 const TYPES_MAX: usize = 4096;
-
-/// Every class that a mode covers.
-pub(crate) const THREAT_CLASSES: &[ThreatClass] = &[
-    ThreatClass::Sqli,
-    ThreatClass::Nosql,
-    ThreatClass::Xss,
-    ThreatClass::Command,
-    ThreatClass::Traversal,
-    ThreatClass::Template,
-    ThreatClass::Ldap,
-    ThreatClass::Xxe,
-    ThreatClass::Lookup,
-];
 
 impl Checking<'_> {
     /// `said` are the types and schemas that an AsyncAPI document gives this direction.
@@ -73,7 +56,7 @@ impl Checking<'_> {
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
         let limits = self.limits(at, raw, envelope.as_ref().and_then(Option::as_ref), on_refuse);
-        let threats = self.threats(&at.key("threats"), raw.threats.as_ref());
+        let threats = self.threats(&at.key("threats"), raw.threats.as_ref(), html.as_ref().and_then(Option::as_ref));
         let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
         Some(Messages {
             bytes_max: bytes_max?,
@@ -157,23 +140,6 @@ impl Checking<'_> {
     }
 
     #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is on")]
-    fn threats(&mut self, at: &KeyPath, raw: Option<&raw::Threats>) -> Option<Option<Threats>> {
-        let raw = self.need(at, raw, "write the section")?;
-        let mode = self.set(at, "mode", raw.mode);
-        let layers = self.bounded(at, "decode_layers_max", raw.decode_layers_max, 0..=DECODE_LAYERS_MAX);
-        let skip = raw.skip_fields.as_deref().unwrap_or_default();
-        let skip_fields = self.each(&at.key("skip_fields"), skip, |checking, at, text| checking.pointer(at, text));
-        let mode = mode?;
-        let named = raw.classes.clone().unwrap_or_default();
-        let classes: BTreeMap<ThreatClass, OnRefuse> = THREAT_CLASSES
-            .iter()
-            .filter_map(|class| Some((*class, outcome(named.get(class).copied().unwrap_or(mode))?)))
-            .collect();
-        let threats = Threats { classes, skip_fields: skip_fields?, decode_layers_max: layers? };
-        Some((!threats.classes.is_empty()).then_some(threats))
-    }
-
-    #[expect(clippy::option_option, reason = "the outer says whether it is right, the inner whether it is on")]
     fn leaks(&mut self, at: &KeyPath, raw: Option<&raw::Leaks>) -> Option<Option<Leaks>> {
         let raw = self.need(at, raw, "write the section")?;
         let mode = self.set(at, "mode", raw.mode)?;
@@ -185,16 +151,6 @@ impl Checking<'_> {
             .collect();
         let leaks = Leaks { classes, records_max: usize::try_from(records_max).ok()? };
         Some((!leaks.classes.is_empty()).then_some(leaks))
-    }
-}
-
-const fn outcome(mode: ThreatMode) -> Option<OnRefuse> {
-    match mode {
-        ThreatMode::Off => None,
-        ThreatMode::Observe => Some(OnRefuse::Observe),
-        ThreatMode::Drop => Some(OnRefuse::Drop),
-        ThreatMode::Block | ThreatMode::Reply => Some(OnRefuse::Reply),
-        ThreatMode::Close => Some(OnRefuse::Close),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::message::asyncapi::Describes;
 use crate::message::leak::LeakClass;
+use crate::message::threat::Confidence;
 use crate::policy::checked::{
     JsonMode, LimitKey, Measure, OnRefuse, RateAlgorithm, ThreatClass, TimestampUnit, WithoutSchema,
 };
@@ -89,7 +90,8 @@ pub(crate) struct Messages {
     pub(crate) leaks: Option<Leaks>,
     /// Fields that hold HTML: what is not allowed is taken out, and the message goes on. Needs JSON.
     pub(crate) html: Option<Html>,
-    /// JSON Pointers of fields whose values are replaced by `***`. Needs JSON. Default none.
+    /// JSON Pointers of fields whose values are replaced by `***`. A step `*` stands for any member or element. Needs JSON. Default
+    /// none.
     pub(crate) mask: Option<Vec<String>>,
     /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
     /// says what would have been done), `drop` (in silence), `reply` (dropped, the sender is told), `close`.
@@ -205,7 +207,7 @@ pub(crate) struct Schema {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Html {
-    /// JSON Pointers of the fields.
+    /// JSON Pointers of the fields. A step `*` stands for any member or element.
     pub(crate) fields: Option<Vec<String>>,
     /// Elements that stay. Default `[b, i, u, strong, em, code, pre, a]`.
     pub(crate) tags: Option<Vec<String>>,
@@ -224,12 +226,30 @@ pub(crate) struct Threats {
     /// What happens to a message that carries an attack, in every class that `classes` does not name: `off`,
     /// `observe`, `block` (the same as `reply`), `drop`, `reply`, `close`.
     pub(crate) mode: Option<ThreatMode>,
-    /// The same by class: `sqli`, `nosql`, `xss`, `command`, `traversal`, `template`, `ldap`, `xxe`, `lookup`.
+    /// The same by class: `sqli`, `nosql`, `xss`, `command`, `traversal`, `template`, `ldap`, `xxe`, `lookup`. `xss` may
+    /// also be `sanitize`: the string goes on with the HTML that the section `html` allows.
     pub(crate) classes: Option<BTreeMap<ThreatClass, ThreatMode>>,
-    /// JSON Pointers of fields that are not scanned.
+    /// JSON Pointers of fields that are not scanned. A step `*` stands for any member or element.
     pub(crate) skip_fields: Option<Vec<String>>,
+    /// JSON Pointer → what holds in that field and below it, in place of the above: `{/text: {classes: {sqli: observe}},
+    /// "/items/*/note": {mode: drop}}`. A step `*` stands for any member or element; of fields that lie in each other the
+    /// inner one counts.
+    pub(crate) fields: Option<BTreeMap<String, FieldThreats>>,
+    /// How sure a finding must be for more than `observe`: `certain` (as it stands), `likely` (after one layer of decoding)
+    /// or `possible` (after more). Default `possible`.
+    pub(crate) confidence: Option<Confidence>,
     /// Layers of encoding taken off one string, 0 to 8.
     pub(crate) decode_layers_max: Option<u8>,
+}
+
+/// Detection of attacks in one field.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FieldThreats {
+    /// See `threats.mode`; unset leaves every class that `classes` does not name as it is elsewhere.
+    pub(crate) mode: Option<ThreatMode>,
+    /// See `threats.classes`.
+    pub(crate) classes: Option<BTreeMap<ThreatClass, ThreatMode>>,
 }
 
 /// Detection of what must not leave.
@@ -254,6 +274,8 @@ pub(crate) enum ThreatMode {
     Off,
     /// Passed on; an event says what would have been done.
     Observe,
+    /// Passed on without the markup that the section `html` does not allow; refused where that is not enough. Of `xss` only.
+    Sanitize,
     /// The same as `reply`.
     Block,
     /// Dropped in silence.

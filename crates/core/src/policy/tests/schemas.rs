@@ -302,6 +302,10 @@ fn masking_is_read_and_brings_json_along() {
     for (section, place, message) in [
         ("mask: [email]", "2:32", "`email` is not a JSON Pointer"),
         ("mask: [/a], json: { mode: off }", "2:51", "masked fields need JSON, which is off"),
+        ("threats: { mode: sanitize }", "2:42", "only `xss` can be sanitized"),
+        ("threats: { classes: { sqli: sanitize } }", "2:53", "only `xss` can be sanitized"),
+        ("threats: { fields: { text: { mode: drop } } }", "2:46", "`text` is not a JSON Pointer (RFC 6901)"),
+        ("threats: { fields: { /text: { mod: drop } } }", "2:55", "unknown key `mod` in"),
         ("threats: { mode: mask }", "2:42", "`mask` is not known here"),
         ("on_refuse: mask", "2:36", "`mask` is not known here"),
     ] {

@@ -265,6 +265,7 @@ fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict
         outcome: OnRefuse::Close,
         field: None,
         rule: None,
+        evidence: None,
         detail,
         message_type: None,
         retry_after: None,
@@ -307,6 +308,18 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
     detail: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    evidence: Option<ShownEvidence>,
+}
+
+/// Where a threat stands, as it is written.
+#[derive(serde::Serialize)]
+struct ShownEvidence {
+    bytes: (usize, usize),
+    #[serde(skip_serializing_if = "String::is_empty")]
+    decoded: String,
+    confidence: &'static str,
+    page: &'static str,
 }
 
 impl<'a> From<&'a Finding> for Shown<'a> {
@@ -318,6 +331,12 @@ impl<'a> From<&'a Finding> for Shown<'a> {
             field: finding.field.as_deref(),
             rule: finding.rule.as_deref(),
             detail: &finding.detail,
+            evidence: finding.evidence.as_ref().map(|evidence| ShownEvidence {
+                bytes: evidence.bytes,
+                decoded: evidence.decoded.to_string(),
+                confidence: evidence.confidence.label(),
+                page: evidence.page,
+            }),
         }
     }
 }
