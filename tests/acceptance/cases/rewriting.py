@@ -121,6 +121,6 @@ async def fields(lab):
     events = await gateway.events("--type", "threat_sqli")
     assert sorted(event["decision"] for event in events) == ["dropped", "observed", "replied"], events
     text = json.dumps(events)
-    assert "/items/1/note" in text and "docs/threats.md#sqli" in text and "sqli/a-quote-closes" in text and "certain" in text, text
+    assert "/items/1/note" in text and "docs/threats.md#sqli" in text and "sqli/a-condition" in text and "certain" in text, text
     await connection.send(json.dumps({"text": "<b>hi</b><script>alert(1)</script>", "users": [{"email": "a@b.example"}, {"email": 1}]}))
     assert json.loads(await connection.receive()) == {"text": "<b>hi</b>", "users": [{"email": "***"}, {"email": "***"}]}
