@@ -120,6 +120,9 @@ table! {
     ServerFull = "server_full", 1013, 503, Security, High, "Service unavailable", "the gateway holds as many connections as `listen.connections_max` allows", "raise the limit, or add a node";
     Draining = "draining", 1012, 503, Administration, Low, "Service restarting", "the gateway is shutting down", "connect again after a moment";
     SourceDenied = "source_denied", 4003, 403, Security, Medium, "Access denied", "the address is on `sources.deny`", "take the network off the list";
+    ThreatListed = "threat_listed", 4003, 403, Security, High, "Access denied", "the address is on a threat list", "look at `threat_list` in the event; put the address on `sources.allow` if it is honest";
+    CountryRefused = "country_refused", 4003, 403, Security, Medium, "Access denied", "`geo` does not let the address's country in", "look at `country` in the event; change `geo`, or put the address on `sources.allow`";
+    NetworkRefused = "network_refused", 4003, 403, Security, Medium, "Access denied", "`geo` does not let the address's network (autonomous system) in", "look at `network` in the event; change `geo`, or put the address on `sources.allow`";
     SourceBanned = "source_banned", 4003, 403, Security, Medium, "Access denied", "the address is banned: after repeated failures, or by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     ConnectionRate = "connection_rate", 4008, 429, Security, Medium, "Too many connections", "too many connection attempts from this address", "slow down; `sources.connection_rate` sets the rate";
     ConnectionsPerIp = "connections_per_ip", 4008, 429, Security, Medium, "Too many connections", "too many open connections from this address", "close some; `sources.connections_per_ip_max` sets the number";
@@ -224,6 +227,8 @@ table! {
     // what is noted, not refused
     ConnectionAccepted = "connection_accepted", 1000, 101, DataAccess, Low, "Connected", "a connection passed admission", "nothing to do";
     ConnectionClosed = "connection_closed", 1000, 200, DataAccess, Low, "Closed", "a connection ended", "nothing to do";
+    FeedFailed = "feed_failed", 1000, 503, Administration, High, "Done", "a database of addresses or a threat list could not be read; the one before stays in force", "see the detail; put a sound file in its place";
+    FeedLoaded = "feed_loaded", 1000, 200, Administration, Low, "Done", "a database of addresses or a threat list is in force", "nothing to do";
     FloodLevel = "flood_level", 1000, 200, Security, High, "Done", "the flood level changed, and limits with it", "look at the evidence; `floods` sets levels and factors";
     LockdownChanged = "lockdown_changed", 1000, 200, Administration, High, "Done", "a lockdown began, changed or ended", "look at `portcullis lockdown`";
     AdminDenied = "admin_denied", 1008, 401, Administration, High, "Authentication required", "an admin request carried no valid token", "send `Authorization: Bearer` with the admin token";

@@ -73,6 +73,9 @@ pub enum StartError {
     /// A key set that must be there is not.
     #[error("{0}")]
     Keys(#[from] fetch::FetchError),
+    /// A database of addresses or a threat list is not sound.
+    #[error("{0}")]
+    Feed(#[from] crate::feeds::FeedError),
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -100,6 +103,7 @@ impl Gateway {
         let admin_address = local(&admin_listener).unwrap_or(spec.admin.address);
         let shared = share(Arc::clone(&policy), workers)?;
         blocking(load_keys(&shared, &shared.keys.load_full(), &policy, true))??;
+        shared.feeds.load(&shared, &policy)?;
         let keeper = Keeper::open(&spec.state_dir.join(BLOCKS_FILE), &shared)?;
         let key_keeper = api_keys::Keeper::open(&spec.state_dir.join(KEYS_FILE), &shared)?;
         let (stop, stopping) = watch::channel(false);
@@ -225,6 +229,7 @@ impl Core {
             }
         }
         let shared = &self.shared;
+        shared.feeds.load(shared, &policy).map_err(|error| error.to_string())?;
         shared.upstreams.store(Arc::new(Upstreams::new(&policy, &shared.upstreams.load())));
         shared.cache.store(Arc::new(token_cache(&policy)));
         shared.keys.store(keys);
@@ -275,6 +280,7 @@ fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError>
         introspections: crate::introspect::places(),
         authorizations: crate::authorize::places(),
         fetches: fetch::Fetches::default(),
+        feeds: crate::feeds::Feeds::default(),
         hash_seed: seed()[0],
         draining: AtomicBool::new(false),
         flood_level: AtomicU8::new(0),
@@ -391,6 +397,7 @@ fn administer(
             Err(error) => return tracing::error!("the admin listener cannot start: {error}"),
         };
         tokio::spawn(keep_keys_fresh(Arc::clone(&core.shared)));
+        tokio::spawn(crate::feeds::keep_fresh(Arc::clone(&core.shared)));
         let router = admin::router(admin_state(&core, address));
         // The stop is told to the workers too; the page stays up while they drain.
         let stop = async {

@@ -188,9 +188,19 @@ impl Visit {
         }
     }
 
+    /// Records that somebody was let in who stands on a threat list that is only observed.
+    fn note_listed(&self, caller: &Caller) {
+        let Some((name, false)) = self.worker.shared.gate.provenance().listed(self.client) else { return };
+        self.worker.shard().refused(Reason::ThreatListed, Recorded::Observed);
+        let detail = format!("on the threat list `{name}`, which is observed");
+        let draft = caller.draft(Reason::ThreatListed, Recorded::Observed, "source", detail);
+        self.worker.record(draft, self.worker.shared.clock.now());
+    }
+
     fn relay_after(&self, on_upgrade: OnUpgrade, admitted: Admitted, opened: Opened) {
         let worker = Rc::clone(&self.worker);
         let caller = self.caller(&admitted);
+        self.note_listed(&caller);
         if worker.records_allowed() {
             let draft = caller.draft(Reason::ConnectionAccepted, Recorded::Allowed, "admission", String::new());
             worker.record(draft, worker.shared.clock.now());
@@ -294,8 +304,10 @@ impl Visit {
         let failure = match upstream::open(&self.worker, &admitted.route, ask).await {
             Ok(upstream::Answer::Opened(opened)) if opened.protocol == chosen => {
                 let (client, client_early) = waiting.into_socket();
+                let caller = self.caller(&admitted);
+                self.note_listed(&caller);
                 let parts = Parts {
-                    caller: self.caller(&admitted),
+                    caller,
                     seat: admitted.seat,
                     lease: opened.lease,
                     client,

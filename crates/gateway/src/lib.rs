@@ -9,6 +9,7 @@
 //! | `relay` | an admitted connection's life |
 //! | `http_pass` | plain HTTP on routes that pass it |
 //! | `fetch` | key sets and identity providers |
+//! | `feeds` | databases of addresses, threat lists |
 //! | `introspect` | opaque tokens asked about |
 //! | `authorize` | external authorizers asked |
 //! | `endpoint` | one HTTP request of our own |
@@ -23,6 +24,7 @@ mod client_leg;
 mod conditions;
 mod doctor;
 mod endpoint;
+mod feeds;
 mod fetch;
 mod gateway;
 mod handshake;
@@ -43,4 +45,5 @@ mod upstream;
 mod worker;
 
 pub use doctor::{SourceReport, examine};
+pub use feeds::{FeedError, FeedGauge};
 pub use gateway::{AUDIT_FILE, Gateway, Reloader, Running, StartError};

@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use portcullis_core::event::Event;
-use portcullis_core::reputation::{Block, Lockdown, Target};
+use portcullis_core::reputation::{Block, Country, Lockdown, Target};
 use portcullis_store::{Blocks, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -89,6 +89,8 @@ impl Live for View {
             upstreams: shared.upstreams.load().loads(),
             flood_level: shared.flood_level.load(std::sync::atomic::Ordering::Relaxed),
             locked_down: shared.gate.locked_for(shared.clock.now()).is_some(),
+            feeds: shared.feeds.gauges(shared),
+            countries: countries(shared),
             uptime: shared.clock.now().mono,
             ..Gauges::default()
         }
@@ -109,4 +111,9 @@ impl Live for View {
     fn record(&self, event: Event) {
         self.shared.record(event);
     }
+}
+
+fn countries(shared: &Shared) -> Vec<(String, u64)> {
+    let named = |country: Option<Country>| country.map_or_else(|| "unknown".to_owned(), |country| country.to_string());
+    shared.gate.provenance().attempts().into_iter().map(|(country, count)| (named(country), count)).collect()
 }

@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub authorizations: tokio::sync::Semaphore,
     /// Fetches of key sets.
     pub fetches: crate::fetch::Fetches,
+    /// Databases of addresses and threat lists.
+    pub feeds: crate::feeds::Feeds,
     /// Seeds what inspection hashes: the same on all threads, unknown outside.
     pub hash_seed: u64,
     /// The flood level: 0 normal to 3 critical.
@@ -87,7 +89,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Records an event: to the store's queue, to whoever watches. Never waits.
-    pub(crate) fn record(&self, event: Event) {
+    pub(crate) fn record(&self, mut event: Event) {
+        if let Some(ip) = event.source_ip {
+            self.locate(ip, &mut event);
+        }
         let watched = self.events.receiver_count() > 0;
         let copy = watched.then(|| Arc::new(event.clone()));
         if let Some(audit) = &self.audit
@@ -100,6 +105,18 @@ impl Shared {
             // Without receivers there is nobody to tell.
             let _ = self.events.send(copy);
         }
+    }
+
+    /// Says where the source is, and on which threat list it stands.
+    fn locate(&self, ip: std::net::IpAddr, event: &mut Event) {
+        let provenance = self.gate.provenance();
+        let location = provenance.locate(ip);
+        let facts = [
+            ("country", location.country.map(|country| country.to_string())),
+            ("network", location.network.map(|number| format!("AS{number}"))),
+            ("threat_list", provenance.listed(ip).map(|(name, _)| name.to_string())),
+        ];
+        event.metadata.extend(facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))));
     }
 
     /// Whether the gateway stops.

@@ -23,8 +23,8 @@ use crate::identity::{KeyBook, Principal, TokenCache};
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
-use crate::policy::checked::Factor;
-use crate::reputation::{Blocklist, Watch};
+use crate::policy::checked::{Factor, Geo};
+use crate::reputation::{Blocklist, Provenance, Watch};
 use crate::time::Now;
 use crate::verdict::Reason;
 
@@ -50,6 +50,7 @@ pub struct Gate {
     /// What a flood multiplies the rate of attempts by, in thousandths.
     pressure: AtomicU32,
     watch: Watch,
+    provenance: Provenance,
     api_keys: ArcSwap<KeyBook>,
     /// Opaque tokens that their provider called active lately.
     introspected: ArcSwap<TokenCache>,
@@ -69,6 +70,7 @@ struct Settings {
     per_ip_max: Option<u32>,
     failed: Option<Limit>,
     ban: Duration,
+    geo: Geo,
     tracked_max: usize,
     ipv6_prefix: u8,
 }
@@ -157,6 +159,7 @@ impl Gate {
             locked_until_unix_ms: AtomicU64::new(0),
             pressure: AtomicU32::new(Factor::ONE.permille()),
             watch: Watch::new(seed),
+            provenance: Provenance::default(),
             api_keys: ArcSwap::default(),
             introspected: ArcSwap::from_pointee(introspected(policy)),
             authorized: ArcSwap::from_pointee(authorized(policy)),
@@ -173,6 +176,12 @@ impl Gate {
     #[must_use]
     pub fn watch(&self) -> &Watch {
         &self.watch
+    }
+
+    /// What is known of where clients come from.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
     /// Multiplies the rate of attempts by what a flood makes of it.
@@ -309,6 +318,7 @@ impl Gate {
                 return Err(Reason::SourceBanned);
             }
             if !within(&settings.allow, peer) {
+                self.provenance.judge(&settings.geo, peer)?;
                 place = Some(self.handshaking(&settings, peer, now.mono_nanos())?);
             }
         }
@@ -339,10 +349,15 @@ impl Gate {
     /// Counts an attempt of a client: deny-list, ban, failed authentications, rate, concurrency.
     pub(super) fn seat(self: &Arc<Self>, client: IpAddr, now: Now) -> Result<Seat, Full> {
         self.watch.attempt();
+        self.provenance.attempt(client);
         let settings = self.settings.load();
         settings.denied(client).map_err(|reason| (reason, None))?;
         if let Some(left) = self.banned_for(client, now) {
             return Err((Reason::SourceBanned, Some(left)));
+        }
+        let exempt = within(&settings.allow, client);
+        if !exempt {
+            self.provenance.judge(&settings.geo, client).map_err(|reason| (reason, None))?;
         }
         let key = IpKey::of(client, settings.ipv6_prefix);
         let hash = self.hash(key);
@@ -350,7 +365,7 @@ impl Gate {
         let mut shard = lock(pick(&self.addresses, hash));
         let (entry, own) = shard.entry(hash, key, now);
         let mut rate = None;
-        if !within(&settings.allow, client) {
+        if !exempt {
             let pressure = Factor::from_permille(self.pressure.load(Ordering::Relaxed));
             rate = entry.attempt(&settings, pressure, now)?;
         }
@@ -443,6 +458,7 @@ impl Settings {
             per_ip_max: spec.sources.connections_per_ip_max,
             failed: spec.sources.failed_auth_rate.map(Limit::compile),
             ban: spec.sources.ban_duration,
+            geo: spec.geo.clone(),
             tracked_max: spec.sources.tracked_max,
             ipv6_prefix: spec.listen.ipv6_prefix,
         }

@@ -1,7 +1,7 @@
 //! May this connection be? The list of checks of a connection, cheapest first (SPEC 2), as a machine that asks
 //! and is answered.
 //!
-//! Order: capacity → allow, deny, ban → rate and concurrency of the address → origin → handshake → route →
+//! Order: capacity → allow, deny, ban, threat lists, country → rate and concurrency of the address → origin → handshake → route →
 //! credential → tenant, path binding, roles, permission, second factor → connections of the user → external authorizer. Nothing runs after a refusal, and whatever was
 //! counted is given back when an [`Admission`] or its [`Seat`] is dropped.
 //!
@@ -566,7 +566,15 @@ fn places<'a>(route: &'a Route, policy: &'a Policy) -> &'a [CredentialPlace] {
 /// Whether a refusal before the route may be told by a close code. Denied and banned sources are not worth an
 /// accepted handshake.
 fn tells_by_close(reason: Reason) -> bool {
-    !matches!(reason, Reason::SourceDenied | Reason::SourceBanned | Reason::AuthenticationRate)
+    !matches!(
+        reason,
+        Reason::SourceDenied
+            | Reason::SourceBanned
+            | Reason::ThreatListed
+            | Reason::CountryRefused
+            | Reason::NetworkRefused
+            | Reason::AuthenticationRate
+    )
 }
 
 /// Adds `RateLimit-Policy` and, where something is left to tell, `RateLimit` (draft-ietf-httpapi-ratelimit-headers).

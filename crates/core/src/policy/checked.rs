@@ -14,12 +14,14 @@ use zeroize::Zeroizing;
 
 use crate::message::leak::LeakClass;
 
+mod geo;
 mod html;
 mod provider;
 mod schema;
 mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
+pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
 pub use provider::{Authorizer, Introspection, OnFailure, Provider};
 pub use schema::{Schemas, WithoutSchema};
@@ -54,6 +56,10 @@ pub struct Checked {
     pub state_dir: PathBuf,
     /// How many, from where.
     pub sources: Sources,
+    /// Which countries and networks may come.
+    pub geo: Geo,
+    /// Lists of addresses that somebody warns of.
+    pub threat_lists: Vec<ThreatListSpec>,
     /// Which web origins may open a WebSocket.
     pub origins: Origins,
     /// Keys and claims.

@@ -59,6 +59,10 @@ pub(crate) struct Times(pub(crate) Factor);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Network(pub(crate) IpNet);
 
+/// The number of an autonomous system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AsNumber(pub(crate) u32);
+
 /// `on`, `off`, `true`, `false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Switch(pub(crate) bool);
@@ -239,6 +243,22 @@ impl Leaf for Network {
     }
 }
 
+impl Leaf for AsNumber {
+    const EXPECTED: &'static str = "the number of an autonomous system";
+    const HELP: &'static str = "write `AS64496` or `64496`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
+        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|_| plain).map(Self)
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().map(Self)
+    }
+}
+
 impl Leaf for Switch {
     const EXPECTED: &'static str = "`on` or `off`";
     const HELP: &'static str = "write `on` or `off`";
@@ -330,6 +350,7 @@ leaf!(RateText, "rate", { "type": "string", "title": "rate", "pattern": "^[1-9][
 leaf!(QuotaText, "rate", { "type": "string", "title": "rate", "pattern": "^[1-9][0-9]*(B|KiB|MiB|GiB|kB|KB|MB|GB)?/[0-9]*[a-z]+( burst [1-9][0-9]*(B|KiB|MiB|GiB|kB|KB|MB|GB)?)?( sliding)?$" });
 leaf!(Times, "factor", { "type": "number", "title": "factor", "minimum": 0.001, "maximum": 1000 });
 leaf!(Network, "network", { "type": "string", "title": "network" });
+leaf!(AsNumber, "autonomous system", { "type": ["integer", "string"], "title": "autonomous system", "minimum": 0, "maximum": 4294967295_u32, "pattern": "^(AS|as)?[0-9]+$" });
 leaf!(Switch, "switch", { "enum": ["on", "off", true, false], "title": "on or off" });
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {

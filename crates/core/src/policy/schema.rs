@@ -44,6 +44,8 @@ const SECTIONS: &[&str] = &[
     "admin",
     "state",
     "sources",
+    "geo",
+    "threat_lists",
     "origins",
     "identity",
     "access",

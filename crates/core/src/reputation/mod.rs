@@ -1,17 +1,27 @@
 //! Whom an operator keeps out (SPEC 3.11, 7.1): networks, users, sessions, tokens and tenants, each until its time.
 //!
-//! Decides whether a source or a principal is on the list. Never puts anybody there: operators do, by command or by
-//! the admin API; the bans that failed authentications bring are the gate's own
+//! Decides whether a source or a principal is on the list, where an address is and who warns of it ([`Provenance`]).
+//! Never puts anybody there: operators do, by command or by the admin API; the bans that failed authentications bring are the gate's own
 //! ([`Gate::ban`](crate::admission::Gate::ban)).
 
 mod block;
 mod blocklist;
+mod country;
 mod flood;
+mod geo;
 mod lockdown;
+mod provenance;
+mod ranges;
+mod threat_list;
 mod watch;
 
 pub use block::{Block, REASON_BYTES_MAX, Target, TargetError, VALUE_BYTES_MAX};
 pub use blocklist::{BLOCKS_MAX, Blocklist};
+pub use country::{Country, CountryCounts};
 pub use flood::{Change, Flood, Level};
+pub use geo::{Atlas, AtlasError, Chart, Location};
 pub use lockdown::{LOCKDOWN_MAX, Lockdown};
+pub use provenance::Provenance;
+pub use ranges::{NETWORKS_MAX, Ranges};
+pub use threat_list::{BROKEN_SHARE, LISTS_MAX, ListError, ThreatList, ThreatLists};
 pub use watch::{Observed, Watch};

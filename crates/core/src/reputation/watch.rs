@@ -106,6 +106,9 @@ impl Watch {
                 | Reason::Lockdown
                 | Reason::SourceBanned
                 | Reason::SourceDenied
+                | Reason::ThreatListed
+                | Reason::CountryRefused
+                | Reason::NetworkRefused
                 | Reason::ConnectionRate
                 | Reason::ConnectionsPerIp
                 | Reason::ConnectionsPerUser

@@ -169,11 +169,12 @@ impl Scrape {
         for (name, help, value) in counted {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let help = "Requests of the gateway to key sets, identity providers and authorizers";
+        let help = "Requests of the gateway to key sets, identity providers, authorizers and threat lists";
         let mut outbound = encoder.encode_descriptor("outbound_requests", help, None, MetricType::Counter)?;
         for (purpose, outcome, count) in self.metrics.outbound.counted() {
             counter(&mut outbound, &[("purpose", purpose), ("outcome", outcome)], count)?;
         }
+        self.feeds(encoder)?;
         let help = "Open connections by backend";
         let mut loads = encoder.encode_descriptor("upstream_connections_open", help, None, MetricType::Gauge)?;
         for (upstream, open) in &gauges.upstreams {
@@ -183,6 +184,33 @@ impl Scrape {
         let mut up = encoder.encode_descriptor("upstream_up", help, None, MetricType::Gauge)?;
         for (upstream, is_up) in &gauges.upstream_up {
             gauge(&mut up, &[("upstream", upstream.as_str())], u64::from(*is_up))?;
+        }
+        Ok(())
+    }
+
+    /// Databases of addresses and threat lists, and where attempts come from. Countries are at most 677 series.
+    fn feeds(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let feeds = &self.gauges.feeds;
+        type Value = fn(&crate::feeds::FeedGauge) -> u64;
+        let measured: [(&str, &str, Value); 3] = [
+            ("feed_networks", "Networks that a database or threat list holds", |feed| {
+                u64::try_from(feed.networks).unwrap_or(u64::MAX)
+            }),
+            ("feed_loaded_timestamp_seconds", "When what is in force of it was read, Unix time", |feed| {
+                feed.loaded_unix_s
+            }),
+            ("feed_sound", "1 where the last attempt to read it succeeded", |feed| u64::from(feed.sound)),
+        ];
+        for (name, help, value) in measured {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for feed in feeds {
+                gauge(&mut metric, &[("kind", feed.kind), ("feed", feed.name.as_str())], value(feed))?;
+            }
+        }
+        let help = "Connection attempts by country, where a database of countries is in force";
+        let mut attempts = encoder.encode_descriptor("country_attempts", help, None, MetricType::Counter)?;
+        for (country, count) in &self.gauges.countries {
+            counter(&mut attempts, &[("country", country.as_str())], *count)?;
         }
         Ok(())
     }

@@ -92,6 +92,10 @@ pub struct Gauges {
     pub flood_level: u8,
     /// A lockdown is in force.
     pub locked_down: bool,
+    /// Databases of addresses and threat lists.
+    pub feeds: Vec<crate::feeds::FeedGauge>,
+    /// Attempts by country; those of no country as `unknown`.
+    pub countries: Vec<(String, u64)>,
     /// Since the start.
     pub uptime: Duration,
 }

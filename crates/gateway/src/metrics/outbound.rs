@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     Introspection,
     /// The authorizer of a route.
     Authorizer,
+    /// A threat list.
+    ThreatList,
 }
 
 /// How it ended.
@@ -23,13 +25,14 @@ pub(crate) enum Outcome {
 }
 
 impl Purpose {
-    const ALL: &[Self] = &[Self::Keys, Self::Introspection, Self::Authorizer];
+    const ALL: &[Self] = &[Self::Keys, Self::Introspection, Self::Authorizer, Self::ThreatList];
 
     fn label(self) -> &'static str {
         match self {
             Self::Keys => "keys",
             Self::Introspection => "introspection",
             Self::Authorizer => "authorizer",
+            Self::ThreatList => "threat_list",
         }
     }
 }

@@ -17,6 +17,7 @@ mod asyncapi;
 mod authorizer;
 mod defence;
 mod endpoint;
+mod geo;
 mod html;
 mod identity;
 mod introspection;
@@ -304,6 +305,8 @@ impl<'a> Checking<'a> {
         let admin = self.admin(&root.key("admin"), document.admin.as_ref());
         let state_dir = self.state(&root.key("state"), document.state.as_ref());
         let sources = self.sources(&root.key("sources"), document.sources.as_ref());
+        let geo = self.geo(&root.key("geo"), document.geo.as_ref());
+        let threat_lists = self.threat_lists(&root.key("threat_lists"), document.threat_lists.as_ref());
         let origins = self.origins(&root.key("origins"), document.origins.as_ref());
         let identity = self.identity(&root.key("identity"), document.identity.as_ref());
         let access = self.access(&root.key("access"), document.access.as_ref());
@@ -317,6 +320,8 @@ impl<'a> Checking<'a> {
             admin: admin?,
             state_dir: state_dir?,
             sources: sources?,
+            geo: geo?,
+            threat_lists: threat_lists?,
             origins: origins?,
             identity: identity?,
             access: access?,

@@ -12,6 +12,7 @@ use super::checked::Environment;
 
 mod access;
 mod defence;
+mod geo;
 mod identity;
 mod listen;
 mod message;
@@ -19,6 +20,7 @@ mod route;
 
 pub(crate) use access::*;
 pub(crate) use defence::*;
+pub(crate) use geo::*;
 pub(crate) use identity::*;
 pub(crate) use listen::*;
 pub(crate) use message::*;
@@ -49,6 +51,11 @@ pub(crate) struct Document {
     pub(crate) state: Option<State>,
     /// How many connections, from where.
     pub(crate) sources: Option<Sources>,
+    /// Which countries and networks (autonomous systems) may come. See [reputation](reputation.md).
+    pub(crate) geo: Option<Geo>,
+    /// Lists of addresses that somebody warns of, from files or URLs: one address or network a line, FireHOL's netsets,
+    /// Spamhaus' DROP as text or JSON. At most 16.
+    pub(crate) threat_lists: Option<Vec<ThreatList>>,
     /// Which web pages may open a connection; guards against cross-site WebSocket hijacking.
     pub(crate) origins: Option<Origins>,
     /// Who is calling: keys, claims, and where credentials stand.
@@ -96,6 +103,10 @@ pub(crate) struct Overlay {
     pub(crate) state: Option<State>,
     /// See `sources`.
     pub(crate) sources: Option<Sources>,
+    /// See `geo`.
+    pub(crate) geo: Option<Geo>,
+    /// See `threat_lists`; the list is replaced as a whole.
+    pub(crate) threat_lists: Option<Vec<ThreatList>>,
     /// See `origins`.
     pub(crate) origins: Option<Origins>,
     /// See `identity`.

@@ -166,6 +166,7 @@ fn sample(form: &str) -> String {
         "size" => "4KiB".to_owned(),
         "rate" => "5/s burst 6".to_owned(),
         "network" => "10.0.0.0/8".to_owned(),
+        "autonomous system" => "AS64496".to_owned(),
         "on" => "on".to_owned(),
         "text" => "some text".to_owned(),
         "map to `subject`, `tenant`, `session`" => "{ user_id: tenant }".to_owned(),

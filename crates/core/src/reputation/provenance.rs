@@ -1,0 +1,75 @@
+//! Where a client comes from: its country, its network, and whether somebody warns of it (SPEC 2, 7.4).
+//!
+//! Decides whether that keeps it out. Never loads anything: databases and lists are handed over whole, and swapped
+//! while clients are asked about. Asked at admission and for events, never for a message.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::country::{Country, CountryCounts};
+use super::geo::{Atlas, Location};
+use super::threat_list::ThreatLists;
+use crate::policy::checked::Geo;
+use crate::verdict::Reason;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Provenance {
+    atlas: ArcSwap<Atlas>,
+    lists: ArcSwap<ThreatLists>,
+    attempts: CountryCounts,
+}
+
+impl Provenance {
+    /// Puts other databases in force.
+    pub fn set_atlas(&self, atlas: Atlas) {
+        self.atlas.store(Arc::new(atlas));
+    }
+
+    /// The databases in force.
+    #[must_use]
+    pub fn atlas(&self) -> Arc<Atlas> {
+        self.atlas.load_full()
+    }
+
+    /// Puts other threat lists in force.
+    pub fn set_lists(&self, lists: ThreatLists) {
+        self.lists.store(Arc::new(lists));
+    }
+
+    /// Where an address is.
+    #[must_use]
+    pub fn locate(&self, ip: IpAddr) -> Location {
+        self.atlas.load().locate(ip)
+    }
+
+    /// The threat list on which an address stands, and whether it refuses.
+    #[must_use]
+    pub fn listed(&self, ip: IpAddr) -> Option<(Arc<str>, bool)> {
+        self.lists.load().find(ip).map(|(name, refuses)| (Arc::clone(name), refuses))
+    }
+
+    /// Why an address is kept out, if it is.
+    pub(crate) fn judge(&self, geo: &Geo, ip: IpAddr) -> Result<(), Reason> {
+        if self.lists.load().find(ip).is_some_and(|(_, refuses)| refuses) {
+            return Err(Reason::ThreatListed);
+        }
+        geo.refuses(self.locate(ip)).map_or(Ok(()), Err)
+    }
+
+    /// Counts an attempt to its country.
+    pub(crate) fn attempt(&self, ip: IpAddr) {
+        let atlas = self.atlas.load();
+        if atlas.countries.is_some() {
+            self.attempts.count(atlas.locate(ip).country);
+        }
+    }
+
+    /// Attempts by country since the start, without zeros; empty where no database of countries is in force.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<(Option<Country>, u64)> {
+        self.attempts.counted().collect()
+    }
+}
