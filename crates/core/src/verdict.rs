@@ -231,6 +231,8 @@ table! {
     FeedLoaded = "feed_loaded", 1000, 200, Administration, Low, "Done", "a database of addresses or a threat list is in force", "nothing to do";
     FloodLevel = "flood_level", 1000, 200, Security, High, "Done", "the flood level changed, and limits with it", "look at the evidence; `floods` sets levels and factors";
     LockdownChanged = "lockdown_changed", 1000, 200, Administration, High, "Done", "a lockdown began, changed or ended", "look at `portcullis lockdown`";
+    SharedStateLost = "shared_state_lost", 1000, 200, Administration, High, "Done", "Redis or Valkey does not answer; the node decides alone", "look at the server; `portcullis doctor` asks it";
+    SharedStateJoined = "shared_state_joined", 1000, 200, Administration, Low, "Done", "Redis or Valkey answers; the nodes have settled what they hold in common", "nothing to do";
     AdminDenied = "admin_denied", 1008, 401, Administration, High, "Authentication required", "an admin request carried no valid token", "send `Authorization: Bearer` with the admin token";
     AdminAction = "admin_action", 1000, 200, Administration, Medium, "Done", "an operator acted through the admin listener", "nothing to do";
     ConfigReloaded = "config_reloaded", 1000, 200, Administration, Medium, "Done", "a new configuration took effect", "nothing to do";

@@ -105,7 +105,7 @@ impl Keeper {
         let earlier = std::mem::take(&mut self.known);
         self.known = self.read(now)?;
         self.version = version;
-        self.lift_earned(now)?;
+        self.settle_earned(now)?;
         self.take_lockdown(now)?;
         for worker in &self.workers {
             // A worker that is gone has no connections.
@@ -177,10 +177,15 @@ impl Keeper {
         Ok(blocks.into_iter().map(|block| (block.target.clone(), block)).collect())
     }
 
-    /// Lifts the earned bans that somebody took out of the file.
-    fn lift_earned(&mut self, now: Now) -> Result<(), StoreError> {
-        let kept: HashSet<IpAddr> = self.file.earned(now.unix_millis())?.into_iter().map(|(ip, _)| ip).collect();
+    /// Lifts the earned bans that somebody took out of the file, and takes over those that were earned elsewhere.
+    fn settle_earned(&mut self, now: Now) -> Result<(), StoreError> {
+        let kept = self.file.earned(now.unix_millis())?;
         let gate = &self.shared.gate;
+        for (address, until) in kept.iter().filter(|(address, _)| !self.earned.contains(address)) {
+            let left = Duration::from_millis(until.saturating_sub(now.unix_millis()));
+            gate.ban(gate.key(*address), left, now);
+        }
+        let kept: HashSet<IpAddr> = kept.into_iter().map(|(address, _)| address).collect();
         for lifted in self.earned.difference(&kept) {
             gate.ban(gate.key(*lifted), Duration::ZERO, now);
         }
@@ -189,6 +194,8 @@ impl Keeper {
     }
 
     fn keep_earned(&mut self) -> Result<(), StoreError> {
+        // Whoever was lifted since the last look stays lifted, and whoever was banned elsewhere stays banned.
+        self.look()?;
         let now = self.shared.clock.now();
         let until = |left: Duration| now.unix_millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(0));
         let bans: Vec<(IpAddr, u64)> =
@@ -197,8 +204,6 @@ impl Keeper {
         if earned == self.earned {
             return Ok(());
         }
-        // Whoever was lifted since the last look stays lifted.
-        self.look()?;
         self.file.keep_earned(&bans)?;
         self.earned = earned;
         Ok(())

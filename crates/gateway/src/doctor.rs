@@ -1,10 +1,11 @@
-//! What `portcullis doctor` asks: whether each key set and identity provider answers, and with which keys.
+//! What `portcullis doctor` asks: whether each key set and identity provider answers, and with which keys; whether Redis
+//! or Valkey does.
 //!
 //! Serves nobody and changes nothing; the fetch is the gateway's own.
 
 use std::sync::Arc;
 
-use portcullis_core::policy::checked::{Algorithm, Identity, JwksLocation, JwksSource};
+use portcullis_core::policy::checked::{Algorithm, Checked, JwksLocation, JwksSource, SharedState};
 use serde::Serialize;
 
 use crate::{StartError, fetch, tls};
@@ -12,11 +13,11 @@ use crate::{StartError, fetch, tls};
 /// What one source answered.
 #[derive(Debug, Serialize)]
 pub struct SourceReport {
-    /// `file`, `url` or `provider`.
+    /// `file`, `url`, `provider` or `shared_state`.
     pub kind: &'static str,
     /// Path, URL or issuer.
     pub name: String,
-    /// Where its keys were found; of a provider, what its document says.
+    /// Where its keys were found; of a provider, what its document says; of Redis or Valkey, its version.
     pub location: Option<String>,
     /// Its usable keys.
     pub keys: Vec<KeyReport>,
@@ -39,11 +40,42 @@ pub struct KeyReport {
 ///
 /// # Errors
 /// TLS cannot be set up, or no thread can be started.
-pub fn examine(identity: &Identity) -> Result<Vec<SourceReport>, StartError> {
+pub fn examine(checked: &Checked) -> Result<Vec<SourceReport>, StartError> {
     let tls = tls::client()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
-    let asked = identity.jwks.iter().map(|source| report(&tls, source));
-    Ok(runtime.block_on(futures_util::future::join_all(asked)))
+    let asked = checked.identity.jwks.iter().map(|source| report(&tls, source));
+    let mut reports = runtime.block_on(futures_util::future::join_all(asked));
+    reports.extend(checked.shared_state.as_ref().map(|spec| runtime.block_on(meeting_place(spec))));
+    Ok(reports)
+}
+
+#[cfg(feature = "redis")]
+async fn meeting_place(spec: &SharedState) -> SourceReport {
+    let (location, error) = match portcullis_store::redis::probe(spec).await {
+        Err(error) => (None, Some(error.to_string())),
+        Ok(found) if found.eviction == "noeviction" => (Some(found.server), None),
+        Ok(found) => {
+            let why = format!(
+                "it forgets keys when its memory is full (`maxmemory-policy {}`); set `noeviction`",
+                found.eviction
+            );
+            (Some(found.server), Some(why))
+        }
+    };
+    SourceReport { kind: "shared_state", name: spec.shown.clone(), location, keys: Vec::new(), left_out: 0, error }
+}
+
+#[cfg(not(feature = "redis"))]
+async fn meeting_place(spec: &SharedState) -> SourceReport {
+    let error = Some(StartError::WithoutRedis.to_string());
+    SourceReport {
+        kind: "shared_state",
+        name: spec.shown.clone(),
+        location: None,
+        keys: Vec::new(),
+        left_out: 0,
+        error,
+    }
 }
 
 async fn report(tls: &Arc<tokio_rustls::rustls::ClientConfig>, source: &JwksSource) -> SourceReport {

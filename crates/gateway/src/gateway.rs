@@ -24,7 +24,7 @@ use crate::record::Draft;
 use crate::shared::{Clock, Shared};
 use crate::upstream::Upstreams;
 use crate::worker::{Command, Worker};
-use crate::{api_keys, fetch, listen, tls};
+use crate::{api_keys, fetch, listen, nodes, tls};
 
 /// Events a slow watcher of the live page may lag behind.
 const EVENTS_WATCHED: usize = 256;
@@ -76,6 +76,9 @@ pub enum StartError {
     /// A database of addresses or a threat list is not sound.
     #[error("{0}")]
     Feed(#[from] crate::feeds::FeedError),
+    /// The program cannot meet others.
+    #[error("`shared_state` names a server, but this program was built without the feature `redis`")]
+    WithoutRedis,
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -123,6 +126,9 @@ impl Gateway {
         {
             let (workers, stopping) = (commands.clone(), stopping.clone());
             threads.push(thread(String::from("api-keys"), move || key_keeper.run(&workers, &stopping))?);
+        }
+        if let Some(nodes) = &shared.nodes {
+            threads.push(nodes::start(nodes, &shared, stopping.clone())?);
         }
         let core = Arc::new(Core { shared, commands, reloader, reloading: Mutex::new(()) });
         for listener in admin_listener {
@@ -230,6 +236,9 @@ impl Core {
         }
         let shared = &self.shared;
         shared.feeds.load(shared, &policy).map_err(|error| error.to_string())?;
+        if shared.nodes.as_ref().map_or(policy.checked.shared_state.is_some(), |nodes| !nodes.is(&policy)) {
+            tracing::warn!("`shared_state` changed: that needs a restart");
+        }
         shared.upstreams.store(Arc::new(Upstreams::new(&policy, &shared.upstreams.load())));
         shared.cache.store(Arc::new(token_cache(&policy)));
         shared.keys.store(keys);
@@ -284,6 +293,7 @@ fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError>
         hash_seed: seed()[0],
         draining: AtomicBool::new(false),
         flood_level: AtomicU8::new(0),
+        nodes: nodes::Nodes::of(&policy)?,
         policy: ArcSwap::new(policy),
     }))
 }

@@ -13,6 +13,7 @@
 //! | `introspect` | opaque tokens asked about |
 //! | `authorize` | external authorizers asked |
 //! | `endpoint` | one HTTP request of our own |
+//! | `nodes` | what is held in common with other gateways |
 //! | [`admin`] | metrics, health, API, live page |
 //! | `worker`, `registry`, `shared` | threads and what they share |
 
@@ -33,6 +34,11 @@ mod introspect;
 mod listen;
 mod live;
 pub mod metrics;
+#[cfg(feature = "redis")]
+mod nodes;
+#[cfg(not(feature = "redis"))]
+#[path = "nodes_off.rs"]
+mod nodes;
 mod policy_view;
 mod problem;
 mod record;

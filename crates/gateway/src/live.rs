@@ -91,6 +91,7 @@ impl Live for View {
             locked_down: shared.gate.locked_for(shared.clock.now()).is_some(),
             feeds: shared.feeds.gauges(shared),
             countries: countries(shared),
+            shared_state: shared.nodes.as_ref().map(|nodes| nodes.gauges()),
             uptime: shared.clock.now().mono,
             ..Gauges::default()
         }

@@ -24,6 +24,7 @@ pub(crate) fn json(policy: &Policy) -> Value {
             "issuers": spec.identity.issuers,
             "audiences": spec.identity.audiences,
         },
+        "shared_state": spec.shared_state.as_ref().map(|shared| &shared.shown),
         "audit": { "enabled": spec.audit.enabled, "retention_s": spec.audit.retention.as_secs() },
         "routes": spec.routes.iter().map(route).collect::<Vec<_>>(),
     })

@@ -18,6 +18,7 @@ use portcullis_store::{AuditLog, Recorded};
 use tokio::sync::broadcast;
 
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::upstream::Upstreams;
 
 /// The only clock: what the core takes as [`Now`].
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub feeds: crate::feeds::Feeds,
     /// Seeds what inspection hashes: the same on all threads, unknown outside.
     pub hash_seed: u64,
+    /// The other gateways, where there may be any.
+    pub nodes: Option<Arc<Nodes>>,
     /// The flood level: 0 normal to 3 critical.
     pub flood_level: AtomicU8,
     /// No new connections.

@@ -12,14 +12,17 @@ use portcullis_core::reputation::{BLOCKS_MAX, Block, Lockdown, Target};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::StoreError;
+use crate::replica::Entries;
 use crate::small::{self, Shape, sql, unsigned};
+
+mod replicated;
 
 /// The file's name inside the state folder.
 pub const BLOCKS_FILE: &str = "blocks.db";
 
 const SHAPE: Shape = Shape {
     application_id: 0x5072_7442, // "PrtB"
-    version: 2,
+    version: 3,
     create: "
 CREATE TABLE IF NOT EXISTS blocks (
   kind TEXT NOT NULL,
@@ -41,6 +44,13 @@ CREATE TABLE IF NOT EXISTS lockdown (
   reason TEXT NOT NULL,
   automatic INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS lifted (
+  kind TEXT NOT NULL,
+  value TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  until_unix_ms INTEGER NOT NULL,
+  PRIMARY KEY (kind, value)
+) STRICT, WITHOUT ROWID;
 ",
 };
 
@@ -77,18 +87,10 @@ impl Blocks {
         if usize::try_from(held).unwrap_or(usize::MAX) >= BLOCKS_MAX && !self.has(&block.target)? {
             return Err(StoreError::Full { entries_max: BLOCKS_MAX });
         }
-        self.file.execute(
-            "INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            (
-                block.target.kind(),
-                block.target.value(),
-                sql(block.until_unix_ms),
-                sql(block.made_unix_ms),
-                block.spares_issued_after_unix_s.map(sql),
-                &block.reason,
-            ),
-        )?;
-        Ok(())
+        // Above every word on this target that was seen here, whatever this machine's clock says.
+        let seen = replicated::stamp(&self.file, block.target.kind(), &block.target.value())?;
+        let made = seen.map_or(block.made_unix_ms, |seen| block.made_unix_ms.max(seen.saturating_add(1)));
+        replicated::write(&self.file, &Block { made_unix_ms: made, ..block.clone() })
     }
 
     fn has(&self, target: &Target) -> Result<bool, StoreError> {
@@ -97,13 +99,13 @@ impl Blocks {
         Ok(found.optional()?.is_some())
     }
 
-    /// Takes an entry out; an address leaves the earned bans too. False where there was none.
+    /// Takes an entry out; an address leaves the earned bans too. False where there was none. A mark stays for other
+    /// nodes until the entry would have ended.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`].
     pub fn remove(&self, target: &Target) -> Result<bool, StoreError> {
-        let query = "DELETE FROM blocks WHERE kind = ?1 AND value = ?2";
-        let mut gone = self.file.execute(query, (target.kind(), target.value()))?;
+        let mut gone = replicated::lift(&self.file, target.kind(), &target.value())?;
         if matches!(target, Target::Network(_)) {
             gone += self.remove_earned(target)?;
         }
@@ -120,10 +122,26 @@ impl Blocks {
         let mut gone = 0;
         for (address, _) in self.earned(0)? {
             if net.contains(&address) || address == own {
-                gone += self.file.execute("DELETE FROM earned_bans WHERE address = ?1", [address.to_string()])?;
+                gone += replicated::lift_earned(&self.file, address)?;
             }
         }
         Ok(gone)
+    }
+
+    /// The last words on all matters, marks of what was lifted included.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn entries(&self, now_unix_ms: u64) -> Result<Entries, StoreError> {
+        replicated::entries(self, &self.file, now_unix_ms)
+    }
+
+    /// Takes over what other nodes said, where their word stands; how many did. What names nobody is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn merge(&mut self, entries: &Entries, now_unix_ms: u64) -> Result<usize, StoreError> {
+        replicated::merge(&mut self.file, entries, now_unix_ms)
     }
 
     /// The entries that have not ended, the latest first.
@@ -155,11 +173,10 @@ impl Blocks {
     /// # Errors
     /// [`StoreError::Sqlite`].
     pub fn lock_down(&self, lockdown: &Lockdown) -> Result<(), StoreError> {
-        self.file.execute(
-            "INSERT OR REPLACE INTO lockdown VALUES (1, ?1, ?2, ?3, ?4)",
-            (sql(lockdown.until_unix_ms), sql(lockdown.made_unix_ms), &lockdown.reason, lockdown.automatic),
-        )?;
-        Ok(())
+        let before: Option<i64> =
+            self.file.query_row("SELECT made_unix_ms FROM lockdown", [], |row| row.get(0)).optional()?;
+        let made = before.map_or(0, |before| unsigned(before).saturating_add(1)).max(lockdown.made_unix_ms);
+        replicated::write_lockdown(&self.file, &Lockdown { made_unix_ms: made, ..lockdown.clone() })
     }
 
     /// Ends the lockdown. False where there was none in force.
@@ -167,9 +184,12 @@ impl Blocks {
     /// # Errors
     /// [`StoreError::Sqlite`].
     pub fn end_lockdown(&self, now_unix_ms: u64) -> Result<bool, StoreError> {
-        let in_force = self.lockdown(now_unix_ms)?.is_some();
-        self.file.execute("DELETE FROM lockdown", [])?;
-        Ok(in_force)
+        // It stays as a word that ends the one before, so that other nodes hear of it.
+        let ended = self.file.execute(
+            "UPDATE lockdown SET until_unix_ms = 0, made_unix_ms = max(?1, made_unix_ms + 1) WHERE until_unix_ms > ?1",
+            [sql(now_unix_ms)],
+        )?;
+        Ok(ended > 0)
     }
 
     /// The lockdown in force.
@@ -255,10 +275,10 @@ mod tests {
     fn a_later_entry_replaces_the_one_for_the_same_target() {
         let folder = tempfile::tempdir().unwrap();
         let blocks = Blocks::open(&folder.path().join(BLOCKS_FILE)).unwrap();
-        for until in [50, 90] {
-            blocks.put(&block("tenant", "acme", until, 1)).unwrap();
+        for (until, made) in [(50, 1), (90, 4), (70, 4)] {
+            blocks.put(&block("tenant", "acme", until, made)).unwrap();
         }
-        assert_eq!(blocks.all(10).unwrap(), [block("tenant", "acme", 90, 1)]);
+        assert_eq!(blocks.all(10).unwrap(), [block("tenant", "acme", 70, 5)], "made after the one it replaces");
     }
 
     #[test]
@@ -288,7 +308,12 @@ mod tests {
     fn a_lockdown_lasts_until_its_end_or_an_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(BLOCKS_FILE);
-        let order = |until| Lockdown { until_unix_ms: until, made_unix_ms: 1, reason: "flood".into(), automatic: true };
+        let order = |until| Lockdown {
+            until_unix_ms: until,
+            made_unix_ms: until - 89,
+            reason: "flood".into(),
+            automatic: true,
+        };
         Blocks::open(&path).unwrap().lock_down(&order(90)).unwrap();
         let blocks = Blocks::open(&path).unwrap();
         assert_eq!(blocks.lockdown(89).unwrap(), Some(order(90)));
@@ -307,7 +332,7 @@ mod tests {
         {
             let blocks = Blocks::open(&path).unwrap();
             blocks.put(&block("user", "u1", 90, 2)).unwrap();
-            blocks.file.execute_batch("DROP TABLE lockdown; PRAGMA user_version = 1").unwrap();
+            blocks.file.execute_batch("DROP TABLE lockdown; DROP TABLE lifted; PRAGMA user_version = 1").unwrap();
         }
         let blocks = Blocks::open(&path).unwrap();
         assert_eq!(blocks.lockdown(0).unwrap(), None);

@@ -10,7 +10,10 @@ use portcullis_core::identity::api_key::{ApiKey, Grants, KEYS_MAX, KeyDigest};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::StoreError;
+use crate::replica::Entries;
 use crate::small::{self, Shape, sql, unsigned};
+
+mod replicated;
 
 /// The file's name inside the state folder.
 pub const KEYS_FILE: &str = "keys.db";
@@ -144,6 +147,22 @@ impl Keys {
     pub fn revoke(&self, id: &str, now_unix_s: u64) -> Result<bool, StoreError> {
         let query = "UPDATE api_keys SET revoked_unix_s = ?2 WHERE id = ?1 AND revoked_unix_s IS NULL";
         Ok(self.file.execute(query, (id, sql(now_unix_s)))? > 0)
+    }
+
+    /// The last words on all keys, for other nodes. When a key was last used is each node's own.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn entries(&self, now_unix_s: u64) -> Result<Entries, StoreError> {
+        Ok(replicated::entries(&self.all()?, now_unix_s))
+    }
+
+    /// Takes over what other nodes said of keys, where their word stands; how many did.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn merge(&mut self, entries: &Entries, now_unix_ms: u64) -> Result<usize, StoreError> {
+        replicated::merge(&mut self.file, entries, now_unix_ms)
     }
 
     /// Notes when keys were last used.

@@ -20,6 +20,9 @@ mod keys;
 mod log;
 mod queue;
 mod reader;
+#[cfg(feature = "redis")]
+pub mod redis;
+mod replica;
 mod row;
 mod schema;
 mod small;
@@ -33,5 +36,6 @@ pub use keys::{KEYS_FILE, Keys};
 pub use log::{AuditLog, Recorded, Settings, Status};
 pub use queue::RESERVE_MAX;
 pub use reader::{AuditReader, LIMIT_MAX, Query, REFERENCE_CHARS_MIN, TEXT_BYTES_MAX};
+pub use replica::{ENTRIES_MAX, Entries, Entry};
 pub use row::{FIELD_BYTES_MAX, METADATA_PAIRS_MAX, StoredEvent};
 pub use schema::SCHEMA_VERSION;

@@ -17,6 +17,7 @@ from harness.gateway import Gateway, binary, merged
 from harness.processes import Child, run
 from harness.providers import OidcProvider
 from harness.raw import Raw, Response
+from harness.redis import Redis
 
 SECRET = "acceptance-secret-of-forty-two-characters!"
 
@@ -77,6 +78,9 @@ class Lab:
 
     async def oidc_provider(self) -> OidcProvider:
         return self.ending(await OidcProvider.start())
+
+    async def redis(self, *flags: str) -> Redis:
+        return self.ending(await Redis.start(self.folder / "redis", *flags))
 
     async def program(self, *command, name: str, env=None) -> Child:
         return self.ending(await Child.start(*command, name=name, env=env, cwd=self.folder))

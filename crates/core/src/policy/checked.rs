@@ -16,6 +16,7 @@ use crate::message::leak::LeakClass;
 
 mod geo;
 mod html;
+mod nodes;
 mod provider;
 mod schema;
 mod threat;
@@ -23,6 +24,7 @@ mod threat;
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
+pub use nodes::SharedState;
 pub use provider::{Authorizer, Introspection, OnFailure, Provider};
 pub use schema::{Schemas, WithoutSchema};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
@@ -54,6 +56,8 @@ pub struct Checked {
     pub admin: Admin,
     /// Where what lasts is kept.
     pub state_dir: PathBuf,
+    /// Where this gateway meets others; `None` where it is alone.
+    pub shared_state: Option<SharedState>,
     /// How many, from where.
     pub sources: Sources,
     /// Which countries and networks may come.

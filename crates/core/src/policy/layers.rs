@@ -24,6 +24,9 @@ pub(crate) const OTHERS_VARIABLES: &[&str] = &[
     "GO_ENV",
 ];
 
+/// Where Redis or Valkey is, when no key says it.
+pub(crate) const REDIS_VARIABLE: &str = "REDIS_URL";
+
 const COMMON: &str = include_str!("../../../../presets/common.yaml");
 
 /// The text of a preset.
@@ -118,6 +121,7 @@ pub(crate) fn layer(
             faults.push(Fault::new(path, why, "name an existing key, or the next position of a list").at(place));
         }
     }
+    read_redis_url(outside, &mut texts, &mut tree);
     restore(&mut tree, own);
     if let Some(node) = tree.child_mut("environment") {
         // `prod` and its like are read as what they mean.
@@ -129,6 +133,27 @@ pub(crate) fn layer(
     } else {
         Err(texts.errors(&tree, faults))
     }
+}
+
+/// `REDIS_URL`, where no key says which server is meant.
+fn read_redis_url(outside: &dyn Outside, texts: &mut Texts, tree: &mut Node) {
+    let said = |key: &str| {
+        let path = KeyPath::parse("shared_state").key(key);
+        tree.at(&path).is_some_and(|node| node.content != Content::Null)
+    };
+    if ["url", "url_file", "url_env"].into_iter().any(said) {
+        return;
+    }
+    if outside.var(REDIS_VARIABLE).is_none_or(|url| url.trim().is_empty()) {
+        return;
+    }
+    let id = texts.add(&format!("environment variable {REDIS_VARIABLE}"), REDIS_VARIABLE, TextKind::Argument);
+    let place = Place { text: id, line: 1, column: 1, width: 1 };
+    // It can only fail where `shared_state` is no map, and that is told as such.
+    let _ = tree.put(
+        &KeyPath::parse("shared_state").key("url_env"),
+        Node::new(Content::Text(REDIS_VARIABLE.to_owned()), place),
+    );
 }
 
 /// A null takes a key back: what is left is laid over the common defaults once more.

@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 
 use super::checked::Environment;
-use super::layers::{ENVIRONMENTS, OTHERS_VARIABLES, OWN_VARIABLE, VARIABLE_PREFIX, environment_name, preset_tree};
+use super::layers::{
+    ENVIRONMENTS, OTHERS_VARIABLES, OWN_VARIABLE, REDIS_VARIABLE, VARIABLE_PREFIX, environment_name, preset_tree,
+};
 use super::schema::{Key, flow, keys, schema};
 use super::tree::{Content, KeyPath, Node};
 use super::warnings::CODES;
@@ -99,6 +101,8 @@ replaced, `null` takes a key back.
 6. `--set key.path=value`, as `--set routes[0].path=/ws`
 
 A variable or flag that names no key is an error, as an unknown key in the file is.
+
+`{REDIS_VARIABLE}` names the server of `shared_state` where no layer gives `url`, `url_file` or `url_env`.
 
 ## Environment
 

@@ -33,10 +33,17 @@ pub(crate) fn line(name: &str, text: &str, number: usize, unknown: impl Iterator
     });
     // A secret's key without its value, then a key: a slip may have put that key before the value.
     let slipped = awaits_secret(text, number).then(|| line.chars().take_while(|c| *c != ':').count() + 1);
-    match after_unknown.chain(secret_value(line)).chain(slipped).min() {
+    match after_unknown.chain(secret_value(line)).chain(slipped).chain(account(line)).min() {
         Some(from) => stars(line, from),
         None => line.to_owned(),
     }
+}
+
+/// Where the account in the URL of a server begins, in characters.
+fn account(line: &str) -> Option<usize> {
+    let (before, after) = line.split_once("://")?;
+    let held = after.contains('@') && ["redis", "rediss", "valkey", "valkeys"].iter().any(|one| before.ends_with(one));
+    held.then(|| before.chars().count().saturating_add(3))
 }
 
 /// Whether the line before, blank ones left out, ends after a secret's key or the mark of a block.

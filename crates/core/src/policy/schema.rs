@@ -43,6 +43,7 @@ const SECTIONS: &[&str] = &[
     "listen",
     "admin",
     "state",
+    "shared_state",
     "sources",
     "geo",
     "threat_lists",

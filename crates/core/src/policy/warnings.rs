@@ -61,6 +61,7 @@ codes! {
     UNGRANTED = "W023" "ungranted-permission" "something asks for a permission that no role has";
     NEVER_FITS = "W024" "limit-never-fits" "a message that may be sent costs more than a limit lets through at once";
     AUTHORIZER_OVER_HTTP = "W025" "authorizer-over-http" "an authorizer on another machine is asked without TLS";
+    SHARED_STATE_PLAIN = "W026" "shared-state-without-tls" "what nodes hold in common crosses the network without TLS, in production";
 }
 
 /// Everything a reviewer would say about a policy.
@@ -73,6 +74,7 @@ pub(crate) fn review(layered: &Layered, tree: &Node, checked: &Checked, secrets:
     review.sources(checked);
     review.identity(checked);
     review.audit(checked);
+    review.shared_state(checked);
     for (position, route) in checked.routes.iter().enumerate() {
         review.route(&KeyPath::parse("routes").index(position), route, checked);
     }
@@ -126,6 +128,16 @@ impl Review<'_> {
                 let advice = format!("move it to a file or a variable: `{name}_file` or `{name}_env`");
                 self.warn(INLINE_SECRET, &secret.path, "a secret stands in the configuration itself", &advice);
             }
+        }
+    }
+
+    fn shared_state(&mut self, checked: &Checked) {
+        let Some(shared) = &checked.shared_state else { return };
+        let plain = |url: &str| url.starts_with("redis:") && !super::check::is_loopback_url(url);
+        if self.strict && shared.shown.split(',').any(plain) {
+            let message = "whoever stands on the way can lift bans and read who is connected";
+            let at = KeyPath::parse("shared_state");
+            self.warn(SHARED_STATE_PLAIN, &at, message, "use `rediss://`, or a network that is encrypted");
         }
     }
 

@@ -98,7 +98,12 @@ pub(super) async fn security_health(State(shared): State<Arc<Shared>>) -> Respon
         json!({ "name": "audit_file", "ok": readable.is_ok(), "detail": readable.unwrap_or("the audit file cannot be read; see the log") }),
         json!({ "name": "audit_writer", "ok": lost == 0, "detail": format!("{lost} events lost in the last five minutes") }),
     ];
-    for (upstream, up) in shared.state.live.gauges().upstream_up {
+    let gauges = shared.state.live.gauges();
+    if let Some(nodes) = &gauges.shared_state {
+        let detail = if nodes.up { "Redis or Valkey answers" } else { "this node decides alone; see the log" };
+        checks.push(json!({ "name": "shared_state", "ok": nodes.up, "detail": detail }));
+    }
+    for (upstream, up) in gauges.upstream_up {
         checks.push(json!({ "name": "upstream", "ok": up, "detail": upstream }));
     }
     let ok = checks.iter().all(|check| check.get("ok") == Some(&json!(true)));

@@ -175,6 +175,15 @@ impl Scrape {
             counter(&mut outbound, &[("purpose", purpose), ("outcome", outcome)], count)?;
         }
         self.feeds(encoder)?;
+        if let Some(shared) = &gauges.shared_state {
+            let help = "1 while Redis or Valkey answers, through which several gateways act as one";
+            let up = ConstGauge::new(i64::from(shared.up));
+            up.encode(encoder.encode_descriptor("shared_state_up", help, None, MetricType::Gauge)?)?;
+            let help = "Questions of admissions to Redis or Valkey; after a failed one the node decided alone";
+            let mut asked = encoder.encode_descriptor("shared_state_questions", help, None, MetricType::Counter)?;
+            counter(&mut asked, &[("outcome", "answered")], shared.answered)?;
+            counter(&mut asked, &[("outcome", "failed")], shared.failed)?;
+        }
         let help = "Open connections by backend";
         let mut loads = encoder.encode_descriptor("upstream_connections_open", help, None, MetricType::Gauge)?;
         for (upstream, open) in &gauges.upstreams {
@@ -258,7 +267,7 @@ fn signed(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Direction;
+    use crate::metrics::{Direction, SharedStateGauges};
     use std::collections::{HashMap, HashSet};
     use std::time::Duration;
 
@@ -281,6 +290,7 @@ mod tests {
             config_version: 1,
             upstreams: vec![("127.0.0.1:3000".into(), 2)],
             upstream_up: vec![("127.0.0.1:3000".into(), true)],
+            shared_state: Some(SharedStateGauges { up: true, answered: 7, failed: 2 }),
             uptime: Duration::from_millis(1500),
             ..Gauges::default()
         }
@@ -330,6 +340,8 @@ mod tests {
             "portcullis_connection_duration_seconds_sum 70.0",
             "portcullis_audit_events_lost_total 5",
             "portcullis_upstream_up{upstream=\"127.0.0.1:3000\"} 1",
+            "portcullis_shared_state_up 1",
+            "portcullis_shared_state_questions_total{outcome=\"failed\"} 2",
             "portcullis_uptime_seconds 1.5",
         ] {
             assert!(text.lines().any(|l| l == line), "`{line}` is missing from\n{text}");

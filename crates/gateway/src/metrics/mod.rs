@@ -96,8 +96,21 @@ pub struct Gauges {
     pub feeds: Vec<crate::feeds::FeedGauge>,
     /// Attempts by country; those of no country as `unknown`.
     pub countries: Vec<(String, u64)>,
+    /// The meeting place of several gateways; `None` for one that is alone.
+    pub shared_state: Option<SharedStateGauges>,
     /// Since the start.
     pub uptime: Duration,
+}
+
+/// How it stands with Redis or Valkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SharedStateGauges {
+    /// It answers.
+    pub up: bool,
+    /// Questions of admissions that were answered.
+    pub answered: u64,
+    /// Questions of admissions that were not, so that this node decided alone.
+    pub failed: u64,
 }
 
 /// Sums over all shards, for the live page and the JSON of the admin API.

@@ -12,7 +12,7 @@ Examples:
   portcullis doctor --json | jq '.[] | select(.error)'
 
 Asks over the network, from where it runs; `portcullis check` never does. Exit code 0: all of them answered with
-usable keys. 1: at least one did not.")]
+usable keys, and Redis or Valkey, where `shared_state` names one. 1: at least one did not.")]
 pub(crate) struct Doctor {
     /// The configuration [default: portcullis.yaml]
     #[arg(long, short, value_name = "FILE")]

@@ -1,4 +1,4 @@
-//! `portcullis doctor`: whether each key set and identity provider answers, and which keys it has (SPEC 3.3).
+//! `portcullis doctor`: whether each key set, identity provider and shared state answers (SPEC 3.3, 14.1).
 //!
 //! Decides how answers are shown. Asks exactly as the gateway would; serves nobody.
 
@@ -15,11 +15,11 @@ use crate::output;
 pub(crate) fn run(told: &Doctor) -> Outcome {
     let file = told.config.clone().unwrap_or_else(|| PathBuf::from(USUAL_FILE));
     let loaded = Origin { file: Some(file), overrides: told.over.overrides(None) }.load()?;
-    let reports = examine(&loaded.checked.identity).map_err(|error| Failure::Outside(error.to_string()))?;
+    let reports = examine(&loaded.checked).map_err(|error| Failure::Outside(error.to_string()))?;
     if told.json {
         output::json(&reports)?;
     } else if reports.is_empty() {
-        output::line("nothing to ask: no key set and no identity provider is configured")?;
+        output::line("nothing to ask: no key set, no identity provider and no shared state is configured")?;
     }
     for report in reports.iter().filter(|_| !told.json) {
         output::line(&words(report))?;
@@ -36,6 +36,9 @@ fn words(report: &SourceReport) -> String {
         text.push_str("FAILED, ");
         text.push_str(&output::printable(error));
         return text;
+    }
+    if let (true, Some(version)) = (report.kind == "shared_state", &report.location) {
+        return format!("{text}{} answers", output::printable(version));
     }
     let count = report.keys.len();
     text.push_str(&format!("{count} usable key{}", if count == 1 { "" } else { "s" }));

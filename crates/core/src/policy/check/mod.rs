@@ -25,6 +25,7 @@ mod limit;
 mod listen;
 mod message;
 mod message_access;
+mod nodes;
 mod origin;
 mod provider;
 mod route;
@@ -304,6 +305,7 @@ impl<'a> Checking<'a> {
         let listen = self.listen(&root.key("listen"), document.listen.as_ref());
         let admin = self.admin(&root.key("admin"), document.admin.as_ref());
         let state_dir = self.state(&root.key("state"), document.state.as_ref());
+        let shared_state = self.shared_state(&root.key("shared_state"), document.shared_state.as_ref());
         let sources = self.sources(&root.key("sources"), document.sources.as_ref());
         let geo = self.geo(&root.key("geo"), document.geo.as_ref());
         let threat_lists = self.threat_lists(&root.key("threat_lists"), document.threat_lists.as_ref());
@@ -319,6 +321,7 @@ impl<'a> Checking<'a> {
             listen: listen?,
             admin: admin?,
             state_dir: state_dir?,
+            shared_state: shared_state?,
             sources: sources?,
             geo: geo?,
             threat_lists: threat_lists?,

@@ -16,6 +16,7 @@ mod geo;
 mod identity;
 mod listen;
 mod message;
+mod nodes;
 mod route;
 
 pub(crate) use access::*;
@@ -24,6 +25,7 @@ pub(crate) use geo::*;
 pub(crate) use identity::*;
 pub(crate) use listen::*;
 pub(crate) use message::*;
+pub(crate) use nodes::*;
 pub(crate) use route::*;
 
 /// The configuration of Portcullis.
@@ -49,6 +51,8 @@ pub(crate) struct Document {
     pub(crate) admin: Option<Admin>,
     /// Where what lasts is kept.
     pub(crate) state: Option<State>,
+    /// What several gateways hold in common, in Redis or Valkey. See [several nodes](nodes.md).
+    pub(crate) shared_state: Option<SharedState>,
     /// How many connections, from where.
     pub(crate) sources: Option<Sources>,
     /// Which countries and networks (autonomous systems) may come. See [reputation](reputation.md).
@@ -101,6 +105,8 @@ pub(crate) struct Overlay {
     pub(crate) admin: Option<Admin>,
     /// See `state`.
     pub(crate) state: Option<State>,
+    /// See `shared_state`.
+    pub(crate) shared_state: Option<SharedState>,
     /// See `sources`.
     pub(crate) sources: Option<Sources>,
     /// See `geo`.

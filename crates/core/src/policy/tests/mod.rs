@@ -3,6 +3,7 @@
 mod access;
 mod faults;
 mod layering;
+mod nodes;
 mod robust;
 mod schemas;
 mod warned;

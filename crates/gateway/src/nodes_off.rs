@@ -1,0 +1,36 @@
+//! This program was built without the feature `redis`: a gateway is always alone.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use portcullis_core::policy::Policy;
+use tokio::sync::watch;
+
+use crate::StartError;
+use crate::metrics::SharedStateGauges;
+use crate::shared::Shared;
+
+/// There are none.
+pub(crate) enum Nodes {}
+
+impl Nodes {
+    pub(crate) fn of(policy: &Policy) -> Result<Option<Arc<Self>>, StartError> {
+        if policy.checked.shared_state.is_some() { Err(StartError::WithoutRedis) } else { Ok(None) }
+    }
+
+    pub(crate) fn is(&self, _: &Policy) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn gauges(&self) -> SharedStateGauges {
+        match *self {}
+    }
+}
+
+pub(crate) fn start(
+    nodes: &Arc<Nodes>,
+    _: &Arc<Shared>,
+    _: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    match **nodes {}
+}

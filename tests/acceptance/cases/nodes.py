@@ -1,0 +1,221 @@
+"""Several gateways that act as one through Redis (SPEC 3.11, 6.6, 7.1, 14)."""
+
+import json
+import re
+import time
+
+from harness.clients import Refused
+from harness.processes import until
+from harness.registry import case
+
+from cases.control import claims_of
+from cases.identity import KEYS, required
+
+NEEDS = ("node", "redis-server")
+
+
+async def nodes(lab, count=3, config=None, route=None, redis=None):
+    """A Redis, an echo server, and so many gateways that have met."""
+    redis = redis or await lab.redis()
+    back = await lab.npm_echo()
+    config = {**KEYS, "shared_state": {"url": redis.url}, **(config or {})}
+    route = {**required("header"), **(route or {})}
+    gateways = [await lab.gateway(back.url, config, route=route) for _ in range(count)]
+    for gateway in gateways:
+        await met(gateway)
+    return redis, gateways
+
+
+async def up(gateway) -> bool:
+    return await gateway.metric("portcullis_shared_state_up") == 1
+
+
+async def met(gateway):
+    await until(lambda: up(gateway), "the gateway has met Redis", 10)
+
+
+async def alone(gateway):
+    async def down() -> bool:
+        return not await up(gateway)
+    await until(down, "the gateway has noticed that Redis is gone", 10)
+
+
+async def opened(lab, gateway, token):
+    return await (await lab.npm()).open(gateway.url + "/", headers={"Authorization": f"Bearer {token}"})
+
+
+async def status(lab, gateway, token) -> int:
+    try:
+        connection = await (await lab.python()).open(gateway.url + "/", headers={"Authorization": f"Bearer {token}"})
+    except Refused as error:
+        return error.status
+    await connection.close(1000)
+    return 101
+
+
+async def closed_within_a_second(connections, code):
+    began = time.monotonic()
+    for connection in connections:
+        found, _ = await connection.closed(5)
+        assert found == code, f"closed with {found}"
+    took = time.monotonic() - began
+    assert took < 1, f"{took:.2f} s after the command"
+
+
+async def cli(gateway, *arguments):
+    return await gateway.cli(*arguments, "--state", gateway.folder / "state")
+
+
+async def post(gateway, path, method="POST", **body):
+    answer = await gateway.admin(path, method, json.dumps(body), {"Content-Type": "application/json"})
+    assert answer[0] < 300, answer
+    return answer
+
+
+@case("a user banned on one node is closed on all three within a second and refused there; unban on another lifts it everywhere", needs=NEEDS, seconds=40)
+async def ban_everywhere(lab):
+    _, gateways = await nodes(lab)
+    mallory, ada = await lab.token("--subject", "mallory"), await lab.token("--subject", "ada")
+    bad = [await opened(lab, gateway, mallory) for gateway in gateways]
+    good = [await opened(lab, gateway, ada) for gateway in gateways]
+    await cli(gateways[0], "ban", "--user", "mallory", "--for", "1h", "--reason", "spam")
+    await closed_within_a_second(bad, 4003)
+    for gateway in gateways:
+        assert await status(lab, gateway, mallory) == 403
+        event = await gateway.event(type="admin_action", check="blocklist")
+        assert "mallory" in str(event) and "spam" in str(event), event
+    for connection in good:
+        await connection.send("still here")
+        assert await connection.receive() == "still here"
+    await cli(gateways[2], "unban", "--user", "mallory")
+    for gateway in gateways:
+        await until(lambda gateway=gateway: admits(lab, gateway, mallory), "mallory is let in again", 3)
+
+
+async def admits(lab, gateway, token) -> bool:
+    return await status(lab, gateway, token) == 101
+
+
+async def refuses(lab, gateway, token) -> bool:
+    return not await admits(lab, gateway, token)
+
+
+@case("a token, a session and an API key revoked on one node close within a second on the others", needs=NEEDS, seconds=40)
+async def revoke_everywhere(lab):
+    _, gateways = await nodes(lab)
+    by_id = await lab.token("--subject", "ada")
+    by_session = await lab.token("--subject", "bob", "--claim", "sid=s-17")
+    _, out, _ = await cli(gateways[0], "key", "create", "--subject", "svc", "--json")
+    made = json.loads(out)
+    text, name = made["secret"], made["key"]["id"]
+    for gateway in gateways:
+        await until(lambda gateway=gateway: admits(lab, gateway, text), "the API key is known on every node", 3)
+    first = [await opened(lab, gateway, by_id) for gateway in gateways]
+    second = [await opened(lab, gateway, by_session) for gateway in gateways]
+    third = [await opened(lab, gateway, text) for gateway in gateways]
+    await cli(gateways[1], "revoke", "--token-id", claims_of(by_id)["jti"])
+    await closed_within_a_second(first, 4001)
+    await cli(gateways[2], "revoke", "--session", "s-17")
+    await closed_within_a_second(second, 4001)
+    await cli(gateways[0], "key", "revoke", name)
+    await closed_within_a_second(third, 4001)
+
+
+@case("a lockdown ordered on one node shuts anonymous callers out of all within a second, and its end lets them in", needs=NEEDS, seconds=40)
+async def lockdown_everywhere(lab):
+    _, gateways = await nodes(lab, route={"authenticate": "optional"})
+    users = [await (await lab.npm()).open(gateway.url + "/") for gateway in gateways]
+    await post(gateways[0], "/api/security/lockdown", "PUT", **{"for": "5m", "reason": "drill"})
+    await closed_within_a_second(users, 1013)
+    await gateways[1].admin("/api/security/lockdown", "DELETE")
+
+    async def open_again(gateway):
+        return await gateway.metric("portcullis_lockdown") == 0
+
+    for gateway in gateways:
+        await until(lambda gateway=gateway: open_again(gateway), "the lockdown has ended", 3)
+
+
+@case("a Redis that comes back empty is filled again from the nodes, and nothing is lost", needs=NEEDS, seconds=60)
+async def filled_again(lab):
+    redis, gateways = await nodes(lab)
+    eve, mallory = await lab.token("--subject", "eve"), await lab.token("--subject", "mallory")
+    await cli(gateways[0], "ban", "--user", "mallory", "--for", "1h")
+    await cli(gateways[0], "ban", "--user", "lifted", "--for", "1h")
+    for gateway in gateways:
+        await until(lambda gateway=gateway: refuses(lab, gateway, mallory), "mallory is refused", 3)
+    await redis.kill()
+    for gateway in gateways:
+        await alone(gateway)
+        await gateway.event(type="shared_state_lost")
+    # Said while they are apart.
+    await cli(gateways[1], "ban", "--user", "eve", "--for", "1h")
+    await cli(gateways[2], "unban", "--user", "lifted")
+    await until(lambda: refuses(lab, gateways[1], eve), "eve is refused where she was banned", 3)
+    assert await status(lab, gateways[0], mallory) == 403, "a node alone holds what it knows"
+    await redis.begin()
+    lifted = await lab.token("--subject", "lifted")
+    for gateway in gateways:
+        await met(gateway)
+        await until(lambda gateway=gateway: refuses(lab, gateway, eve), "eve is refused everywhere", 3)
+        await until(lambda gateway=gateway: admits(lab, gateway, lifted), "who was lifted is let in everywhere", 3)
+        assert await status(lab, gateway, mallory) == 403
+        await gateway.event(type="shared_state_joined")
+    # A node that never met the others hears of it all.
+    back = await lab.npm_echo()
+    late = await lab.gateway(back.url, {**KEYS, "shared_state": {"url": redis.url}}, route=required("header"))
+    await met(late)
+    await until(lambda: refuses(lab, late, eve), "the new node knows", 3)
+
+
+@case("a Redis that forgets everything while connected is filled again", needs=NEEDS, seconds=40)
+async def flushed(lab):
+    redis, gateways = await nodes(lab, 2)
+    mallory = await lab.token("--subject", "mallory")
+    await cli(gateways[0], "ban", "--user", "mallory", "--for", "1h")
+    await until(lambda: refuses(lab, gateways[1], mallory), "mallory is refused", 3)
+    assert await redis.ask("FLUSHALL") == b"+OK"
+
+    async def refilled():
+        return await redis.ask("HEXISTS", "{portcullis:lists}:entries", "block:user:mallory") == b":1"
+
+    await until(refilled, "the ban is in Redis again", 3)
+    await cli(gateways[1], "unban", "--user", "mallory")
+    await until(lambda: admits(lab, gateways[0], mallory), "and is lifted through it", 3)
+
+
+@case("a gateway starts without its Redis, says so, and its password is in no log and no answer", needs=NEEDS, seconds=40)
+async def without(lab):
+    redis = await lab.redis("--requirepass", "hunter2-hunter2-hunter2-hunter2-hunter2")
+    port = redis.port
+    await redis.kill()
+    back = await lab.npm_echo()
+    url = f"redis://:hunter2-hunter2-hunter2-hunter2-hunter2@127.0.0.1:{port}"
+    gateway = await lab.gateway(back.url, KEYS, route=required("header"), env={"REDIS_URL": url})
+    token = await lab.token("--subject", "ada")
+    assert await status(lab, gateway, token) == 101
+    event = await gateway.event(type="shared_state_lost")
+    _, _, health = await gateway.admin("/api/security/health")
+    assert [one for one in json.loads(health)["checks"] if one["name"] == "shared_state" and not one["ok"]], health
+    await redis.begin()
+    await met(gateway)
+    said = "\n".join(gateway.child.lines) + str(event) + str(await gateway.events())
+    assert "hunter2" not in said and f"127.0.0.1:{port}" in said, said
+
+
+@case("portcullis doctor says which server answers, warns of one that forgets, and fails for one that is not there", needs=("redis-server",))
+async def doctor(lab):
+    redis = await lab.redis()
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {"shared_state": {"url": redis.url}})
+    file = ["--config", gateway.folder / "portcullis.yaml"]
+    _, out, _ = await gateway.cli("doctor", *file)
+    assert re.search(rf"shared_state {redis.url}: (Redis|Valkey) \d+\.\d+", out), out
+    await redis.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    code, out, _ = await gateway.cli("doctor", *file, ok=False)
+    assert code == 1 and "noeviction" in out, (code, out)
+    await redis.kill()
+    code, out, _ = await gateway.cli("doctor", *file, ok=False)
+    assert code == 1 and "FAILED" in out, (code, out)
+    code, _, _ = await gateway.cli("check", gateway.folder / "portcullis.yaml")
+    assert code == 0, "check fetches nothing"
