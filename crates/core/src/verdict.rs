@@ -153,6 +153,15 @@ table! {
     TicketForeign = "ticket_foreign", 4001, 401, Authentication, High, "Authentication failed", "the ticket was issued for another route or address", "use a ticket where it was fetched for";
     TicketsFull = "tickets_full", 4008, 429, Security, Medium, "Too many requests", "too many tickets wait to be used, of this subject or in all", "use the tickets that were issued";
     TicketIssued = "ticket_issued", 1000, 200, Authentication, Low, "Done", "a one-time ticket was issued", "nothing to do";
+    SessionInvalid = "session_invalid", 4001, 401, Authentication, Medium, "Authentication failed", "the session is unknown: it ended, was revoked, or was not issued here", "sign in again";
+    SessionIdle = "session_idle", 4001, 401, Authentication, Low, "Authentication failed", "the session was not used for as long as `identity.sessions.idle_timeout`", "sign in again";
+    SessionExpired = "session_expired", 4001, 401, Authentication, Low, "Authentication failed", "the session reached `identity.sessions.lifetime`", "sign in again";
+    SessionForeign = "session_foreign", 4001, 401, Authentication, High, "Authentication failed", "the session was shown from another address or user agent than it is bound to", "find out whether it was stolen; `identity.sessions.bind_to` says what it is bound to";
+    SessionAltered = "session_altered", 4001, 401, Authentication, Critical, "Authentication failed", "the session's record does not fit its seal: somebody changed it in the store", "find out who can write to the state folder; revoke the session";
+    SessionsFull = "sessions_full", 4008, 429, Security, Medium, "Too many sessions", "the user has as many sessions as `identity.sessions.max_per_user` allows, or there are too many in all", "end one; `portcullis session list` shows them";
+    SessionsUnavailable = "sessions_unavailable", 1013, 503, Authentication, High, "Service unavailable", "the session could not be written to the state folder", "check the disk and the log";
+    SessionIssued = "session_issued", 1000, 200, Authentication, Low, "Done", "a session was issued in exchange for a credential", "nothing to do";
+    SessionEnded = "session_ended", 1000, 200, Authentication, Low, "Done", "a session ended", "nothing to do; the detail says how";
     TokenExpired = "token_expired", 4001, 401, Authentication, Low, "Authentication failed", "the token has expired", "fetch a new token";
     TokenNotYetValid = "token_not_yet_valid", 4001, 401, Authentication, Medium, "Authentication failed", "the token is not valid yet", "check the clocks";
     TokenIssuer = "token_issuer", 4001, 401, Authentication, Medium, "Authentication failed", "the token's issuer is not accepted", "add it to `identity.issuers`";

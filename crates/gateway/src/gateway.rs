@@ -13,7 +13,7 @@ use portcullis_core::identity::{KeyRing, TokenCache};
 use portcullis_core::limits::Ledger;
 use portcullis_core::policy::{Checked, Policy};
 use portcullis_core::verdict::Reason;
-use portcullis_store::{AuditLog, BLOCKS_FILE, KEYS_FILE, Settings, StoreError};
+use portcullis_store::{AuditLog, BLOCKS_FILE, KEYS_FILE, SESSIONS_FILE, Settings, StoreError};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::admin::{self, AdminState};
@@ -24,7 +24,7 @@ use crate::record::Draft;
 use crate::shared::{Clock, Shared};
 use crate::upstream::Upstreams;
 use crate::worker::{Command, Worker};
-use crate::{api_keys, fetch, listen, nodes, tls};
+use crate::{api_keys, fetch, listen, nodes, sessions, tls};
 
 /// Events a slow watcher of the live page may lag behind.
 const EVENTS_WATCHED: usize = 256;
@@ -104,11 +104,13 @@ impl Gateway {
         let local = |listeners: &[std::net::TcpListener]| listeners.first().and_then(|one| one.local_addr().ok());
         let gateway_address = local(&listeners).unwrap_or(spec.listen.address);
         let admin_address = local(&admin_listener).unwrap_or(spec.admin.address);
-        let shared = share(Arc::clone(&policy), workers)?;
+        let (desk, tray) = sessions::desk();
+        let shared = share(Arc::clone(&policy), workers, desk)?;
         blocking(load_keys(&shared, &shared.keys.load_full(), &policy, true))??;
         shared.feeds.load(&shared, &policy)?;
         let keeper = Keeper::open(&spec.state_dir.join(BLOCKS_FILE), &shared)?;
         let key_keeper = api_keys::Keeper::open(&spec.state_dir.join(KEYS_FILE), &shared)?;
+        let session_keeper = sessions::Keeper::open(&spec.state_dir.join(SESSIONS_FILE), tray, &shared)?;
         let (stop, stopping) = watch::channel(false);
         let mut threads = Vec::new();
         let mut commands = Vec::new();
@@ -126,6 +128,10 @@ impl Gateway {
         {
             let (workers, stopping) = (commands.clone(), stopping.clone());
             threads.push(thread(String::from("api-keys"), move || key_keeper.run(&workers, &stopping))?);
+        }
+        {
+            let (workers, stopping) = (commands.clone(), stopping.clone());
+            threads.push(thread(String::from("sessions"), move || session_keeper.run(&workers, &stopping))?);
         }
         if let Some(nodes) = &shared.nodes {
             threads.push(nodes::start(nodes, &shared, stopping.clone())?);
@@ -259,7 +265,7 @@ fn compile(checked: Checked) -> Result<Arc<Policy>, StartError> {
     Policy::compile(checked).map(Arc::new).map_err(|error| StartError::Policy(error.to_string()))
 }
 
-fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError> {
+fn share(policy: Arc<Policy>, workers: usize, sessions: sessions::Desk) -> Result<Arc<Shared>, StartError> {
     let spec = &policy.checked;
     let folder = &spec.state_dir;
     std::fs::create_dir_all(folder)
@@ -288,6 +294,7 @@ fn share(policy: Arc<Policy>, workers: usize) -> Result<Arc<Shared>, StartError>
         metrics: Metrics::new(workers, names),
         introspections: crate::introspect::places(),
         authorizations: crate::authorize::places(),
+        sessions,
         fetches: fetch::Fetches::default(),
         feeds: crate::feeds::Feeds::default(),
         hash_seed: seed()[0],
@@ -444,6 +451,7 @@ fn admin_state(core: &Arc<Core>, address: SocketAddr) -> AdminState {
         events: shared.events.clone(),
         reader: shared.audit.is_some().then(|| policy.checked.state_dir.join(AUDIT_FILE)),
         api_keys: policy.checked.state_dir.join(KEYS_FILE),
+        sessions: policy.checked.state_dir.join(SESSIONS_FILE),
         live: Arc::new(view),
         token: policy.checked.admin.token.clone(),
         address,

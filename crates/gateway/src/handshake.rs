@@ -76,6 +76,11 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
     };
     let connection_id = uuid::Uuid::now_v7().to_string();
     let tickets = policy.checked.identity.tickets.clone().filter(|tickets| tickets.path == request.uri().path());
+    let sessions = policy.checked.identity.sessions.clone().filter(|sessions| sessions.path == request.uri().path());
+    if let Some(sessions) = sessions {
+        let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
+        return crate::session::serve(&visit, policy, &sessions, socket.tls, request).await;
+    }
     let mut admission = Admission::new(
         policy,
         std::sync::Arc::clone(&worker.shared.gate),
@@ -112,7 +117,7 @@ pub(crate) enum Settled {
 pub(crate) struct Visit {
     pub(crate) worker: Rc<Worker>,
     pub(crate) client: IpAddr,
-    connection_id: String,
+    pub(crate) connection_id: String,
     /// Given back once a seat is taken, so that no connection counts twice.
     pending: Rc<Cell<Option<Pending>>>,
 }
@@ -232,7 +237,16 @@ impl Visit {
             route: std::sync::Arc::clone(&admitted.route),
             path: (admitted.route.spec.notices.refresh || judges_path(&admitted.route.spec))
                 .then(|| admitted.upstream_uri_path.split('?').next().unwrap_or_default().into()),
+            user_agent: self.bound_user_agent(admitted),
         }
+    }
+
+    /// Kept only where a session that comes later may be bound to it.
+    fn bound_user_agent(&self, admitted: &Admitted) -> Option<Box<str>> {
+        let policy = self.worker.policy();
+        let bound = policy.checked.identity.sessions.as_ref().is_some_and(|sessions| sessions.bind_user_agent);
+        let named = admitted.upstream_headers.get(header::USER_AGENT)?.to_str().ok()?;
+        (bound && admitted.route.spec.notices.refresh).then(|| named.into())
     }
 
     async fn pass_http(&self, admitted: Admitted, request: Request<Incoming>) -> Response<Body> {

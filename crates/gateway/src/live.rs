@@ -81,6 +81,7 @@ impl Live for View {
         let audit = shared.audit.as_ref().map(portcullis_store::AuditLog::status);
         Gauges {
             open_connections: shared.gate.open_connections(),
+            sessions: shared.gate.sessions().len(),
             tracked_addresses: shared.gate.tracked(),
             audit_lost: audit.as_ref().map_or(0, |status| status.lost),
             audit_queued: audit.as_ref().map_or(0, |status| status.queued),

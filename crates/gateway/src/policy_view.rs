@@ -21,6 +21,13 @@ pub(crate) fn json(policy: &Policy) -> Value {
             "jwks": spec.identity.jwks.iter().filter(|source| source.provider.is_none()).count(),
             "providers": spec.identity.jwks.iter().filter_map(|source| Some(&source.provider.as_ref()?.issuer)).collect::<Vec<_>>(),
             "introspection": spec.identity.introspection.as_ref().map(|one| &one.url),
+            "sessions": spec.identity.sessions.as_ref().map(|sessions| json!({
+                "path": sessions.path,
+                "idle_timeout_s": sessions.idle_timeout.as_secs(),
+                "lifetime_s": sessions.lifetime.as_secs(),
+                "max_per_user": sessions.max_per_user,
+                "when_full": sessions.when_full,
+            })),
             "issuers": spec.identity.issuers,
             "audiences": spec.identity.audiences,
         },

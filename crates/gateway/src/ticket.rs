@@ -14,11 +14,9 @@ use portcullis_core::identity::ticket::{Fare, RANDOM_BYTES};
 use portcullis_core::policy::checked::{RefuseWith, Tickets};
 use portcullis_core::verdict::Reason;
 
+use crate::cross_origin;
 use crate::handshake::{Body, Settled, Visit};
 use crate::record::Draft;
-
-/// What a page may send along.
-const ALLOWED_HEADERS: &str = "authorization, content-type, x-api-key";
 
 /// Answers a request to the ticket path.
 pub(crate) async fn serve(
@@ -35,13 +33,10 @@ pub(crate) async fn serve(
     let headers = request.headers().clone();
     let allowed = may_ask(visit.worker.policy().as_ref(), target.path(), &headers, tls);
     if request.method() == Method::OPTIONS {
-        return preflight(&headers, allowed);
+        return cross_origin::preflight(&headers, allowed, "POST");
     }
     if request.method() != Method::POST {
-        let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-        return response;
+        return cross_origin::method_not_allowed("POST, OPTIONS");
     }
     let head = Head { method: request.method(), uri: &target, version: request.version(), headers: &headers };
     let step = admission.arrive_for_ticket(&head, visit.worker.shared.clock.now());
@@ -60,7 +55,7 @@ pub(crate) async fn serve(
             .refuse(&refusal(Reason::CredentialMissing, "a ticket is fetched with a credential in its head"), request),
     };
     if allowed {
-        allow_origin(&headers, response.headers_mut());
+        cross_origin::allow(&headers, response.headers_mut());
     }
     response
 }
@@ -121,28 +116,6 @@ fn target(uri: &Uri) -> Option<Uri> {
     let path = percent_decode_str(named.next()?).decode_utf8().ok()?;
     let path = path.split('?').next().filter(|path| path.starts_with('/') && named.next().is_none())?;
     path.parse().ok()
-}
-
-fn preflight(headers: &HeaderMap, allowed: bool) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
-    *response.status_mut() = if allowed { StatusCode::NO_CONTENT } else { StatusCode::FORBIDDEN };
-    if allowed {
-        let out = response.headers_mut();
-        allow_origin(headers, out);
-        out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
-        out.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    }
-    response
-}
-
-/// Names the origin that was allowed; never `*`, for cookies come along.
-fn allow_origin(headers: &HeaderMap, out: &mut HeaderMap) {
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        out.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        out.insert(header::VARY, HeaderValue::from_static("origin"));
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod doctor;
 mod inspect;
 mod key;
 mod lockdown;
+mod session;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use doctor::Doctor;
 pub(crate) use inspect::Inspect;
 pub(crate) use key::{Key, KeyCreate, KeyList, KeyRevoke, KeyRotate};
 pub(crate) use lockdown::Lockdown;
+pub(crate) use session::{SessionCommand, SessionList, SessionRevoke};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,6 +79,9 @@ pub(crate) enum Command {
     /// Make, list, rotate and revoke API keys of service accounts
     #[command(subcommand)]
     Key(Key),
+    /// List and revoke sessions
+    #[command(subcommand)]
+    Session(SessionCommand),
     /// Search the audit or follow it
     #[command(subcommand)]
     Audit(Audit),

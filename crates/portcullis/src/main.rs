@@ -54,6 +54,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Verdicts(told) => commands::verdicts::run(&told),
         Command::Token(told) => commands::token::run(&told),
         Command::Key(told) => commands::key::run(&told),
+        Command::Session(told) => commands::session::run(&told),
         Command::Audit(told) => commands::audit::run(&told),
         Command::Ban(told) => commands::ban::ban(&told),
         Command::Revoke(told) => commands::ban::revoke(&told),

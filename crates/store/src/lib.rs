@@ -1,4 +1,4 @@
-//! What lasts: audit events, the blocklist and API keys, each in an embedded SQLite file.
+//! What lasts: audit events, the blocklist, API keys and sessions, each in an embedded SQLite file.
 //!
 //! Decides how an event is kept, for how long, and how it is found again. Never decides whether a fact
 //! is worth an event, never blocks the one who records (SPEC 10.2), never loses an acknowledged event
@@ -7,7 +7,8 @@
 //! [`AuditLog`] writes: any thread hands over an event, one thread commits them in groups.
 //! [`AuditReader`] reads the same file through a connection of its own, while the writer runs or not.
 //!
-//! [`Blocks`] keeps whom operators shut out and [`Keys`] the digests of API keys, each in a file of its own.
+//! [`Blocks`] keeps whom operators shut out, [`Keys`] the digests of API keys and
+//! [`SessionFile`] those of sessions, each in a file of its own.
 //!
 //! The fields of a stored event are what a client said about itself as well: whoever prints them on a
 //! terminal or a page must escape them.
@@ -25,6 +26,7 @@ pub mod redis;
 mod replica;
 mod row;
 mod schema;
+mod sessions;
 mod small;
 #[cfg(test)]
 mod tests;
@@ -39,3 +41,4 @@ pub use reader::{AuditReader, LIMIT_MAX, Query, REFERENCE_CHARS_MIN, TEXT_BYTES_
 pub use replica::{ENTRIES_MAX, Entries, Entry};
 pub use row::{FIELD_BYTES_MAX, METADATA_PAIRS_MAX, StoredEvent};
 pub use schema::SCHEMA_VERSION;
+pub use sessions::{SESSIONS_FILE, SessionFile};

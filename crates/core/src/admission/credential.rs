@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::identity::api_key::is_api_key;
+use crate::identity::session::is_session;
 use crate::identity::strict_json;
 use crate::policy::checked::{ClaimPointers, CredentialPlace};
 
@@ -51,6 +52,17 @@ pub fn find(places: &[CredentialPlace], names: &ClaimPointers, headers: &HeaderM
         }
     }
     found.map_or(Found::Nothing, Found::Token)
+}
+
+/// The value of the cookie that carries sessions; only what is formed like one, for the name may be another's too.
+#[must_use]
+pub(super) fn session_cookie(headers: &HeaderMap, name: &str) -> Found {
+    let mut values = from_cookies(headers, name).into_iter().filter(|value| is_session(value));
+    match (values.next(), values.next()) {
+        (None, _) => Found::Nothing,
+        (Some(value), None) => Found::Token(value),
+        (Some(_), Some(_)) => Found::Unclear,
+    }
 }
 
 /// `Authorization: Bearer` (RFC 6750 2.1), and API keys in `X-Api-Key`. `None` where the first is there and says

@@ -115,6 +115,8 @@ fn drop_cookies(out: &mut HeaderMap, client: &HeaderMap, identity: &Identity, pl
     if places.contains(&CredentialPlace::Cookie) && !identity.forward_token {
         names.push(identity.claims.cookie_name.as_str());
     }
+    // Never the backend's affair: whoever holds it is the user.
+    names.extend(identity.sessions.as_ref().map(|sessions| sessions.cookie.name.as_str()));
     if out.remove(header::COOKIE).is_some()
         && let Some(rest) = credential::strip_cookies(client, &names)
     {
@@ -211,6 +213,7 @@ mod tests {
             forward_token: false,
             api_keys: true,
             tickets: None,
+            sessions: None,
             header_secret: Some(Secret::new(b"a secret of more than sixteen bytes".to_vec())),
         }
     }

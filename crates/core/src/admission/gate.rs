@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::identity::ticket::Tickets;
-use crate::identity::{KeyBook, Principal, TokenCache};
+use crate::identity::{KeyBook, Principal, Sessions, TokenCache};
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
@@ -57,6 +57,7 @@ pub struct Gate {
     /// By route: what its authorizer allowed lately.
     authorized: ArcSwap<HashMap<String, TokenCache>>,
     tickets: Tickets,
+    sessions: Sessions,
 }
 
 type Users = HashMap<u128, u32, BuildHasherDefault<Hashed>>;
@@ -164,6 +165,7 @@ impl Gate {
             introspected: ArcSwap::from_pointee(introspected(policy)),
             authorized: ArcSwap::from_pointee(authorized(policy)),
             tickets: Tickets::default(),
+            sessions: Sessions::default(),
         })
     }
 
@@ -210,6 +212,7 @@ impl Gate {
             .map(|_| Reason::SourceBanned)
             .or_else(|| list.refuses(principal, unix_ms))
             .or_else(|| self.api_keys.load().refuses(principal))
+            .or_else(|| self.sessions.refuses(principal))
             .or_else(|| (principal.is_anonymous() && self.locked_for(now).is_some()).then_some(Reason::Lockdown))
     }
 
@@ -222,6 +225,12 @@ impl Gate {
     #[must_use]
     pub fn tickets(&self) -> &Tickets {
         &self.tickets
+    }
+
+    /// The sessions in force.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     pub(super) fn authorized(&self) -> Arc<HashMap<String, TokenCache>> {

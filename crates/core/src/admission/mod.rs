@@ -13,6 +13,7 @@ mod binding;
 pub mod client_address;
 pub mod credential;
 mod entitled;
+mod exchange;
 mod forward;
 mod gate;
 mod handshake;
@@ -37,6 +38,7 @@ use http::{HeaderMap, HeaderValue};
 
 pub use crate::limits::IpKey;
 pub use entitled::{judges_path, may_stay};
+pub use exchange::{Exchange, ExchangeStep, Exchanged, may_exchange};
 pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
@@ -44,7 +46,7 @@ pub use renewal::{Renewal, RenewalStep, Renewing};
 
 use crate::identity::introspection::Opaque;
 use crate::identity::{KeyRing, Method, Principal, TokenCache};
-use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
+use crate::policy::checked::{Authenticate, CredentialPlace, Identity, PlainHttp, RefuseWith};
 use crate::policy::{Policy, Route};
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -336,7 +338,7 @@ impl Admission {
         let identity = &self.means.policy.checked.identity;
         let nothing = || {
             let places = places(route, &self.means.policy);
-            let found = credential::find(places, &identity.claims, head.headers, head.uri.query());
+            let found = look(places, identity, head.headers, head.uri.query());
             found == Found::Nothing && !places.contains(&CredentialPlace::FirstMessage)
         };
         match route.spec.authenticate {
@@ -365,7 +367,7 @@ impl Admission {
         }
         if visit.proof.is_none() {
             let places = places(&visit.route, &self.means.policy);
-            match credential::find(places, &identity.claims, &visit.headers, visit.uri.query()) {
+            match look(places, identity, &visit.headers, visit.uri.query()) {
                 Found::Token(token) => visit.proof = Some(Proof::new(token)),
                 Found::Unclear => {
                     return self.reject(
@@ -394,11 +396,13 @@ impl Admission {
     }
 
     fn verify(&mut self, now: Now) -> Step {
-        let asked = self.visit.as_mut().and_then(|visit| Some((visit.proof.as_mut()?, &visit.route.spec.name)));
-        let Some((proof, route)) = asked else {
+        let asked =
+            self.visit.as_mut().and_then(|visit| Some((visit.proof.as_mut()?, &visit.route.spec.name, &visit.headers)));
+        let Some((proof, route, headers)) = asked else {
             return self.refuse_here(Reason::CredentialMissing, "credential", Reason::CredentialMissing.row().internal);
         };
-        match proof.step(&self.means, &Place { route, client: self.arrival.client }, now) {
+        let place = Place { route, client: self.arrival.client, user_agent: user_agent(headers) };
+        match proof.step(&self.means, &place, now) {
             Proved::Principal(principal) => self.permit(principal, now),
             Proved::RefreshKeys { source, kid } => Step::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => Step::Ask(Question::Introspect { token }),
@@ -561,6 +565,20 @@ fn places<'a>(route: &'a Route, policy: &'a Policy) -> &'a [CredentialPlace] {
         return &[];
     }
     route.spec.credentials.as_deref().unwrap_or(&policy.checked.identity.credentials)
+}
+
+/// The credential of a request. The cookie of a session is looked at last: browsers bring it along unasked, and another
+/// credential was put there on purpose.
+fn look(places: &[CredentialPlace], identity: &Identity, headers: &HeaderMap, query: Option<&str>) -> Found {
+    let sessions = identity.sessions.as_ref().filter(|_| places.contains(&CredentialPlace::Cookie));
+    match (credential::find(places, &identity.claims, headers, query), sessions) {
+        (Found::Nothing, Some(sessions)) => credential::session_cookie(headers, &sessions.cookie.name),
+        (found, _) => found,
+    }
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(http::header::USER_AGENT)?.to_str().ok()
 }
 
 /// Whether a refusal before the route may be told by a close code. Denied and banned sources are not worth an

@@ -1,6 +1,6 @@
 //! Whether a credential proves somebody, step by step: when a client arrives and when it brings another one later.
 //!
-//! Order: ticket, API key, tokens verified lately, signature; for a token that is no JWT, its provider (RFC 7662). A key that is not known may be in a set that has changed since it
+//! Order: ticket, API key, session, tokens verified lately, signature; for a token that is no JWT, its provider (RFC 7662). A key that is not known may be in a set that has changed since it
 //! was read: then the caller reads that set again and asks once more, each set at most once.
 
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::Gate;
 use crate::identity::cache::TokenDigest;
 use crate::identity::introspection::{self, Opaque};
 use crate::identity::{KeyRing, Principal, TokenCache};
-use crate::identity::{api_key, ticket};
+use crate::identity::{api_key, session, ticket};
 use crate::policy::Policy;
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -30,6 +30,8 @@ pub(super) struct Place<'a> {
     pub(super) route: &'a str,
     /// The client's address.
     pub(super) client: IpAddr,
+    /// The client's `User-Agent`.
+    pub(super) user_agent: Option<&'a str>,
 }
 
 /// A credential being verified. Not printable: it holds a token.
@@ -68,6 +70,13 @@ impl Proof {
         }
         if api_key::is_api_key(&self.token) && policy.checked.identity.api_keys {
             return match gate.api_keys().verify(&self.token, now) {
+                Ok(principal) => Proved::Principal(Arc::new(principal)),
+                Err(reason) => Proved::Failed(reason),
+            };
+        }
+        if let Some(rules) = policy.checked.identity.sessions.as_ref().filter(|_| session::is_session(&self.token)) {
+            let shown = session::Shown { ip: gate.key(at.client), user_agent: at.user_agent };
+            return match gate.sessions().verify(&self.token, shown, rules, now) {
                 Ok(principal) => Proved::Principal(Arc::new(principal)),
                 Err(reason) => Proved::Failed(reason),
             };

@@ -19,6 +19,7 @@ pub struct Renewal {
     means: Means,
     proof: Proof,
     client: IpAddr,
+    user_agent: Option<Box<str>>,
     route: Box<str>,
     path: Box<str>,
     connection_id: Box<str>,
@@ -33,6 +34,8 @@ pub struct Renewal {
 pub struct Renewing {
     /// The client's address.
     pub client: IpAddr,
+    /// Its `User-Agent`, where sessions are bound to it.
+    pub user_agent: Option<Box<str>>,
     /// The name of its route.
     pub route: Box<str>,
     /// The path it came to.
@@ -63,10 +66,10 @@ impl Renewal {
         renewing: Renewing,
         token: String,
     ) -> Self {
-        let Renewing { client, route, path, connection_id, before } = renewing;
+        let Renewing { client, user_agent, route, path, connection_id, before } = renewing;
         let means = Means { policy, gate, keys, cache };
         let proof = Proof::new(token);
-        Self { means, proof, client, route, path, connection_id, before, proved: None, authorized: None }
+        Self { means, proof, client, user_agent, route, path, connection_id, before, proved: None, authorized: None }
     }
 
     /// What the provider said of the token, or why it said nothing.
@@ -84,7 +87,8 @@ impl Renewal {
         if let Some(principal) = self.proved.clone() {
             return self.welcome(principal, now);
         }
-        RenewalStep::Done(match self.proof.step(&self.means, &Place { route: &self.route, client: self.client }, now) {
+        let place = Place { route: &self.route, client: self.client, user_agent: self.user_agent.as_deref() };
+        RenewalStep::Done(match self.proof.step(&self.means, &place, now) {
             Proved::RefreshKeys { source, kid } => return RenewalStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => return RenewalStep::Ask(Question::Introspect { token }),
             Proved::Unavailable(reason, _) => Err((reason, "token")),

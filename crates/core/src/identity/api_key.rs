@@ -195,6 +195,7 @@ impl ApiKey {
             token_id: Some(self.id.as_str().into()),
             issued_at_unix_s: Some(self.issued_unix_s),
             expires_at_unix_s: grants.expires_unix_s,
+            origin: None,
         }
     }
 }
@@ -269,7 +270,7 @@ impl KeyBook {
     /// Why a principal that came with a key may not stay, if so: the key is gone or revoked.
     #[must_use]
     pub fn refuses(&self, principal: &Principal) -> Option<Reason> {
-        if principal.method != Method::ApiKey {
+        if !principal.rests_on_api_key() {
             return None;
         }
         let key = principal.token_id.as_deref().and_then(|id| self.keys.get(id));

@@ -30,6 +30,7 @@ pub fn principal(claims: &Value, pointers: &ClaimPointers, expires_at_unix_s: Op
         // Some issuers write a fraction of a second; what is no number was refused before.
         issued_at_unix_s: claims.get("iat").and_then(|at| at.as_u64().or_else(|| at.as_f64().map(|at| at as u64))),
         expires_at_unix_s,
+        origin: None,
     })
 }
 

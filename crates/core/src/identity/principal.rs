@@ -1,9 +1,9 @@
 //! The caller, as every later rule sees it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a principal proved who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// It did not; it has the guest role.
@@ -14,6 +14,8 @@ pub enum Method {
     Introspection,
     /// An API key.
     ApiKey,
+    /// A session of the gateway's own.
+    Session,
     /// The development bypass; never outside the development environment.
     DevelopmentBypass,
 }
@@ -43,6 +45,17 @@ pub struct Principal {
     pub issued_at_unix_s: Option<u64>,
     /// When the credential ends, Unix seconds.
     pub expires_at_unix_s: Option<u64>,
+    /// Of a session: what it was exchanged for.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// The credential that a session was exchanged for. Its id is the principal's `token_id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// How it was proved.
+    pub method: Method,
+    /// Its session at its issuer.
+    pub session: Option<Box<str>>,
 }
 
 impl Principal {
@@ -61,6 +74,7 @@ impl Principal {
             token_id: None,
             issued_at_unix_s: None,
             expires_at_unix_s: None,
+            origin: None,
         }
     }
 
@@ -68,6 +82,12 @@ impl Principal {
     #[must_use]
     pub fn belongs_to(&self, tenant: &[u8]) -> bool {
         self.tenant.iter().chain(&self.tenants).any(|own| own.as_bytes() == tenant)
+    }
+
+    /// Whether it was proved by an API key, be it through a session that was exchanged for one.
+    #[must_use]
+    pub fn rests_on_api_key(&self) -> bool {
+        self.method == Method::ApiKey || self.origin.as_ref().is_some_and(|origin| origin.method == Method::ApiKey)
     }
 
     /// Whether nobody vouched for this caller.

@@ -19,6 +19,7 @@ mod html;
 mod nodes;
 mod provider;
 mod schema;
+mod session;
 mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
@@ -27,6 +28,7 @@ pub use html::Html;
 pub use nodes::SharedState;
 pub use provider::{Authorizer, Introspection, OnFailure, Provider};
 pub use schema::{Schemas, WithoutSchema};
+pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
 
 /// The preset a policy starts from.
@@ -285,6 +287,8 @@ pub struct Identity {
     pub api_keys: bool,
     /// One-time tickets are issued and are credentials.
     pub tickets: Option<Tickets>,
+    /// Sessions are issued and are credentials.
+    pub sessions: Option<Sessions>,
     /// Signs the identity headers to the upstream (HMAC-SHA-256).
     pub header_secret: Option<Secret>,
 }

@@ -62,6 +62,7 @@ codes! {
     NEVER_FITS = "W024" "limit-never-fits" "a message that may be sent costs more than a limit lets through at once";
     AUTHORIZER_OVER_HTTP = "W025" "authorizer-over-http" "an authorizer on another machine is asked without TLS";
     SHARED_STATE_PLAIN = "W026" "shared-state-without-tls" "what nodes hold in common crosses the network without TLS, in production";
+    OPEN_SESSION_COOKIE = "W027" "open-session-cookie" "the cookie of a session is sent without TLS too, in production";
 }
 
 /// Everything a reviewer would say about a policy.
@@ -230,6 +231,16 @@ impl Review<'_> {
                     "add `identity.keys`, `identity.jwks` or `identity.providers`",
                 );
             }
+        }
+        if self.strict && identity.sessions.as_ref().is_some_and(|sessions| !sessions.cookie.secure) {
+            let message = "a browser sends the cookie over plain `http://` and `ws://` too, where others read it";
+            let path = KeyPath::parse("identity.sessions.cookie.secure");
+            self.warn(
+                OPEN_SESSION_COOKIE,
+                &path,
+                message,
+                "write `secure: on`; it holds behind a proxy that ends TLS too",
+            );
         }
         let sets = identity.jwks.iter().filter(|source| source.provider.is_none()).count();
         for (position, source) in identity.jwks.iter().enumerate() {

@@ -100,6 +100,7 @@ impl Blocklist {
         let named = [
             (&self.users, &principal.subject),
             (&self.sessions, &principal.session),
+            (&self.sessions, principal.origin.as_ref().map_or(&None, |origin| &origin.session)),
             (&self.tokens, &principal.token_id),
             (&self.tenants, &principal.tenant),
         ];
@@ -188,6 +189,16 @@ mod tests {
             assert_eq!(list.refuses(&caller(None), NOW).is_some(), refused, "{kind} {value}");
             assert_eq!(list.refuses(&caller(None), NOW + 1), None, "{kind} {value}: it has ended");
             assert_eq!(list.refuses(&Principal::anonymous(), NOW), None);
+        }
+    }
+
+    #[test]
+    fn a_session_is_also_known_by_the_session_it_was_exchanged_in() {
+        let origin = crate::identity::Origin { method: crate::identity::Method::Jwt, session: Some("sid".into()) };
+        let caller = Principal { origin: Some(Box::new(origin)), ..caller(None) };
+        for (value, refused) in [("sid", true), ("s1", true), ("other", false)] {
+            let (list, _) = Blocklist::new(&[block("session", value, NOW + 1, None)]);
+            assert_eq!(list.refuses(&caller, NOW).is_some(), refused, "{value}");
         }
     }
 

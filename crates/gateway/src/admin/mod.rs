@@ -21,6 +21,7 @@ mod login;
 mod page;
 mod problem;
 mod serve;
+mod sessions;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,8 @@ pub struct AdminState {
     pub reader: Option<PathBuf>,
     /// The file of the API keys.
     pub api_keys: PathBuf,
+    /// The file of the sessions.
+    pub sessions: PathBuf,
     /// The gateway.
     pub live: Arc<dyn Live>,
     /// The bearer token. Without one the listener answers loopback peers at a loopback address only,
@@ -206,6 +209,9 @@ pub fn router(state: AdminState) -> axum::Router {
         .route("/api/security/keys", get(keys::list).post(keys::create))
         .route("/api/security/keys/{id}/rotate", post(keys::rotate))
         .route("/api/security/keys/{id}", delete(keys::revoke))
+        .route("/api/security/sessions", get(sessions::list))
+        .route("/api/security/sessions/revoke", post(sessions::revoke_of))
+        .route("/api/security/sessions/{id}", delete(sessions::revoke))
         .route("/api/security/lockdown", get(lockdown::show).put(lockdown::begin).delete(lockdown::end))
         .route("/api/connections", get(api::connections))
         .route("/api/connections/{id}", delete(api::disconnect))

@@ -153,6 +153,7 @@ impl Scrape {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let plain = [
             ("connections_held", "Connections held, handshakes included", count(gauges.open_connections)),
+            ("sessions_open", "Sessions in force", count(gauges.sessions)),
             ("addresses_tracked", "Client addresses that admission counts", count(gauges.tracked_addresses)),
             ("audit_events_queued", "Audit events waiting for the disk", count(gauges.audit_queued)),
             ("flood_level", "0 normal, 1 elevated, 2 high, 3 critical", u64::from(gauges.flood_level)),
@@ -173,6 +174,11 @@ impl Scrape {
         let mut outbound = encoder.encode_descriptor("outbound_requests", help, None, MetricType::Counter)?;
         for (purpose, outcome, count) in self.metrics.outbound.counted() {
             counter(&mut outbound, &[("purpose", purpose), ("outcome", outcome)], count)?;
+        }
+        let help = "Sessions by what became of them";
+        let mut sessions = encoder.encode_descriptor("sessions", help, None, MetricType::Counter)?;
+        for (outcome, count) in self.metrics.sessions.counted() {
+            counter(&mut sessions, &[("outcome", outcome)], count)?;
         }
         self.feeds(encoder)?;
         if let Some(shared) = &gauges.shared_state {

@@ -7,6 +7,7 @@
 
 mod exposition;
 mod outbound;
+mod sessions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,6 +19,7 @@ use portcullis_core::verdict::Reason;
 
 use outbound::Outbound;
 pub(crate) use outbound::{Outcome, Purpose};
+pub(crate) use sessions::SessionOutcome;
 
 /// Routes counted apart, over all reloads; further ones share the last place, named `other`.
 pub const ROUTES_MAX: usize = 256;
@@ -35,6 +37,7 @@ pub struct Metrics {
     others: Box<[Shard]>,
     routes: RwLock<Vec<String>>,
     outbound: Outbound,
+    sessions: sessions::Sessions,
 }
 
 /// One worker's counters.
@@ -74,6 +77,8 @@ struct Histogram {
 pub struct Gauges {
     /// Connections held, handshakes included.
     pub open_connections: usize,
+    /// Sessions in force.
+    pub sessions: usize,
     /// Client addresses that admission keeps counts for.
     pub tracked_addresses: usize,
     /// Audit events lost since the start.
@@ -145,6 +150,7 @@ impl Metrics {
             others: (1..workers).map(|_| Shard::new()).collect(),
             routes: RwLock::new(Vec::new()),
             outbound: Outbound::new(),
+            sessions: sessions::Sessions::default(),
         };
         metrics.name_routes(route_names);
         Arc::new(metrics)
@@ -153,6 +159,11 @@ impl Metrics {
     /// Counts a request of our own to an endpoint outside.
     pub(crate) fn outbound(&self, purpose: Purpose, outcome: Outcome) {
         self.outbound.count(purpose, outcome);
+    }
+
+    /// Counts what became of sessions.
+    pub(crate) fn session(&self, outcome: SessionOutcome, number: u64) {
+        self.sessions.count(outcome, number);
     }
 
     /// A worker's own counters. Past the number of workers the first shard is shared, which is slower

@@ -80,6 +80,7 @@ impl Relay {
         let shared = &self.worker.shared;
         let renewing = Renewing {
             client: self.caller.client,
+            user_agent: self.caller.user_agent.clone(),
             route: self.caller.route.spec.name.as_str().into(),
             path,
             connection_id: self.caller.connection_id.as_str().into(),
@@ -108,6 +109,7 @@ impl Relay {
             Err((reason, check)) => return self.turn_out(reason, check, now.mono),
         };
         self.live.set_principal(&principal);
+        self.session = self.worker.shared.gate.sessions().of(&principal);
         self.caller.principal = principal;
         self.client.memory.principal_changed();
         self.upstream.memory.principal_changed();

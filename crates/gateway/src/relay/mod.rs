@@ -24,6 +24,7 @@ use portcullis_codec::{Decoder, Inflate, Limits, Params, Sender};
 use portcullis_core::admission::{IpKey, Seat, may_stay};
 use portcullis_core::event::Decision;
 use portcullis_core::identity::Principal;
+use portcullis_core::identity::session::Held;
 use portcullis_core::inspection::{Direction, Memory};
 use portcullis_core::policy::checked::Messages;
 use portcullis_core::policy::{Policy, Route};
@@ -49,6 +50,8 @@ pub(crate) struct Caller {
     pub route: Arc<Route>,
     /// The path it came to, kept where another credential or policy may have to be judged for it.
     pub path: Option<Box<str>>,
+    /// The client's `User-Agent`, kept where a session may have to be judged by it.
+    pub user_agent: Option<Box<str>>,
 }
 
 /// Everything a relay starts from.
@@ -108,6 +111,8 @@ pub(crate) struct Relay {
     counter: usize,
     events: pump::EventBudget,
     credential: credential::Standing,
+    /// The session it came with.
+    session: Option<Arc<Held>>,
 }
 
 impl Relay {
@@ -154,8 +159,10 @@ impl Relay {
             timer_armed: false,
             events: pump::EventBudget::default(),
             credential: credential::Standing::default(),
+            session: None,
             caller: parts.caller,
         };
+        relay.session = relay.worker.shared.gate.sessions().of(&relay.caller.principal);
         relay.greet();
         relay.set_timer(now.mono);
         // Whoever was banned between admission and now is on no worker's list when that is enforced.

@@ -178,6 +178,9 @@ impl Relay {
         let (messages, closed, renewal) = (lane.messages, lane.closed, lane.renewal);
         if messages > 0 {
             self.message_at = now.mono;
+            if let (Direction::Inbound, Some(session)) = (direction, &self.session) {
+                session.touch(now.unix_seconds());
+            }
             self.live.count(direction, messages);
             self.worker.shard().messages(self.counter, direction, messages, input.len() as u64);
         }

@@ -72,6 +72,7 @@ impl Relay {
             consider(side.stalled_since.map(|since| since + times.write));
         }
         consider(self.credential_ends_in().map(|left| now + left));
+        consider(self.session_idles_in().map(|left| now + left));
         consider(self.warns_in().map(|left| now + left));
         next
     }
@@ -79,6 +80,13 @@ impl Relay {
     pub(super) fn credential_ends_in(&self) -> Option<Duration> {
         let end = Duration::from_secs(self.caller.principal.expires_at_unix_s?);
         Some(end.saturating_sub(self.worker.shared.clock.now().wall))
+    }
+
+    /// Until nobody has used the session it came with for too long, on whichever connection.
+    fn session_idles_in(&self) -> Option<Duration> {
+        let policy = self.worker.policy();
+        let rules = policy.checked.identity.sessions.as_ref()?;
+        Some(self.session.as_ref()?.idle_left(rules.idle_timeout, self.worker.shared.clock.now()))
     }
 
     fn due(&mut self, now: Duration) {
@@ -113,7 +121,9 @@ impl Relay {
         } else if past(self.message_at, times.idle) {
             Some(Reason::IdleTimeout)
         } else if self.credential_ends_in() == Some(Duration::ZERO) {
-            Some(Reason::TokenExpired)
+            Some(if self.session.is_some() { Reason::SessionExpired } else { Reason::TokenExpired })
+        } else if self.session_idles_in() == Some(Duration::ZERO) {
+            Some(Reason::SessionIdle)
         } else {
             None
         };

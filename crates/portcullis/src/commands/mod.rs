@@ -13,5 +13,6 @@ pub(crate) mod key;
 pub(crate) mod lockdown;
 pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod session;
 pub(crate) mod token;
 pub(crate) mod verdicts;

@@ -60,6 +60,7 @@ impl Checking<'_> {
         let forward_token = self.set(at, "forward_token", raw.forward_token);
         let api_keys = self.set(at, "api_keys", raw.api_keys);
         let tickets = raw.tickets.as_ref().map(|tickets| self.tickets(&at.key("tickets"), tickets));
+        let sessions = self.sessions(&at.key("sessions"), raw.sessions.as_ref());
         let (inline, file, variable) =
             (raw.header_secret.as_ref(), raw.header_secret_file.as_ref(), raw.header_secret_env.as_ref());
         let header_secret = self.secret(at, "header_secret", inline, file, variable).ok();
@@ -83,6 +84,7 @@ impl Checking<'_> {
             forward_token: forward_token?.0,
             api_keys: api_keys?.0,
             tickets: tickets.map_or(Some(None), |tickets| tickets.map(Some))?,
+            sessions: sessions?,
             header_secret: header_secret?,
         })
     }
@@ -120,12 +122,7 @@ impl Checking<'_> {
     }
 
     fn tickets(&mut self, at: &KeyPath, raw: &raw::Tickets) -> Option<Tickets> {
-        let path = raw.path.clone().unwrap_or_else(|| TICKET_PATH.to_owned());
-        if !path.starts_with('/') || path.contains(['?', '#', '{', '}', ' ', '%']) {
-            let message = format!("`{}` is not a path", clip(&path));
-            self.fault(&at.key("path"), message, "write it as `/auth/ticket`, without parameters");
-            return None;
-        }
+        let path = self.own_path(&at.key("path"), raw.path.as_deref().unwrap_or(TICKET_PATH))?;
         let ttl = raw.ttl.map_or(TICKET_TTL_DEFAULT, |ttl| ttl.0);
         if !TICKET_TTL.contains(&ttl) {
             self.fault(&at.key("ttl"), "a ticket is good for 1 second to 5 minutes", "write `ttl: 10s`");
@@ -135,7 +132,7 @@ impl Checking<'_> {
     }
 
     /// A name of a cookie or a query parameter: letters, digits, `-`, `_`, `.`.
-    fn token_name(&mut self, at: &KeyPath, key: &str, written: Option<&String>) -> Option<String> {
+    pub(super) fn token_name(&mut self, at: &KeyPath, key: &str, written: Option<&String>) -> Option<String> {
         let name = self.set(at, key, written)?;
         let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
         if !fits {

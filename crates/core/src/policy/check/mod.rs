@@ -30,6 +30,7 @@ mod origin;
 mod provider;
 mod route;
 mod schema;
+mod session;
 mod threat;
 
 /// The sections that a route takes over from the whole policy, key by key: the route's name for it, and where it

@@ -59,6 +59,8 @@ pub(crate) struct Identity {
     pub(crate) api_keys: Option<Switch>,
     /// One-time tickets, for browsers: fetched with a credential, good for seconds and for one connection. Unset: none.
     pub(crate) tickets: Option<Tickets>,
+    /// Sessions: issued by the gateway in exchange for a credential, kept in the state folder.
+    pub(crate) sessions: Option<super::Sessions>,
     /// The verified token is sent upstream as it came.
     pub(crate) forward_token: Option<Switch>,
     /// Signs the identity headers to the upstream (HMAC-SHA-256), inline. Prefer `header_secret_file`.

@@ -18,6 +18,7 @@ mod listen;
 mod message;
 mod nodes;
 mod route;
+mod session;
 
 pub(crate) use access::*;
 pub(crate) use defence::*;
@@ -27,6 +28,7 @@ pub(crate) use listen::*;
 pub(crate) use message::*;
 pub(crate) use nodes::*;
 pub(crate) use route::*;
+pub(crate) use session::*;
 
 /// The configuration of Portcullis.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

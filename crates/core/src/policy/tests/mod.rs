@@ -6,6 +6,7 @@ mod layering;
 mod nodes;
 mod robust;
 mod schemas;
+mod sessions;
 mod warned;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,11 @@ const CASES: &[(&str, &[&str])] = &[
     ("identity: { authenticate: off }", &["W005"]),
     ("identity: { authenticate: optional, issuers: [x] }", &["W005", "W009"]),
     ("identity: { authenticate: off, audiences: [x] }", &["W005", "W009"]),
+    (
+        "identity: { keys: [{ algorithm: HS256, secret_file: jwt.secret }], sessions: { enabled: on, cookie: { secure: off } } }",
+        &["W027"],
+    ),
+    ("identity: { keys: [{ algorithm: HS256, secret_file: jwt.secret }], sessions: { cookie: { secure: off } } }", &[]),
     ("audit: { retention: 89d }", &["W006"]),
     ("audit: { retention: 90d }", &[]),
     ("audit: { enabled: off }", &["W014"]),

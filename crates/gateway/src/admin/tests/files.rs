@@ -1,7 +1,9 @@
-//! Lists in the state folder: who is kept out, and API keys.
+//! Lists in the state folder: who is kept out, API keys, and sessions.
 
+use portcullis_core::identity::Method;
+use portcullis_core::identity::session::{Session, Terms};
 use portcullis_core::verdict::Reason;
-use portcullis_store::Keys;
+use portcullis_store::{Keys, SessionFile};
 use serde_json::{Value, json};
 
 use super::{AUTHORIZED, Ask, Stage, TOKEN, get};
@@ -87,4 +89,59 @@ async fn a_key_that_cannot_be_is_refused_with_words() {
         let refused = answer.status.as_u16();
         assert!((refused == status) && answer.text.contains(words), "{body} {}", answer.text);
     }
+}
+
+fn session(id: &str, subject: &str, tenant: Option<&str>) -> Session {
+    let terms = Terms {
+        id: id.into(),
+        subject: subject.into(),
+        tenant: tenant.map(Into::into),
+        tenants: vec![],
+        roles: vec![],
+        permissions: vec![],
+        mfa: false,
+        proved_by: Method::Jwt,
+        token_id: None,
+        provider_session: None,
+        issued_unix_s: 100,
+        ends_unix_s: 900,
+        address: None,
+        user_agent: None,
+    };
+    Session { terms, last_used_unix_s: 100, digest: [7; 32], seal: [9; 32] }
+}
+
+#[tokio::test]
+async fn sessions_are_listed_and_ended_by_id_and_by_user() {
+    let stage = Stage::new(Some(TOKEN));
+    let mut file = SessionFile::open(&stage.state.sessions).unwrap();
+    for (id, subject, tenant) in [("a", "u1", None), ("b", "u1", Some("acme")), ("c", "u2", None), ("d", "u1", None)] {
+        file.put(&session(id, subject, tenant), &[]).unwrap();
+    }
+    let headers = [AUTHORIZED, ("content-type", "application/json")];
+    let listed = stage.ask(Ask { headers: &headers, ..get("/api/security/sessions?user=u1") }).await;
+    assert!(!listed.text.contains("digest") && !listed.text.contains("seal"), "{}", listed.text);
+    assert_eq!(listed.json()["sessions"].as_array().unwrap().len(), 3);
+    let end = || stage.ask(Ask { method: "DELETE", headers: &headers, ..get("/api/security/sessions/a") });
+    assert_eq!(end().await.status, 204);
+    assert_eq!(end().await.status, 404);
+    let post =
+        |body| stage.ask(Ask { method: "POST", headers: &headers, body, ..get("/api/security/sessions/revoke") });
+    for (body, status, ended) in [
+        (r#"{"user":"u1","tenant":"acme"}"#, 200, Some(1)),
+        (r#"{"user":"u1"}"#, 200, Some(1)),
+        (r#"{"user":"u1"}"#, 200, Some(0)),
+        (r#"{"tenant":"acme"}"#, 400, None),
+        (r#"{"user":"u1","all":true}"#, 400, None),
+        ("", 400, None),
+    ] {
+        let answer = post(body).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}");
+        if let Some(ended) = ended {
+            assert_eq!(answer.json()["ended"], ended, "{body}");
+        }
+    }
+    let left: Vec<_> = file.all(None).unwrap().into_iter().map(|session| session.terms.id).collect();
+    assert_eq!(left, ["c"]);
+    assert!(stage.live.recorded.lock().unwrap().iter().all(|event| event.reason == Reason::AdminAction));
 }

@@ -131,6 +131,7 @@ impl Stage {
             events: broadcast::Sender::new(64),
             reader,
             api_keys: folder.path().join("keys.db"),
+            sessions: folder.path().join("sessions.db"),
             live: Arc::clone(&live) as Arc<dyn Live>,
             token: token.map(|token| Secret::new(token.into())),
             address: address.parse().unwrap(),
@@ -323,8 +324,10 @@ async fn the_token_opens_every_endpoint_from_anywhere_and_under_any_name() {
             ("POST", "/login") => StatusCode::UNAUTHORIZED,
             // Nothing is stored here.
             (_, "/api/security/audit-logs") => StatusCode::NOT_FOUND,
-            // There are no keys.
-            (_, "/api/security/keys/{id}/rotate" | "/api/security/keys/{id}") => StatusCode::NOT_FOUND,
+            // There are no keys and no sessions.
+            (_, "/api/security/keys/{id}/rotate" | "/api/security/keys/{id}" | "/api/security/sessions/{id}") => {
+                StatusCode::NOT_FOUND
+            }
             // Nobody is named.
             ("POST", path) if path.starts_with("/api/security/") => StatusCode::BAD_REQUEST,
             // No lockdown is described, and none is in force.

@@ -1,0 +1,53 @@
+//! `identity.sessions`: by preset, and what it refuses.
+
+use std::time::Duration;
+
+use super::{PRODUCTION, load_furnished};
+use crate::policy::checked::{SameSite, Sessions, WhenFull};
+
+fn production(sessions: &str) -> Result<Option<Sessions>, String> {
+    let text = PRODUCTION.replace("identity:\n", &format!("identity:\n  sessions: {{ {sessions} }}\n"));
+    load_furnished(&text).map(|loaded| loaded.checked.identity.sessions).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn there_are_none_unless_they_are_turned_on_and_presets_say_how_long_they_last() {
+    assert_eq!(production("max_per_user: 3"), Ok(None));
+    for (preset, idle_min, lifetime_h, agent) in [
+        ("development", 30, 12, false),
+        ("staging", 30, 12, false),
+        ("production", 15, 12, false),
+        ("high-security", 15, 8, true),
+    ] {
+        let text = PRODUCTION.replace("environment: production", &format!("environment: {preset}"));
+        let text = text.replace("identity:\n", "identity:\n  sessions: { enabled: on }\n");
+        let sessions = load_furnished(&text).unwrap_or_else(|e| panic!("{e}")).checked.identity.sessions.unwrap();
+        assert_eq!(sessions.idle_timeout, Duration::from_secs(idle_min * 60), "{preset}");
+        assert_eq!(sessions.lifetime, Duration::from_secs(lifetime_h * 3600), "{preset}");
+        assert_eq!((sessions.max_per_user, sessions.when_full), (5, WhenFull::OldestLeaves));
+        assert_eq!((sessions.bind_address, sessions.bind_user_agent), (false, agent));
+        assert_eq!((sessions.cookie.secure, sessions.cookie.same_site), (preset != "development", SameSite::Strict));
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_key() {
+    for (written, key, help) in [
+        ("path: session", "identity.sessions.path", "/auth/session"),
+        ("path: '/a?b'", "identity.sessions.path", "/auth/session"),
+        ("idle_timeout: 0s", "identity.sessions.idle_timeout", "longer"),
+        ("idle_timeout: 31d, lifetime: 60d", "identity.sessions.idle_timeout", "30 days"),
+        ("lifetime: 1m", "identity.sessions.lifetime", "idle_timeout"),
+        ("lifetime: 400d", "identity.sessions.lifetime", "a year"),
+        ("max_per_user: 0", "identity.sessions.max_per_user", "1 to 1000"),
+        ("when_full: oldest", "identity.sessions.when_full", "oldest_leaves"),
+        ("bind_to: [ip]", "identity.sessions.bind_to[0]", "address"),
+        ("cookie: { name: 'a b' }", "identity.sessions.cookie.name", "letters"),
+        ("cookie: { path: '/;x' }", "identity.sessions.cookie.path", "parameters"),
+        ("cookie: { same_site: none, secure: off }", "identity.sessions.cookie.same_site", "secure: on"),
+        ("idle: 5m", "identity.sessions.idle", "idle_timeout"),
+    ] {
+        let errors = production(&format!("enabled: on, {written}")).expect_err(written);
+        assert!(errors.contains(&format!("key: {key}")) && errors.contains(help), "{written}\n{errors}");
+    }
+}
