@@ -52,6 +52,7 @@ fn production() -> Messages {
         fragments_max: 64,
         text: true,
         binary: false,
+        binaries: None,
         control_rate: None,
         limits: vec![limit("connection", LimitKey::Connection), limit("user", LimitKey::User)],
         json: JSON,

@@ -207,6 +207,9 @@ table! {
     OffenderWaits = "offender_waits", 1008, 429, Security, Low, "Rate limit exceeded", "the sender was refused again and again and has to wait", "wait `retry_after_ms`; `offenders` sets the times";
     OffenderSlowed = "offender_slowed", 1008, 429, Security, High, "Rate limit exceeded", "a sender that was refused again and again earned a wait", "look at its refused messages; `offenders` sets the steps";
     KindRefused = "kind_refused", 1003, 415, Security, Medium, "Message refused", "the route does not take this kind of message (text or binary)", "allow it with `text` or `binary` on the route";
+    BinaryKind = "binary_kind", 1003, 415, Security, Medium, "Message refused", "a binary message is of a kind that the route does not take", "see the kind in the detail; `binaries.kinds` names those that may pass";
+    BinaryMalformed = "binary_malformed", 1007, 400, Security, Medium, "Message refused", "a binary message is not what `binaries.read_as` says, or holds what JSON cannot say", "see the detail; send well-formed MessagePack or CBOR of plain values";
+    BinaryRewritten = "binary_rewritten", 1008, 403, DataAccess, Medium, "Message refused", "a binary message would have been changed, which is done to text only", "take the field out of `mask` or `html`, or send such messages as text";
     FieldTooLarge = "field_too_large", 1009, 413, Security, Medium, "Message refused", "a string in the message is longer than the route allows", "send less; `json.string_bytes_max` sets the size";
     JsonMalformed = "json_malformed", 1007, 400, Security, Medium, "Message refused", "the message is not JSON (RFC 8259)", "send well-formed JSON";
     JsonDuplicateKey = "json_duplicate_key", 1007, 400, Security, High, "Message refused", "an object has the same key twice", "send each key once";

@@ -22,6 +22,7 @@ fn plan() -> Plan {
         fragments_max: 16,
         text: true,
         binary: false,
+        binaries: None,
         control_rate: None,
         limits: Vec::new(),
         json: Json {

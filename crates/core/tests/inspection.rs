@@ -38,6 +38,7 @@ fn bare() -> Messages {
         fragments_max: 16,
         text: true,
         binary: true,
+        binaries: None,
         control_rate: None,
         limits: Vec::new(),
         json: Json { mode: JsonMode::Required, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },

@@ -31,6 +31,7 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
         fragments_max: 16,
         text: true,
         binary: true,
+        binaries: None,
         control_rate: None,
         limits,
         json: Json { mode: JsonMode::Detect, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },

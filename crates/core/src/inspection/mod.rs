@@ -9,6 +9,7 @@
 //! A finding whose outcome is `observe` is noted and the next check runs; any other ends the list.
 //! Tests: beside each check, `tests/attacks.rs`, `tests/inspection.rs`.
 
+mod binary;
 mod conduct;
 mod envelope;
 mod field;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use crate::identity::Principal;
 use crate::limits::{IpKey, Ledger, LimitState};
+use crate::message::binary as binary_view;
 use crate::message::threat::{Buffers, Confidence, Encodings};
 use crate::message::{json::Scan, replay::Window};
 use crate::policy::checked::OnRefuse;
@@ -224,6 +226,7 @@ struct Kept {
     typed_rates: rate::Remembered,
     conduct: conduct::Remembered,
     ids: Option<Window>,
+    binary: LimitState,
 }
 
 impl Memory {
@@ -264,6 +267,7 @@ pub struct Workspace {
     scan: Scan,
     tracer: Scan,
     buffers: Buffers,
+    binary: binary_view::Buffers,
     name: Vec<u8>,
     seed: u64,
     /// How the present message reads.
@@ -290,6 +294,7 @@ impl Workspace {
             scan: Scan::seeded(seed),
             tracer: Scan::seeded(seed),
             buffers: Buffers::default(),
+            binary: binary_view::Buffers::default(),
             name: Vec::new(),
             seed,
             reading: Reading::Opaque,
@@ -299,7 +304,11 @@ impl Workspace {
     /// Bytes held between messages; never more than [`WORKSPACE_BYTES_MAX`] after [`inspect`] returns.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
-        self.scan.capacity_bytes() + self.tracer.capacity_bytes() + self.buffers.capacity_bytes() + self.name.capacity()
+        self.scan.capacity_bytes()
+            + self.tracer.capacity_bytes()
+            + self.buffers.capacity_bytes()
+            + self.binary.capacity_bytes()
+            + self.name.capacity()
     }
 
     /// Gives back what a large message left behind.
@@ -308,6 +317,7 @@ impl Workspace {
             self.scan.shrink_to(1 << 10);
             self.tracer.shrink_to(1 << 8);
             self.buffers.shrink_to(1 << 14);
+            self.binary.shrink_to(1 << 14);
             self.name = Vec::new();
         }
     }
@@ -322,6 +332,8 @@ struct Scene<'s> {
     findings: Vec<Finding>,
     /// The text that the checks after this one see.
     rewritten: Option<Vec<u8>>,
+    /// A binary message as the checks after this one read it.
+    view: Option<binary_view::Buffers>,
 }
 
 impl Scene<'_> {
@@ -345,18 +357,36 @@ pub fn inspect(
     work.reading = Reading::Opaque;
     let mut findings = Vec::new();
     let mut rewritten: Option<Vec<u8>> = None;
+    let mut view: Option<binary_view::Buffers> = None;
     let mut checks = plan.list.iter();
     // A check that rewrites ends a round: the checks after it see the new text.
     loop {
-        let message = Message { kind: message.kind, bytes: rewritten.as_deref().unwrap_or(message.bytes) };
-        let mut scene =
-            Scene { cx, message: &message, memory: &mut *memory, work: &mut *work, findings, rewritten: None };
-        let broke = checks.find(|check| check.run(&mut scene).is_break() || scene.rewritten.is_some());
-        let new = scene.rewritten.take();
+        let message = seen(message, view.as_ref(), rewritten.as_deref());
+        let mut scene = Scene {
+            cx,
+            message: &message,
+            memory: &mut *memory,
+            work: &mut *work,
+            findings,
+            rewritten: None,
+            view: None,
+        };
+        let broke =
+            checks.find(|check| check.run(&mut scene).is_break() || scene.rewritten.is_some() || scene.view.is_some());
+        let (new, read) = (scene.rewritten.take(), scene.view.take());
         findings = scene.findings;
+        if read.is_some() {
+            view = read;
+            continue;
+        }
         let Some(text) = new.filter(|_| broke.is_some()) else {
             break;
         };
+        if view.is_some() {
+            let detail = "a field of it is to be masked or cleaned".to_owned();
+            findings.push(Finding::new(Reason::BinaryRewritten, binary::NAME, OnRefuse::Drop, detail));
+            break;
+        }
         if !plan.read_again(work, &text) {
             let detail = "the rewritten text is not what it was".to_owned();
             findings.push(Finding::new(Reason::JsonMalformed, "rewrite", OnRefuse::Drop, detail));
@@ -368,7 +398,10 @@ pub fn inspect(
     if let Some(ladder) = plan.ladder.as_ref().filter(|_| !findings.is_empty()) {
         conduct::offence(ladder, memory, cx, &mut findings);
     }
-    name_type(plan, work, rewritten.as_deref().unwrap_or(message.bytes), &mut findings);
+    name_type(plan, work, seen(message, view.as_ref(), rewritten.as_deref()).bytes, &mut findings);
+    if let Some(view) = view {
+        work.binary = view;
+    }
     work.settle();
     let worst = findings.iter().map(|finding| Action::from(finding.outcome)).max().unwrap_or(Action::Pass);
     let action = match (worst, &rewritten) {
@@ -378,6 +411,15 @@ pub fn inspect(
         (worst, _) => worst,
     };
     Verdict { action, findings, rewritten: rewritten.filter(|_| action == Action::Rewrite) }
+}
+
+/// The message as the next check sees it: as it came, read as JSON, or with another text.
+fn seen<'m>(message: &Message<'m>, view: Option<&'m binary_view::Buffers>, rewritten: Option<&'m [u8]>) -> Message<'m> {
+    match (rewritten, view) {
+        (Some(bytes), _) => Message { kind: message.kind, bytes },
+        (None, Some(view)) => Message { kind: Kind::Event, bytes: view.text() },
+        (None, None) => *message,
+    }
 }
 
 fn name_type(plan: &Plan, work: &Workspace, bytes: &[u8], findings: &mut [Finding]) {

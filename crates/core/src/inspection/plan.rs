@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
 use super::{
-    conduct, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema, tenant, threat,
+    binary, conduct, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema, tenant,
+    threat,
 };
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
@@ -52,6 +53,7 @@ pub(super) enum Check {
     Conduct(conduct::Check),
     Kind(kind::Check),
     Rate(rate::Check),
+    Binary(binary::Check),
     Json(json::Check),
     Tenant(tenant::Check),
     Envelope(envelope::Check),
@@ -72,6 +74,7 @@ impl Check {
             Self::Conduct(check) => check.run(scene),
             Self::Kind(check) => check.run(scene),
             Self::Rate(check) => check.run(scene),
+            Self::Binary(check) => check.run(scene),
             Self::Json(check) => check.run(scene),
             Self::Tenant(check) => check.run(scene),
             Self::Envelope(check) => check.run(scene),
@@ -92,6 +95,7 @@ impl Check {
             Self::Conduct(_) => conduct::NAME,
             Self::Kind(_) => kind::NAME,
             Self::Rate(check) => check.name(),
+            Self::Binary(_) => binary::NAME,
             Self::Json(_) => json::NAME,
             Self::Tenant(_) => tenant::NAME,
             Self::Envelope(_) => envelope::NAME,
@@ -162,6 +166,7 @@ impl Plan {
         plan.list.extend(conduct.map(Check::Conduct));
         plan.list.extend(kind::Check::compile(messages).map(Check::Kind));
         plan.list.extend(rate::Check::compile(messages, direction, None).map(Check::Rate));
+        plan.list.extend(binary::Check::compile(messages).map(Check::Binary));
         plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));
         plan.list.extend(tenant.map(Check::Tenant));
         if typed_number.is_some() {

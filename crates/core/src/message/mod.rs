@@ -1,6 +1,7 @@
-//! What they say: strict JSON, schemas, ids seen before, attacks, and what must not leave. `inspection` puts them in order.
+//! What they say: strict JSON, MessagePack and CBOR, schemas, ids seen before, attacks, and what must not leave. `inspection` puts them in order.
 
 pub mod asyncapi;
+pub mod binary;
 pub mod html;
 pub mod json;
 pub mod leak;

@@ -14,7 +14,11 @@ use zeroize::Zeroizing;
 
 use crate::message::leak::LeakClass;
 
+<<<<<<< HEAD
 mod geo;
+=======
+mod binary;
+>>>>>>> 4892c75 (Binary messages: kinds, sizes, rates; MessagePack and CBOR held to every check)
 mod html;
 mod nodes;
 mod provider;
@@ -23,7 +27,11 @@ mod session;
 mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
+<<<<<<< HEAD
 pub use geo::{Geo, ListLocation, ThreatListSpec};
+=======
+pub use binary::Binaries;
+>>>>>>> 4892c75 (Binary messages: kinds, sizes, rates; MessagePack and CBOR held to every check)
 pub use html::Html;
 pub use nodes::SharedState;
 pub use provider::{Authorizer, Introspection, OnFailure, Provider};
@@ -544,6 +552,8 @@ pub struct Messages {
     pub text: bool,
     /// Binary messages may pass.
     pub binary: bool,
+    /// What binary messages may be; `None` does not look.
+    pub binaries: Option<Binaries>,
     /// Pings and pongs from the peer.
     pub control_rate: Option<Rate>,
     /// Message limits; all apply, the strictest wins.

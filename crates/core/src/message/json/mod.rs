@@ -19,6 +19,7 @@ mod string;
 pub(crate) use keys::hash as seeded_hash;
 pub use pointer::Pointers;
 pub use scan::{Mark, Scan, Value, ValueKind};
+pub(crate) use string::plain_run;
 pub use string::{StringSpan, decode_into};
 
 use crate::policy::checked;

@@ -142,7 +142,7 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Bytes at the front that are neither quote, backslash nor control character.
 #[inline]
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     let mut at = 0;
     // Most keys and short values end within two words.
     for word in bytes.as_chunks::<8>().0.iter().take(2) {

@@ -12,7 +12,7 @@ use crate::policy::raw::{self, LeakMode};
 use crate::policy::tree::KeyPath;
 
 /// Largest message that may be allowed.
-const MESSAGE_BYTES_MAX: u64 = 256 << 20;
+pub(super) const MESSAGE_BYTES_MAX: u64 = 256 << 20;
 /// Most frames of a message that may be allowed.
 const FRAGMENTS_MAX: u32 = 1_000_000;
 /// Deepest nesting that may be allowed: the parser keeps a bit of state a level.
@@ -49,8 +49,10 @@ impl Checking<'_> {
         let schemas = self.schemas(at, raw, said);
         let mask = self.mask(at, raw);
         let html = self.html(at, raw);
+        let binaries = self.binaries(at, raw);
         let needed = matches!(schemas, Some(Some(_)))
             || matches!(html, Some(Some(_)))
+            || matches!(&binaries, Some(Some(binaries)) if binaries.read_as.is_some())
             || mask.as_ref().is_some_and(|mask| !mask.is_empty());
         let json = json.map(|json| self.json_for(at, json, needed));
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
@@ -63,6 +65,7 @@ impl Checking<'_> {
             fragments_max: fragments_max?,
             text: text?.0,
             binary: binary?.0,
+            binaries: binaries?,
             control_rate: raw.control_rate.and_then(OrOff::value).map(rate),
             limits: limits?,
             offenders: offenders?,

@@ -15,6 +15,7 @@ use super::{Outside, Source};
 mod access;
 mod asyncapi;
 mod authorizer;
+mod binary;
 mod defence;
 mod endpoint;
 mod geo;

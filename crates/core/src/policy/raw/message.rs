@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::message::asyncapi::Describes;
+use crate::message::binary::Format;
 use crate::message::leak::LeakClass;
 use crate::message::threat::Confidence;
 use crate::policy::checked::{
@@ -51,6 +52,8 @@ pub(crate) struct Messages {
     pub(crate) text: Option<Switch>,
     /// Binary messages may pass.
     pub(crate) binary: Option<Switch>,
+    /// What binary messages may be, where they may pass.
+    pub(crate) binaries: Option<Binaries>,
     /// Pings and pongs of the peer, or `off`.
     pub(crate) control_rate: Option<OrOff<RateText>>,
     /// How many messages; all limits apply at once and the strictest wins. At most 16. See [limits](limits.md).
@@ -96,6 +99,22 @@ pub(crate) struct Messages {
     /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
     /// says what would have been done), `drop` (in silence), `reply` (dropped, the sender is told), `close`.
     pub(crate) on_refuse: Option<OnRefuse>,
+}
+
+/// What binary messages may be.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Binaries {
+    /// Kinds that may pass, by their first bytes: `[png, jpeg, pdf]`, `text`, `json`, `octet-stream` for what is not told,
+    /// and what `read_as` names. Unset allows any. See [messages](messages.md).
+    pub(crate) kinds: Option<Vec<String>>,
+    /// The largest. Default `bytes_max` of the direction.
+    pub(crate) bytes_max: Option<Bytes>,
+    /// How many a connection may send: `10/s`. Default any.
+    pub(crate) rate: Option<RateText>,
+    /// They are `msgpack` or `cbor`, and every check reads them as JSON; what is not, is refused, but for files whose kind
+    /// `kinds` names. What JSON cannot say is refused too. Default: not read.
+    pub(crate) read_as: Option<Format>,
 }
 
 /// A message limit.

@@ -306,6 +306,10 @@ fn masking_is_read_and_brings_json_along() {
         ("threats: { classes: { sqli: sanitize } }", "2:53", "only `xss` can be sanitized"),
         ("threats: { fields: { text: { mode: drop } } }", "2:46", "`text` is not a JSON Pointer (RFC 6901)"),
         ("threats: { fields: { /text: { mod: drop } } }", "2:55", "unknown key `mod` in"),
+        ("binaries: { kinds: [pgn] }", "2:45", "`pgn` is no kind that is told apart"),
+        ("binaries: { bytes_max: 1GiB }", "2:48", "out of bounds"),
+        ("binaries: { read_as: cbor }, json: { mode: off }", "2:68", "`binaries.read_as` needs JSON, which is off"),
+        ("binaries: { read_as: bson }", "2:46", "`bson` is not known here"),
         ("threats: { mode: mask }", "2:42", "`mask` is not known here"),
         ("on_refuse: mask", "2:36", "`mask` is not known here"),
     ] {

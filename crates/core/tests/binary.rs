@@ -1,0 +1,252 @@
+//! MessagePack and CBOR as JSON, against two readers that nobody here wrote; and what the checks make of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use portcullis_core::identity::Principal;
+use portcullis_core::inspection::{
+    Action, Context, Direction, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
+};
+use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::message::binary::{Buffers, Format, read};
+use portcullis_core::message::json::{Bounds, Fault};
+use portcullis_core::policy::{Nowhere, Overrides, Source, load};
+use portcullis_core::time::Now;
+use portcullis_core::verdict::Reason;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const BOUNDS: Bounds = Bounds { depth_max: 8, keys_max: 1000, values_max: 1000, string_bytes_max: 1 << 16 };
+
+fn as_json(format: Format, bytes: &[u8]) -> Result<Value, Fault> {
+    let mut buffers = Buffers::default();
+    read(format, bytes, &BOUNDS, &mut buffers).map_err(|refusal| refusal.fault)?;
+    Ok(serde_json::from_slice(buffers.text()).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(buffers.text()));
+    }))
+}
+
+fn msgpack_of(value: &Value) -> rmpv::Value {
+    match value {
+        Value::Null => rmpv::Value::Nil,
+        Value::Bool(truth) => (*truth).into(),
+        Value::Number(number) if number.is_f64() => number.as_f64().unwrap().into(),
+        Value::Number(number) => number.as_u64().map_or_else(|| number.as_i64().unwrap().into(), Into::into),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => rmpv::Value::Array(items.iter().map(msgpack_of).collect()),
+        Value::Object(members) => {
+            rmpv::Value::Map(members.iter().map(|(key, value)| (key.as_str().into(), msgpack_of(value))).collect())
+        }
+    }
+}
+
+fn written(value: &rmpv::Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    rmpv::encode::write_value(&mut out, value).unwrap();
+    out
+}
+
+fn msgpack(value: &Value) -> Vec<u8> {
+    written(&msgpack_of(value))
+}
+
+fn cbor(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    ciborium::into_writer(value, &mut out).unwrap();
+    out
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+        "[\\x00-\\x1f\"\\\\a/]{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 60, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map("[a-z\"\\n]{0,6}", inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// Equal, numbers as numbers.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => one == other,
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_what_is_read(value in any_json()) {
+        for (format, bytes) in [(Format::Msgpack, msgpack(&value)), (Format::Cbor, cbor(&value))] {
+            let found = as_json(format, &bytes).unwrap();
+            prop_assert!(same(&found, &value), "{format:?} {found} {value}");
+            // Every cut is refused, and so is every tail.
+            for end in 0..bytes.len() {
+                prop_assert!(as_json(format, &bytes[..end]).is_err());
+            }
+            let tail = [bytes.as_slice(), &[0]].concat();
+            prop_assert_eq!(as_json(format, &tail), Err(Fault::Malformed("bytes after the message")));
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic_and_what_we_read_others_read_too(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        let mut buffers = Buffers::default();
+        if read(Format::Msgpack, &bytes, &BOUNDS, &mut buffers).is_ok() {
+            let mut rest = bytes.as_slice();
+            rmpv::decode::read_value(&mut rest).unwrap();
+            prop_assert!(rest.is_empty());
+            prop_assert!(buffers.text().len() <= bytes.len() * 8);
+        }
+        if read(Format::Cbor, &bytes, &BOUNDS, &mut buffers).is_ok() {
+            let mut rest = bytes.as_slice();
+            ciborium::from_reader::<ciborium::Value, _>(&mut rest).unwrap();
+            prop_assert!(rest.is_empty());
+            prop_assert!(buffers.text().len() <= bytes.len() * 8);
+        }
+    }
+}
+
+#[test]
+fn what_json_cannot_say_is_refused_and_the_rest_is_said_as_documented() {
+    let malformed = |why: &'static str| Err(Fault::Malformed(why));
+    for (bytes, expected) in [
+        (&[0xc1][..], malformed("a byte that MessagePack never uses")),
+        (&[0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0], malformed("a number that is not finite")),
+        (&[0xd4, 5, 0], malformed("an extension type")),
+        (&[0xa1, 0xff], malformed("text that is not UTF-8")),
+        (&[0x81, 0xc0, 1], malformed("a key that is neither text nor a whole number")),
+        (&[0xdd, 0xff, 0xff, 0xff, 0xff], malformed("more items are announced than bytes are left")),
+        (&[0xdf, 0x7f, 0xff, 0xff, 0xff, 0], malformed("more items are announced than bytes are left")),
+        (&[0xdb, 0xff, 0xff, 0xff, 0xff, 0], malformed("the bytes end too early")),
+        (&[0xd6, 0xff, 0x65, 0x53, 0xf1, 0], Ok(json!(1_700_000_000))),
+        (&[0xd7, 0xff, 0x77, 0x35, 0x94, 0, 0x65, 0x53, 0xf1, 0], Ok(json!(1_700_000_000.5))),
+        (&[0x81, 0x07, 0xc3], Ok(json!({"7": true}))),
+        (&[0xc4, 2, b'h', b'i'], Ok(json!("hi"))),
+        (&[0xc4, 2, 0xff, 0xfe], Ok(json!("//4="))),
+        (&[0xe0], Ok(json!(-32))),
+        (&[0xcf, 255, 255, 255, 255, 255, 255, 255, 255], Ok(json!(u64::MAX))),
+    ] {
+        assert_eq!(as_json(Format::Msgpack, bytes), expected, "{bytes:02x?}");
+    }
+    for (bytes, expected) in [
+        (&[0x9f, 1, 0xff][..], malformed("a length that is not announced")),
+        (&[0x5f, 0x41, 0, 0xff], malformed("a length that is not announced")),
+        (&[0xf9, 0x7e, 0], malformed("a number that is not finite")),
+        (&[0xc2, 0x41, 1], malformed("a tag that JSON has no word for")),
+        (&[0xc0, 1], malformed("a tag before something else than it says")),
+        (&[0xe0], malformed("a simple value that JSON has no word for")),
+        (&[0x9b, 255, 255, 255, 255, 255, 255, 255, 255], malformed("more items are announced than bytes are left")),
+        (&[0x81, 0xd9, 0xd9, 0xf7, 0x61, b'a', 1], malformed("a tag that JSON has no word for")),
+        (&[0xd9, 0xd9, 0xf7, 0x82, 0xf7, 0xf6], Ok(json!([null, null]))),
+        (&[0xc1, 0x1a, 0x65, 0x53, 0xf1, 0], Ok(json!(1_700_000_000))),
+        (&[0xc0, 0x61, b'x'], Ok(json!("x"))),
+        (&[0xf9, 0x3e, 0], Ok(json!(1.5))),
+        (&[0xf9, 0, 1], Ok(json!(5.960_464_477_539_063e-8))),
+        (&[0xa1, 0x20, 0xf5], Ok(json!({"-1": true}))),
+    ] {
+        assert_eq!(as_json(Format::Cbor, bytes), expected, "{bytes:02x?}");
+    }
+    assert_eq!(as_json(Format::Msgpack, &[0x91; 10]), Err(Fault::TooDeep));
+    assert_eq!(as_json(Format::Cbor, &[0x81; 10]), Err(Fault::TooDeep));
+}
+
+/// A client's plan.
+fn judge(written: &str, kind: Kind, messages: &[&[u8]]) -> Vec<Verdict> {
+    let text = format!("upstream: ws://127.0.0.1:1\nmessages: {{ inbound: {written} }}");
+    let policy = load(Some(Source { name: "p.yaml", text: &text }), &Overrides::default(), &Nowhere).unwrap();
+    let route = &policy.checked.routes[0];
+    let plan = Plan::compile(&route.inbound, &route.errors, Direction::Inbound, true).unwrap();
+    let (ledger, principal) = (Ledger::new(64, [1, 2]), Principal::anonymous());
+    let ip = IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64);
+    let now = Now { mono: Duration::from_secs(9), wall: Duration::from_secs(1_700_000_000) };
+    let cx = Context { now, principal: &principal, ip: &ip, ledger: &ledger };
+    let (mut memory, mut work) = (Memory::new(), Workspace::new(3));
+    messages.iter().map(|bytes| inspect(&plan, &mut memory, &cx, &mut work, &Message { kind, bytes })).collect()
+}
+
+#[test]
+fn every_check_sees_what_msgpack_and_cbor_say() {
+    let policy = |format: &str| {
+        format!(
+            "{{ binary: on, binaries: {{ read_as: {format} }}, envelope: {{ required: [/id], types: [chat],
+                timestamp_tolerance: 300s, replay_ids_max: 8 }}, threats: {{ mode: drop }}, limits: [],
+                schemas: {{ chat: {{ inline: {{ properties: {{ text: {{ maxLength: 40 }} }} }} }} }} }}"
+        )
+    };
+    let now = 1_700_000_000;
+    let cases = [
+        (json!({"type": "chat", "id": "1", "timestamp": now, "text": "hi"}), None),
+        (json!({"type": "chat", "id": "1", "timestamp": now, "text": "hi"}), Some((Reason::Replayed, "/id"))),
+        (json!({"type": "chat", "timestamp": now}), Some((Reason::EnvelopeMissing, "/id"))),
+        (json!({"type": "nope", "id": "2", "timestamp": now}), Some((Reason::TypeRefused, "/type"))),
+        (json!({"type": "chat", "id": "3", "timestamp": now - 999}), Some((Reason::TimestampSkew, "/timestamp"))),
+        (json!({"type": "chat", "id": "4", "text": "x".repeat(41)}), Some((Reason::SchemaViolation, "/text"))),
+        (json!({"type": "chat", "id": "5", "a": ["' OR '1'='1' -- "]}), Some((Reason::ThreatSqli, "/a/0"))),
+    ];
+    for (format, write) in [("msgpack", msgpack as fn(&Value) -> Vec<u8>), ("cbor", cbor)] {
+        let bytes: Vec<Vec<u8>> = cases.iter().map(|(message, _)| write(message)).collect();
+        let bytes: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+        let verdicts = judge(&policy(format), Kind::Binary, &bytes);
+        for (verdict, (message, expected)) in verdicts.iter().zip(&cases) {
+            let found = verdict.findings.first().map(|f| (f.reason, f.field.as_deref().unwrap_or_default()));
+            assert_eq!(found, *expected, "{format} {message}");
+            assert_eq!(verdict.action == Action::Pass, expected.is_none());
+        }
+        assert_eq!(verdicts[6].findings[0].message_type.as_deref(), Some("chat"));
+    }
+}
+
+#[test]
+fn a_key_twice_a_file_and_text_in_place_of_msgpack_are_refused() {
+    let policy = "{ binary: on, binaries: { read_as: msgpack, kinds: [msgpack, png] }, limits: [] }";
+    let twice = [0x82, 0xa1, b'a', 1, 0xa1, b'a', 2];
+    let number_and_text = [0x82, 0xa1, b'7', 1, 7, 2];
+    let (png, gif, text) = (&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], &b"GIF89a\x01\0"[..], &b"{\"a\":1}"[..]);
+    let verdicts = judge(policy, Kind::Binary, &[&twice, &number_and_text, png, gif, text]);
+    let reasons: Vec<_> = verdicts.iter().map(|v| v.findings.first().map(|f| f.reason)).collect();
+    let (twice, malformed) = (Some(Reason::JsonDuplicateKey), Some(Reason::BinaryMalformed));
+    assert_eq!(reasons, [twice, twice, None, malformed, malformed]);
+}
+
+#[test]
+fn kinds_sizes_and_rates_of_binary_messages_hold() {
+    let policy = "{ binary: on, binaries: { kinds: [png, octet-stream], bytes_max: 16B, rate: 4/min }, limits: [] }";
+    let png = &b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..];
+    let long = [1; 17];
+    let verdicts = judge(policy, Kind::Binary, &[png, b"GIF89a\x01\0", &long, &[1, 2, 0xff], png]);
+    let reasons: Vec<_> = verdicts.iter().map(|v| v.findings.first().map(|f| f.reason)).collect();
+    let expected = [None, Some(Reason::BinaryKind), Some(Reason::MessageTooLarge), None, Some(Reason::MessageRate)];
+    assert_eq!(reasons, expected);
+    assert!(verdicts[4].findings[0].retry_after.is_some());
+    let text = judge(policy, Kind::Text, &[b"a text is not binary and longer"]);
+    assert_eq!(text[0].action, Action::Pass);
+}
+
+#[test]
+fn what_would_have_to_be_changed_is_dropped() {
+    let policy = "{ binary: on, binaries: { read_as: cbor }, mask: [/secret], limits: [] }";
+    let verdicts = judge(
+        policy,
+        Kind::Binary,
+        &[&cbor(&json!({"secret": 1})), &cbor(&json!({"open": 1})), &cbor(&json!({"secret": null}))],
+    );
+    let actions: Vec<_> = verdicts.iter().map(|v| v.action).collect();
+    assert_eq!(actions, [Action::Drop, Action::Pass, Action::Pass]);
+    assert_eq!(verdicts[0].findings[0].reason, Reason::BinaryRewritten);
+}
