@@ -14,11 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::message::leak::LeakClass;
 
-<<<<<<< HEAD
-mod geo;
-=======
 mod binary;
->>>>>>> 4892c75 (Binary messages: kinds, sizes, rates; MessagePack and CBOR held to every check)
+mod geo;
 mod html;
 mod nodes;
 mod provider;
@@ -27,11 +24,8 @@ mod session;
 mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
-<<<<<<< HEAD
-pub use geo::{Geo, ListLocation, ThreatListSpec};
-=======
 pub use binary::Binaries;
->>>>>>> 4892c75 (Binary messages: kinds, sizes, rates; MessagePack and CBOR held to every check)
+pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
 pub use nodes::SharedState;
 pub use provider::{Authorizer, Introspection, OnFailure, Provider};
