@@ -77,6 +77,7 @@ impl Keeper {
         while !*stopping.borrow() {
             std::thread::sleep(LOOK);
             self.report(Self::look);
+            self.report(Self::keep_scored);
             self.end_lockdown();
             if let Some(order) = self.conditions.refresh(&self.shared) {
                 self.lock_down(&order);
@@ -106,6 +107,11 @@ impl Keeper {
         self.known = self.read(now)?;
         self.version = version;
         self.settle_earned(now)?;
+        // Whoever was lifted before its time begins anew.
+        let lifted = earlier.values().filter(|block| !self.known.contains_key(&block.target));
+        for block in lifted.filter(|block| block.until_unix_ms > now.unix_millis()) {
+            self.shared.gate.scores().forgive(&block.target);
+        }
         self.take_lockdown(now)?;
         for worker in &self.workers {
             // A worker that is gone has no connections.
@@ -190,6 +196,24 @@ impl Keeper {
             gate.ban(gate.key(*lifted), Duration::ZERO, now);
         }
         self.earned = kept;
+        Ok(())
+    }
+
+    /// Puts on the list whom scores have banned. An operator's entry of the same target stays where it lasts longer.
+    fn keep_scored(&mut self) -> Result<(), StoreError> {
+        let orders = self.shared.gate.scores().take_orders();
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let lasts =
+            |block: &Block| self.known.get(&block.target).is_none_or(|held| held.until_unix_ms < block.until_unix_ms);
+        for block in orders.iter().filter(|block| lasts(block)) {
+            self.file.put(block)?;
+        }
+        self.known = self.read(self.shared.clock.now())?;
+        for worker in &self.workers {
+            let _ = worker.send(Command::Enforce);
+        }
         Ok(())
     }
 

@@ -141,6 +141,11 @@ impl Visit {
                     }
                     step = admission.answer(Answer::Authorized(reply), self.worker.shared.clock.now());
                 }
+                Step::Ask(Question::Wait { delay }) => {
+                    self.note_delay(delay);
+                    tokio::time::sleep(delay).await;
+                    step = admission.answer(Answer::Waited, self.worker.shared.clock.now());
+                }
                 Step::Ask(Question::FirstMessage { timeout }) => return Settled::FirstMessage(timeout),
                 Step::Ask(Question::RefreshKeys { source, .. }) => {
                     let answer = crate::fetch::refresh(&self.worker.shared, source).await;
@@ -191,6 +196,16 @@ impl Visit {
                 response
             }
         }
+    }
+
+    fn note_delay(&self, delay: Duration) {
+        self.worker.shard().refused(Reason::ConnectionDelayed, Recorded::Observed);
+        let draft = Draft {
+            source_ip: Some(self.client),
+            connection: Some(self.connection_id.clone()),
+            ..Draft::new(Reason::ConnectionDelayed, Recorded::Observed, "source", format!("{} ms", delay.as_millis()))
+        };
+        self.worker.record(draft, self.worker.shared.clock.now());
     }
 
     /// Records that somebody was let in who stands on a threat list that is only observed.
@@ -378,6 +393,7 @@ impl Visit {
     fn note(&self, refusal: &Refusal) -> String {
         self.worker.shard().refused(refusal.reason, Recorded::Refused);
         self.worker.shared.gate.watch().refused(self.client, refusal.reason);
+        self.worker.accuse(self.client, refusal.subject.as_deref(), refusal.reason, Recorded::Refused);
         let draft = Draft {
             source_ip: Some(self.client),
             connection: Some(self.connection_id.clone()),
@@ -437,6 +453,7 @@ impl Plain {
     fn tell(&self, worker: &Worker) -> Response<Body> {
         worker.shard().refused(self.reason, Recorded::Refused);
         worker.shared.gate.watch().refused(self.client, self.reason);
+        worker.accuse(self.client, None, self.reason, Recorded::Refused);
         let draft = Draft {
             source_ip: Some(self.client),
             ..Draft::new(self.reason, Recorded::Refused, self.check, self.reason.row().internal.to_owned())

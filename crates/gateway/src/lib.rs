@@ -10,6 +10,7 @@
 //! | `http_pass` | plain HTTP on routes that pass it |
 //! | `fetch` | key sets and identity providers |
 //! | `feeds` | databases of addresses, threat lists |
+//! | `standing` | facts against clients, told to the scores |
 //! | `introspect` | opaque tokens asked about |
 //! | `authorize` | external authorizers asked |
 //! | `endpoint` | one HTTP request of our own |
@@ -48,6 +49,7 @@ mod relay;
 mod session;
 mod sessions;
 mod shared;
+mod standing;
 mod ticket;
 mod tls;
 mod upstream;

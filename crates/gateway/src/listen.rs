@@ -170,6 +170,7 @@ async fn proxied(stream: &mut TcpStream, peer: IpAddr, listen: &Listen) -> Resul
 
 fn note(worker: &Worker, peer: IpAddr, reason: Reason, detail: String) {
     worker.shard().refused(reason, Decision::Refused);
+    worker.accuse(peer, None, reason, Decision::Refused);
     let detail = if detail.is_empty() { reason.row().internal.to_owned() } else { detail };
     let draft = Draft { source_ip: Some(peer), ..Draft::new(reason, Decision::Refused, "listen", detail) };
     worker.record(draft, worker.shared.clock.now());

@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use portcullis_core::event::Event;
-use portcullis_core::reputation::{Block, Country, Lockdown, Target};
+use portcullis_core::reputation::{Block, Country, Lockdown, Scored, Standing, Target};
 use portcullis_store::{Blocks, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -56,6 +56,10 @@ impl Live for View {
         Ok(Blocked { blocks: file.all(now)?, earned: file.earned(now)? })
     }
 
+    fn scored(&self) -> Vec<Scored> {
+        self.shared.gate.scores().scored(self.shared.clock.now())
+    }
+
     fn block(&self, block: &Block) -> Result<(), StoreError> {
         Blocks::open(&self.blocks)?.put(block)
     }
@@ -93,6 +97,8 @@ impl Live for View {
             feeds: shared.feeds.gauges(shared),
             countries: countries(shared),
             shared_state: shared.nodes.as_ref().map(|nodes| nodes.gauges()),
+            standings: standings(shared),
+            tracked_scores: shared.gate.scores().tracked(),
             uptime: shared.clock.now().mono,
             ..Gauges::default()
         }
@@ -118,4 +124,11 @@ impl Live for View {
 fn countries(shared: &Shared) -> Vec<(String, u64)> {
     let named = |country: Option<Country>| country.map_or_else(|| "unknown".to_owned(), |country| country.to_string());
     shared.gate.provenance().attempts().into_iter().map(|(country, count)| (named(country), count)).collect()
+}
+
+fn standings(shared: &Shared) -> Vec<(&'static str, usize)> {
+    let scored = shared.gate.scores().scored(shared.clock.now());
+    let count = |standing: Standing| scored.iter().filter(|source| source.standing == standing).count();
+    let standings = [Standing::Suspicious, Standing::Slowed, Standing::Banned];
+    standings.into_iter().map(|standing| (standing.label(), count(standing))).collect()
 }

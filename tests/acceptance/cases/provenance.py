@@ -4,7 +4,10 @@ import json
 
 from harness import mmdb
 from harness.processes import until
+from harness.raw import TEXT, frame
 from harness.registry import case
+
+from cases.identity import KEYS, required
 
 PROXIED = {"listen": {"trusted_proxies": ["127.0.0.0/8"], "client_address": "x_forwarded_for"}}
 
@@ -147,3 +150,72 @@ async def fetched(lab):
     answer["body"], answer["status"] = "198.51.100.0/24\n", "200 OK"
     await becomes(lab, again, "198.51.100.9", 403)
     await becomes(lab, again, "203.0.113.9", 101)
+
+
+SCORED = {"reputation": {"half_life": "10m", "suspicious": 10, "slow": 15, "ban": 20, "ban_for": "1h", "delay": "300ms",
+                         "points": {"threat": 10}},
+          "messages": {"inbound": {"threats": {"mode": "block"}}}}
+ATTACK = json.dumps({"type": "chat", "text": "1' OR '1'='1' UNION SELECT password FROM users --"})
+
+
+@case("attacks earn an anonymous address suspicion, then a ban: its connections close, it is refused, and the list says which facts; unban forgives")
+async def scored(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {**PROXIED, **SCORED})
+    one, response = await lab.raw(gateway, headers={"X-Forwarded-For": "203.0.113.9"})
+    two, response = await lab.raw(gateway, headers={"X-Forwarded-For": "203.0.113.10"})
+    await one.send(frame(TEXT, ATTACK.encode()))
+    event = await gateway.event(type="reputation_standing")
+    assert facts(event)["standing"] == "suspicious" and "score 10 of 10: attacks 10" in event["detail"], event
+    await one.send(frame(TEXT, ATTACK.encode()))
+    event = await gateway.event(type="reputation_ban")
+    assert event["source_ip"] == "203.0.113.9" and "attacks 20" in event["detail"], event
+    await becomes(lab, gateway, "203.0.113.9", 403)
+    assert await status(lab, gateway, "203.0.113.10") == 101, "its neighbour is let in"
+    await gateway.event(type="source_banned", decision="closed")
+    state = ["--state", gateway.folder / "state"]
+    _, out, _ = await gateway.cli("bans", *state)
+    assert "203.0.113.9" in out and "score 20 of 20: attacks 20" in out, out
+    _, _, text = await gateway.admin("/api/security/reputation")
+    source = json.loads(text)["sources"][0]
+    assert source["value"] == "203.0.113.9" and source["standing"] == "banned" and source["facts"][0][0] == "threat", text
+    assert await gateway.metric("portcullis_reputation_sources", standing="banned") == 1
+    await gateway.cli("unban", "203.0.113.9", *state)
+    await becomes(lab, gateway, "203.0.113.9", 101)
+    _, _, text = await gateway.admin("/api/security/reputation")
+    assert json.loads(text)["sources"] == [], "it is forgiven"
+
+
+@case("an attacker with a token earns a ban of its user, wherever it comes from, and its address stays welcome")
+async def scored_user(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {**KEYS, **PROXIED, **SCORED}, route=required("header"))
+    mallory = {"Authorization": f"Bearer {await lab.token('--subject', 'mallory')}"}
+    ada = {"Authorization": f"Bearer {await lab.token('--subject', 'ada')}"}
+    raw, _ = await lab.raw(gateway, headers={"X-Forwarded-For": "203.0.113.9", **mallory})
+    for _ in range(2):
+        await raw.send(frame(TEXT, ATTACK.encode()))
+    event = await gateway.event(type="reputation_ban")
+    assert event["user"] == "mallory", event
+
+    async def answered(headers, wanted):
+        async def it_is() -> bool:
+            return (await lab.raw(gateway, headers=headers))[1].status == wanted
+
+        await until(it_is, f"answered {wanted}", 5)
+
+    await answered({"X-Forwarded-For": "198.51.100.1", **mallory}, 403)
+    await answered({"X-Forwarded-For": "203.0.113.9", **ada}, 101)
+
+
+@case("repeated attempts of one address wait, each twice as long as the last; other addresses do not")
+async def delayed(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {**PROXIED, "sources": {"attempt_delay": {"after": "2/min", "first": "20ms", "max": "70ms"}}})
+    for _ in range(6):
+        assert await status(lab, gateway, "203.0.113.9") == 101
+    assert await status(lab, gateway, "203.0.113.10") == 101
+    events = await gateway.events("--type", "connection_delayed")
+    assert sorted(event["detail"] for event in events) == ["20 ms", "40 ms", "70 ms", "70 ms"], events
+    assert {event["source_ip"] for event in events} == {"203.0.113.9"}, events
+    assert await gateway.metric("portcullis_refusals_total", reason="connection_delayed") == 4

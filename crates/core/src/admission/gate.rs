@@ -23,8 +23,8 @@ use crate::identity::{KeyBook, Principal, Sessions, TokenCache};
 use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
-use crate::policy::checked::{Factor, Geo};
-use crate::reputation::{Blocklist, Provenance, Watch};
+use crate::policy::checked::{AttemptDelay, Factor, Geo};
+use crate::reputation::{Blocklist, Provenance, Scores, Standing, Watch};
 use crate::time::Now;
 use crate::verdict::Reason;
 
@@ -51,6 +51,7 @@ pub struct Gate {
     pressure: AtomicU32,
     watch: Watch,
     provenance: Provenance,
+    scores: Scores,
     api_keys: ArcSwap<KeyBook>,
     /// Opaque tokens that their provider called active lately.
     introspected: ArcSwap<TokenCache>,
@@ -72,6 +73,8 @@ struct Settings {
     failed: Option<Limit>,
     ban: Duration,
     geo: Geo,
+    attempt_delay: Option<AttemptDelay>,
+    slowed_delay: Duration,
     tracked_max: usize,
     ipv6_prefix: u8,
 }
@@ -91,11 +94,13 @@ struct Entry {
     banned_until: u64,
     idle_at: u64,
     penalty_until: u64,
+    /// Attempts that wait: when their backlog is gone.
+    attempts_until: u64,
 }
 
 impl Tracked for Entry {
     fn idle_at(&self, _: u64) -> u64 {
-        self.idle_at.max(self.banned_until)
+        self.idle_at.max(self.banned_until).max(self.attempts_until)
     }
 
     fn is_protected(&self, now: u64) -> bool {
@@ -161,6 +166,7 @@ impl Gate {
             pressure: AtomicU32::new(Factor::ONE.permille()),
             watch: Watch::new(seed),
             provenance: Provenance::default(),
+            scores: Scores::new(&policy.checked.reputation, exempt(policy), seed),
             api_keys: ArcSwap::default(),
             introspected: ArcSwap::from_pointee(introspected(policy)),
             authorized: ArcSwap::from_pointee(authorized(policy)),
@@ -184,6 +190,12 @@ impl Gate {
     #[must_use]
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
+    }
+
+    /// What speaks against addresses and users.
+    #[must_use]
+    pub fn scores(&self) -> &Scores {
+        &self.scores
     }
 
     /// Multiplies the rate of attempts by what a flood makes of it.
@@ -260,6 +272,7 @@ impl Gate {
             lock(shard).table.resize(settings.shard_entries_max());
         }
         self.settings.store(Arc::new(settings));
+        self.scores.reconfigure(&policy.checked.reputation, exempt(policy));
         self.introspected.store(Arc::new(introspected(policy)));
         self.authorized.store(Arc::new(authorized(policy)));
     }
@@ -370,18 +383,21 @@ impl Gate {
         }
         let key = IpKey::of(client, settings.ipv6_prefix);
         let hash = self.hash(key);
+        let slowed = !exempt && self.scores.standing(client, None, now) >= Standing::Slowed;
+        let mut delay = if slowed { settings.slowed_delay } else { Duration::ZERO };
         let now = now.mono_nanos();
         let mut shard = lock(pick(&self.addresses, hash));
         let (entry, own) = shard.entry(hash, key, now);
         let mut rate = None;
         if !exempt {
+            delay = delay.max(settings.attempt_delay.map_or(Duration::ZERO, |spec| entry.delay(&spec, now)));
             let pressure = Factor::from_permille(self.pressure.load(Ordering::Relaxed));
             rate = entry.attempt(&settings, pressure, now)?;
         }
         entry.open += 1;
         drop(shard);
         self.total.fetch_add(1, Ordering::Relaxed);
-        Ok(Seat { gate: Arc::clone(self), key, place: Place { hash, own }, user: None, rate })
+        Ok(Seat { gate: Arc::clone(self), key, place: Place { hash, own }, user: None, rate, delay })
     }
 
     /// Counts a failed authentication. True when it brought a ban.
@@ -427,6 +443,23 @@ impl Gate {
 }
 
 impl Entry {
+    /// How long an attempt waits: nothing up to the rate, then twice as long each time. Idle, the backlog goes as the
+    /// rate says.
+    fn delay(&mut self, spec: &AttemptDelay, now: u64) -> Duration {
+        let step = nanos(spec.after.per).max(1) / u64::from(spec.after.count.max(1));
+        let free = step.saturating_mul(u64::from(spec.after.burst));
+        // Past 32 doublings a wait is at its longest; more is not remembered, and a clock that goes back is forgiven.
+        let most = now.saturating_add(free).saturating_add(step.saturating_mul(32));
+        self.attempts_until = self.attempts_until.max(now).saturating_add(step).min(most);
+        let over = (self.attempts_until - now).saturating_sub(free).div_ceil(step.max(1));
+        match u32::try_from(over).unwrap_or(u32::MAX).checked_sub(1) {
+            None => Duration::ZERO,
+            Some(doublings) => {
+                spec.first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(spec.max)
+            }
+        }
+    }
+
     /// Judges and counts an attempt; tells what is left of the rate, and its limit.
     fn attempt(&mut self, settings: &Settings, pressure: Factor, now: u64) -> Result<Option<(Limit, Allowance)>, Full> {
         if self.banned_until > now {
@@ -468,6 +501,8 @@ impl Settings {
             failed: spec.sources.failed_auth_rate.map(Limit::compile),
             ban: spec.sources.ban_duration,
             geo: spec.geo.clone(),
+            attempt_delay: spec.sources.attempt_delay,
+            slowed_delay: spec.reputation.delay,
             tracked_max: spec.sources.tracked_max,
             ipv6_prefix: spec.listen.ipv6_prefix,
         }
@@ -506,9 +541,15 @@ pub struct Seat {
     place: Place,
     user: Option<u128>,
     rate: Option<(Limit, Allowance)>,
+    delay: Duration,
 }
 
 impl Seat {
+    /// How long the attempt waits before it is looked at.
+    pub(super) fn delay(&self) -> Duration {
+        self.delay
+    }
+
     /// The key its address is counted under.
     #[must_use]
     pub fn ip_key(&self) -> IpKey {
@@ -569,6 +610,12 @@ fn authorized(policy: &Policy) -> HashMap<String, TokenCache> {
 fn introspected(policy: &Policy) -> TokenCache {
     let spec = policy.checked.identity.introspection.as_ref();
     spec.map_or_else(|| TokenCache::new(0, Duration::ZERO), |one| TokenCache::new(one.cache_entries_max, one.cache_ttl))
+}
+
+/// Addresses that have no score: those the operator vouches for, and proxies, which are nobody's address.
+fn exempt(policy: &Policy) -> Vec<IpNet> {
+    let spec = &policy.checked;
+    spec.sources.allow.iter().chain(&spec.listen.trusted_proxies).copied().collect()
 }
 
 fn within(networks: &[IpNet], ip: IpAddr) -> bool {

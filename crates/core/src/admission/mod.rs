@@ -109,6 +109,11 @@ pub enum Question {
         /// What it is told: JSON.
         body: Vec<u8>,
     },
+    /// Let the client wait, and answer [`Answer::Waited`].
+    Wait {
+        /// How long.
+        delay: Duration,
+    },
     /// Accept the handshake and answer with the client's first message.
     FirstMessage {
         /// How long to wait for it.
@@ -126,6 +131,8 @@ pub enum Answer {
     Introspected(Result<Vec<u8>, String>),
     /// What the authorizer answered.
     Authorized(authorizer::Reply),
+    /// It has waited.
+    Waited,
     /// The first message; `None` where none came in time.
     FirstMessage(Option<Vec<u8>>),
 }
@@ -244,7 +251,11 @@ impl Admission {
     pub fn arrive(&mut self, head: &Head<'_>, now: Now) -> Step {
         match self.settle(head, now) {
             Ok(visit) => {
+                let delay = visit.seat.delay();
                 self.visit = Some(visit);
+                if !delay.is_zero() {
+                    return Step::Ask(Question::Wait { delay });
+                }
                 self.identify(now)
             }
             Err(refusal) => refuse(*refusal),
@@ -266,7 +277,7 @@ impl Admission {
             Answer::Authorized(_) => {
                 self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to no question")
             }
-            Answer::Keys(_) => self.identify(now),
+            Answer::Keys(_) | Answer::Waited => self.identify(now),
             Answer::Introspected(answer) => {
                 if let Some(proof) = &mut visit.proof {
                     proof.introspected(answer);

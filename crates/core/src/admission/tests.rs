@@ -9,6 +9,8 @@ use crate::identity::{KeySet, fixture};
 use crate::policy::checked::{Algorithm, Checked};
 use crate::policy::{Nowhere, Overrides, Source, load};
 
+mod waiting;
+
 const POLICY: &str = "
 environment: development
 listen: { connections_max: 100 }

@@ -19,6 +19,7 @@ mod geo;
 mod html;
 mod nodes;
 mod provider;
+mod reputation;
 mod schema;
 mod session;
 mod threat;
@@ -29,6 +30,7 @@ pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
 pub use nodes::SharedState;
 pub use provider::{Authorizer, Introspection, OnFailure, Provider};
+pub use reputation::{AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};
 pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
@@ -66,6 +68,8 @@ pub struct Checked {
     pub sources: Sources,
     /// Which countries and networks may come.
     pub geo: Geo,
+    /// What speaks against a source.
+    pub reputation: Reputation,
     /// Lists of addresses that somebody warns of.
     pub threat_lists: Vec<ThreatListSpec>,
     /// Which web origins may open a WebSocket.
@@ -175,6 +179,8 @@ pub struct Sources {
     pub deny: Vec<IpNet>,
     /// Connection attempts per client address.
     pub connection_rate: Option<Rate>,
+    /// Attempts that wait, longer each time.
+    pub attempt_delay: Option<AttemptDelay>,
     /// Concurrent connections per client address.
     pub connections_per_ip_max: Option<u32>,
     /// Failed authentications per client address; past it the address is refused for `ban_duration`.

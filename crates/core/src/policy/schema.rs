@@ -45,6 +45,7 @@ const SECTIONS: &[&str] = &[
     "state",
     "shared_state",
     "sources",
+    "reputation",
     "geo",
     "threat_lists",
     "origins",

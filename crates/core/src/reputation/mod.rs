@@ -7,21 +7,27 @@
 mod block;
 mod blocklist;
 mod country;
+mod fact;
 mod flood;
 mod geo;
 mod lockdown;
 mod provenance;
 mod ranges;
+mod score;
+mod scores;
 mod threat_list;
 mod watch;
 
 pub use block::{Block, REASON_BYTES_MAX, Target, TargetError, VALUE_BYTES_MAX};
 pub use blocklist::{BLOCKS_MAX, Blocklist};
 pub use country::{Country, CountryCounts};
+pub use fact::{FACTS, Fact};
 pub use flood::{Change, Flood, Level};
 pub use geo::{Atlas, AtlasError, Chart, Location};
 pub use lockdown::{LOCKDOWN_MAX, Lockdown};
 pub use provenance::Provenance;
 pub use ranges::{NETWORKS_MAX, Ranges};
+pub use score::Score;
+pub use scores::{Kept, NAMED_MAX, Risen, Scored, Scores, Standing};
 pub use threat_list::{BROKEN_SHARE, LISTS_MAX, ListError, ThreatList, ThreatLists};
 pub use watch::{Observed, Watch};

@@ -81,6 +81,11 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
+/// Who has a score that led to something, and which facts gave it.
+pub(super) async fn reputation(State(shared): State<Arc<Shared>>) -> Response {
+    Json(json!({ "sources": shared.state.live.scored() })).into_response()
+}
+
 pub(super) async fn block(State(shared): State<Arc<Shared>>, body: Body<BlockBody>) -> Response {
     let Json(body) = match body {
         Ok(body) => body,

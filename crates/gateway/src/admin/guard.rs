@@ -56,6 +56,7 @@ pub const ENDPOINTS: &[(&str, &str, Access)] = &[
     ("GET", "/api/security/audit-logs", Access::Disclose),
     ("GET", "/api/security/config", Access::Disclose),
     ("GET", "/api/security/blocks", Access::Disclose),
+    ("GET", "/api/security/reputation", Access::Disclose),
     ("POST", "/api/security/block", Access::Act),
     ("POST", "/api/security/unblock", Access::Act),
     ("POST", "/api/security/block-ip", Access::Act),

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use axum::routing::{delete, get, post};
 use portcullis_core::event::Event;
 use portcullis_core::policy::checked::Secret;
-use portcullis_core::reputation::{Block, Lockdown, Target};
+use portcullis_core::reputation::{Block, Lockdown, Scored, Target};
 use portcullis_store::StoreError;
 use tokio::sync::broadcast;
 
@@ -89,6 +89,8 @@ pub trait Live: Send + Sync {
     /// # Errors
     /// The file cannot be written.
     fn unblock(&self, target: &Target) -> Result<bool, StoreError>;
+    /// Addresses, subnets and users that something speaks against, the worst first.
+    fn scored(&self) -> Vec<Scored>;
     /// The lockdown in force.
     ///
     /// # Errors
@@ -202,6 +204,7 @@ pub fn router(state: AdminState) -> axum::Router {
         .route("/api/security/audit-logs", get(api::audit_logs))
         .route("/api/security/config", get(api::config))
         .route("/api/security/blocks", get(blocks::list))
+        .route("/api/security/reputation", get(blocks::reputation))
         .route("/api/security/block", post(blocks::block))
         .route("/api/security/unblock", post(blocks::unblock))
         .route("/api/security/block-ip", post(blocks::block_ip))

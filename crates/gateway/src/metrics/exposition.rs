@@ -155,6 +155,7 @@ impl Scrape {
             ("connections_held", "Connections held, handshakes included", count(gauges.open_connections)),
             ("sessions_open", "Sessions in force", count(gauges.sessions)),
             ("addresses_tracked", "Client addresses that admission counts", count(gauges.tracked_addresses)),
+            ("scores_tracked", "Addresses, subnets and users that a score is kept of", count(gauges.tracked_scores)),
             ("audit_events_queued", "Audit events waiting for the disk", count(gauges.audit_queued)),
             ("flood_level", "0 normal, 1 elevated, 2 high, 3 critical", u64::from(gauges.flood_level)),
             ("lockdown", "1 while a lockdown is in force", u64::from(gauges.locked_down)),
@@ -179,6 +180,11 @@ impl Scrape {
         let mut sessions = encoder.encode_descriptor("sessions", help, None, MetricType::Counter)?;
         for (outcome, count) in self.metrics.sessions.counted() {
             counter(&mut sessions, &[("outcome", outcome)], count)?;
+        }
+        let help = "Addresses, subnets and users whose score led to something, at most 200";
+        let mut standings = encoder.encode_descriptor("reputation_sources", help, None, MetricType::Gauge)?;
+        for (standing, sources) in &gauges.standings {
+            gauge(&mut standings, &[("standing", *standing)], count(*sources))?;
         }
         self.feeds(encoder)?;
         if let Some(shared) = &gauges.shared_state {

@@ -99,6 +99,10 @@ pub struct Gauges {
     pub locked_down: bool,
     /// Databases of addresses and threat lists.
     pub feeds: Vec<crate::feeds::FeedGauge>,
+    /// Sources with a standing, by standing.
+    pub standings: Vec<(&'static str, usize)>,
+    /// Addresses, subnets and users that a score is kept of.
+    pub tracked_scores: usize,
     /// Attempts by country; those of no country as `unknown`.
     pub countries: Vec<(String, u64)>,
     /// The meeting place of several gateways; `None` for one that is alone.

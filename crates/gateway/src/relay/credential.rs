@@ -106,7 +106,11 @@ impl Relay {
         self.credential.renewing = false;
         let principal = match outcome {
             Ok(principal) => principal,
-            Err((reason, check)) => return self.turn_out(reason, check, now.mono),
+            Err((reason, check)) => {
+                let subject = self.caller.principal.subject.as_deref();
+                self.worker.accuse(self.caller.client, subject, reason, Decision::Closed);
+                return self.turn_out(reason, check, now.mono);
+            }
         };
         self.live.set_principal(&principal);
         self.session = self.worker.shared.gate.sessions().of(&principal);
@@ -149,7 +153,9 @@ async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
             RenewalStep::Ask(Question::Authorize { route, body }) => {
                 renewal.authorized(crate::authorize::ask(&worker.shared, &route, body).await);
             }
-            RenewalStep::Ask(Question::FirstMessage { .. }) => return Err((Reason::CredentialInvalid, "renewal")),
+            RenewalStep::Ask(Question::FirstMessage { .. } | Question::Wait { .. }) => {
+                return Err((Reason::CredentialInvalid, "renewal"));
+            }
         }
     }
 }

@@ -216,6 +216,10 @@ impl Relay {
             _ => Reason::ProtocolError,
         };
         self.worker.shard().refused(reason, Decision::Closed);
+        if direction == Direction::Inbound {
+            let subject = self.caller.principal.subject.as_deref();
+            self.worker.accuse(self.caller.client, subject, reason, Decision::Closed);
+        }
         if self.events.spend(reason.row().severity, now.mono).is_some() {
             let mut draft = self.caller.draft(reason, Decision::Closed, "codec", error.to_string());
             draft.metadata.push(("rule", error.label().to_owned()));
@@ -359,6 +363,15 @@ impl Lane<'_> {
         for finding in &verdict.findings {
             let decision = decision(finding.outcome);
             self.worker.shard().refused(finding.reason, decision);
+            // What a backend says does not speak against its client.
+            if self.direction == Direction::Inbound {
+                self.worker.accuse(
+                    self.caller.client,
+                    self.caller.principal.subject.as_deref(),
+                    finding.reason,
+                    decision,
+                );
+            }
             let severity = finding.reason.row().severity;
             if let Some(suppressed) = self.events.spend(severity, self.now.mono) {
                 self.events.last_reference = self.record(finding, decision, suppressed);

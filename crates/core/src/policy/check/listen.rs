@@ -114,12 +114,14 @@ impl Checking<'_> {
             Some(number) => self.within(&at.key("connections_per_ip_max"), number, 1..=CONNECTIONS_MAX).map(Some),
             None => Some(None),
         };
+        let attempt_delay = self.attempt_delay(&at.key("attempt_delay"), raw.attempt_delay);
         let ban_duration = self.positive(at, "ban_duration", raw.ban_duration);
         let tracked_max = self.bounded(at, "tracked_max", raw.tracked_max, 1000..=TRACKED_MAX);
         Some(Sources {
             allow: allow?.iter().map(|network| network.0).collect(),
             deny: deny?.iter().map(|network| network.0).collect(),
             connection_rate: raw.connection_rate.and_then(OrOff::value).map(rate),
+            attempt_delay: attempt_delay?,
             connections_per_ip_max: per_ip?,
             failed_auth_rate: raw.failed_auth_rate.and_then(OrOff::value).map(rate),
             ban_duration: ban_duration?,

@@ -29,6 +29,7 @@ mod message_access;
 mod nodes;
 mod origin;
 mod provider;
+mod reputation;
 mod route;
 mod schema;
 mod session;
@@ -310,6 +311,7 @@ impl<'a> Checking<'a> {
         let shared_state = self.shared_state(&root.key("shared_state"), document.shared_state.as_ref());
         let sources = self.sources(&root.key("sources"), document.sources.as_ref());
         let geo = self.geo(&root.key("geo"), document.geo.as_ref());
+        let reputation = self.reputation(document, &root.key("reputation"));
         let threat_lists = self.threat_lists(&root.key("threat_lists"), document.threat_lists.as_ref());
         let origins = self.origins(&root.key("origins"), document.origins.as_ref());
         let identity = self.identity(&root.key("identity"), document.identity.as_ref());
@@ -326,6 +328,7 @@ impl<'a> Checking<'a> {
             shared_state: shared_state?,
             sources: sources?,
             geo: geo?,
+            reputation: reputation?,
             threat_lists: threat_lists?,
             origins: origins?,
             identity: identity?,

@@ -92,6 +92,8 @@ pub(crate) struct Sources {
     pub(crate) deny: Option<Vec<Network>>,
     /// Connection attempts of one client address, or `off`.
     pub(crate) connection_rate: Option<OrOff<RateText>>,
+    /// Attempts of one client address past a rate wait before they are looked at, longer each time, or `off`.
+    pub(crate) attempt_delay: Option<OrOff<super::AttemptDelay>>,
     /// Concurrent connections of one client address, or `off`.
     pub(crate) connections_per_ip_max: Option<OrOff<u32>>,
     /// Failed authentications of one client address, or `off`; past it the address is refused for

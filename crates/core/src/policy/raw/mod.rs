@@ -17,6 +17,7 @@ mod identity;
 mod listen;
 mod message;
 mod nodes;
+mod reputation;
 mod route;
 mod session;
 
@@ -27,6 +28,7 @@ pub(crate) use identity::*;
 pub(crate) use listen::*;
 pub(crate) use message::*;
 pub(crate) use nodes::*;
+pub(crate) use reputation::*;
 pub(crate) use route::*;
 pub(crate) use session::*;
 
@@ -59,6 +61,8 @@ pub(crate) struct Document {
     pub(crate) sources: Option<Sources>,
     /// Which countries and networks (autonomous systems) may come. See [reputation](reputation.md).
     pub(crate) geo: Option<Geo>,
+    /// What speaks against an address, its subnet or a user, and what that leads to. See [reputation](reputation.md).
+    pub(crate) reputation: Option<Reputation>,
     /// Lists of addresses that somebody warns of, from files or URLs: one address or network a line, FireHOL's netsets,
     /// Spamhaus' DROP as text or JSON. At most 16.
     pub(crate) threat_lists: Option<Vec<ThreatList>>,
@@ -113,6 +117,8 @@ pub(crate) struct Overlay {
     pub(crate) sources: Option<Sources>,
     /// See `geo`.
     pub(crate) geo: Option<Geo>,
+    /// See `reputation`.
+    pub(crate) reputation: Option<Reputation>,
     /// See `threat_lists`; the list is replaced as a whole.
     pub(crate) threat_lists: Option<Vec<ThreatList>>,
     /// See `origins`.

@@ -33,6 +33,13 @@ async fn an_operator_bans_revokes_lists_and_lifts() {
     assert_eq!((&listed["blocks"][0]["kind"], &listed["blocks"][0]["value"]), (&"user".into(), &"u1".into()));
     assert!(listed["blocks"][0]["spares_issued_after_unix_s"].is_u64());
     assert_eq!(listed["earned"][0]["address"], "192.0.2.7");
+    let scored = stage.ask(Ask { headers: &json, ..get("/api/security/reputation") }).await;
+    let scored: Value = serde_json::from_str(&scored.text).unwrap();
+    assert_eq!(scored["sources"][0]["value"], "192.0.2.8");
+    assert_eq!(
+        (&scored["sources"][0]["standing"], &scored["sources"][0]["facts"][0][0]),
+        (&"slowed".into(), &"threat".into())
+    );
     let recorded = stage.live.recorded.lock().unwrap();
     assert!(recorded.iter().all(|event| event.reason == Reason::AdminAction));
     assert_eq!(recorded.len(), 11, "every attempt is on record");

@@ -14,7 +14,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use portcullis_core::event::{Decision, Event};
 use portcullis_core::policy::checked::Secret;
-use portcullis_core::reputation::{Block, Lockdown, Target};
+use portcullis_core::reputation::{Block, Lockdown, Scored, Standing, Target};
 use portcullis_core::verdict::Reason;
 use portcullis_store::{AuditLog, Settings, StoreError};
 use tokio::sync::broadcast;
@@ -61,6 +61,11 @@ impl Live for Fake {
     fn blocked(&self) -> Result<Blocked, StoreError> {
         let earned = vec![("192.0.2.7".parse().unwrap(), 9)];
         Ok(Blocked { blocks: self.blocks.lock().unwrap().clone(), earned })
+    }
+
+    fn scored(&self) -> Vec<Scored> {
+        let target = Target::parse("network", "192.0.2.8").unwrap();
+        vec![Scored { target, standing: Standing::Slowed, score: 30.0, facts: vec![("threat", 30.0)] }]
     }
 
     fn block(&self, block: &Block) -> Result<(), StoreError> {

@@ -1,0 +1,44 @@
+//! Scores and what they lead to, as the rooms take them.
+
+use std::time::Duration;
+
+use super::Rate;
+use crate::reputation::FACTS;
+
+/// What speaks against a source, and what that leads to (SPEC 7.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reputation {
+    /// Facts are counted.
+    pub enabled: bool,
+    /// Points fade by half in this time.
+    pub half_life: Duration,
+    /// Points of each fact, in the order of [`Fact::ALL`](crate::reputation::Fact::ALL).
+    pub points: [u32; FACTS],
+    /// From so many points on a source is noted.
+    pub suspicious: u32,
+    /// From so many on it waits.
+    pub slow: Option<u32>,
+    /// From so many on it is banned.
+    pub ban: Option<u32>,
+    /// For so long.
+    pub ban_for: Duration,
+    /// How long a handshake of a slowed address waits.
+    pub delay: Duration,
+    /// A subnet's thresholds are so many times an address's; `None`: subnets have no score.
+    pub subnet_times: Option<u32>,
+    /// Sources with a score at once.
+    pub tracked_max: usize,
+    /// IPv6 addresses are one source by this prefix.
+    pub ipv6_prefix: u8,
+}
+
+/// Connection attempts of one address that wait, longer each time (SPEC 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptDelay {
+    /// Up to this rate none waits.
+    pub after: Rate,
+    /// The first that is past it.
+    pub first: Duration,
+    /// The longest.
+    pub max: Duration,
+}

@@ -1,0 +1,67 @@
+//! `reputation`, and `sources.attempt_delay`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::policy::human::{OrOff, RateText, Span, Switch};
+
+/// What speaks against an address, its subnet or a user, and what that leads to.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reputation {
+    /// Whether scores are kept.
+    pub(crate) enabled: Option<Switch>,
+    /// Points fade by half in this time. 1 second to 7 days.
+    pub(crate) half_life: Option<Span>,
+    /// Points of each kind of fact.
+    pub(crate) points: Option<FactPoints>,
+    /// From so many points on a source is noted by an event.
+    pub(crate) suspicious: Option<u32>,
+    /// From so many points on a source is slowed, or `off`: its handshakes wait `delay`.
+    pub(crate) slow: Option<OrOff<u32>>,
+    /// From so many points on a source is banned for `ban_for`, or `off`.
+    pub(crate) ban: Option<OrOff<u32>>,
+    /// How long such a ban lasts.
+    pub(crate) ban_for: Option<Span>,
+    /// How long each handshake of a slowed address waits. At most `30s`.
+    pub(crate) delay: Option<Span>,
+    /// The thresholds of a subnet (an IPv4 /24, an IPv6 /48) are so many times those of an address, or `off`. A subnet
+    /// that holds an address of `sources.allow` has no score.
+    pub(crate) subnet_times: Option<OrOff<u32>>,
+    /// Most sources with a score at once; those without a standing leave first. About 200 bytes each.
+    pub(crate) tracked_max: Option<u32>,
+}
+
+/// Points of each kind of fact, 0 to 1000.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FactPoints {
+    /// A credential that is forged, malformed, foreign or unknown; one that has merely run out counts nothing.
+    pub(crate) failed_authentication: Option<u32>,
+    /// A handshake that is malformed, too slow, from a foreign origin, or to a path that is not there.
+    pub(crate) refused_handshake: Option<u32>,
+    /// A message that its route does not take; of those in one second only the first counts.
+    pub(crate) refused_message: Option<u32>,
+    /// More connections or messages than a limit allows; of those in one second only the first counts.
+    pub(crate) limit_exceeded: Option<u32>,
+    /// An attack found in a message and not merely observed.
+    pub(crate) threat: Option<u32>,
+    /// Frames that break the protocol, and compression bombs.
+    pub(crate) protocol_violation: Option<u32>,
+    /// A message for another tenant, or a path bound to another user.
+    pub(crate) crossing: Option<u32>,
+    /// Behaviour unlike what is usual for the user.
+    pub(crate) anomaly: Option<u32>,
+}
+
+/// Connection attempts of one address that wait, longer each time.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AttemptDelay {
+    /// Up to this rate no attempt waits.
+    pub(crate) after: Option<RateText>,
+    /// How long the first attempt past it waits; each further one twice as long.
+    pub(crate) first: Option<Span>,
+    /// The longest wait. At most `30s`.
+    pub(crate) max: Option<Span>,
+}

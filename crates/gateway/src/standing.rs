@@ -1,0 +1,53 @@
+//! Facts against clients, told to the scores; what a score leads to, recorded (SPEC 7.1).
+//!
+//! The rules are the core's. A ban is ordered there and put on the blocklist by [`crate::blocklist`].
+
+use std::net::IpAddr;
+
+use portcullis_core::event::Decision;
+use portcullis_core::reputation::{Fact, Risen, Standing, Target};
+use portcullis_core::time::Now;
+use portcullis_core::verdict::Reason;
+
+use crate::record::Draft;
+use crate::worker::Worker;
+
+impl Worker {
+    /// Counts what was refused against who was refused: the subject where there is one, else the address. What is only
+    /// observed counts nothing.
+    pub(crate) fn accuse(&self, client: IpAddr, subject: Option<&str>, reason: Reason, decision: Decision) {
+        if matches!(decision, Decision::Dropped | Decision::Replied | Decision::Refused | Decision::Closed)
+            && let Some(fact) = Fact::of(reason)
+        {
+            self.count_fact(fact, client, subject);
+        }
+    }
+
+    /// Counts a fact.
+    pub(crate) fn count_fact(&self, fact: Fact, client: IpAddr, subject: Option<&str>) {
+        let now = self.now();
+        for risen in self.shared.gate.scores().count(fact, client, subject, now) {
+            self.tell_risen(risen, client, now);
+        }
+    }
+
+    fn tell_risen(&self, risen: Risen, client: IpAddr, now: Now) {
+        let Risen { target, to, detail } = risen;
+        let banned = to == Standing::Banned;
+        let (reason, decision) = if banned {
+            (Reason::ReputationBan, Decision::Refused)
+        } else {
+            (Reason::ReputationStanding, Decision::Observed)
+        };
+        self.shard().refused(reason, decision);
+        tracing::warn!("{target} is {}: {detail}", to.label());
+        let user = if let Target::User(subject) = &target { Some(subject.clone()) } else { None };
+        let mut draft = Draft {
+            source_ip: Some(client),
+            user,
+            ..Draft::new(reason, decision, "reputation", format!("{target} is {}: {detail}", to.label()))
+        };
+        draft.metadata.push(("standing", to.label().to_owned()));
+        self.record(draft, now);
+    }
+}
