@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
-use portcullis_core::admission::{Admission, Admitted, Arrival, Decision, Gate, Head, Step};
+use portcullis_core::admission::{self, Admission, Admitted, Arrival, Decision, Gate, Head, Question, Step};
 use portcullis_core::identity::{KeyRing, TokenCache, issue};
 use portcullis_core::inspection::{Action, Context, Kind, Memory, Message, Workspace, inspect};
 use portcullis_core::limits::Ledger;
 use portcullis_core::policy::checked::{Algorithm, Secret};
 use portcullis_core::policy::{Nowhere, Overrides, Policy, Source, load};
-use portcullis_core::reputation::{Change, Flood};
+use portcullis_core::reputation::{Block, Blocklist, Change, Fact, Flood};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 use serde_json::json;
@@ -58,6 +58,10 @@ pub(crate) struct House {
     work: Workspace,
     flood: Flood,
     messages: u64,
+    /// Bans that scores have brought.
+    pub(crate) scored: Vec<Block>,
+    /// Attempts that waited.
+    pub(crate) waited: u64,
 }
 
 impl House {
@@ -73,6 +77,8 @@ impl House {
             work: Workspace::new(5),
             flood: Flood::new(policy.checked.defences.floods.clone()),
             messages: 0,
+            scored: Vec::new(),
+            waited: 0,
             policy,
         }
     }
@@ -102,12 +108,20 @@ impl House {
         headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
         let uri = Uri::from_static("/");
         let head = Head { method: &Method::GET, uri: &uri, version: Version::HTTP_11, headers: &headers };
-        let Step::Done(decision) = admission.arrive(&head, now) else { panic!("it asks nothing") };
+        let mut step = admission.arrive(&head, now);
+        if let Step::Ask(Question::Wait { delay }) = step {
+            self.waited += 1;
+            step = admission.answer(admission::Answer::Waited, now.plus(delay));
+        }
+        let Step::Done(decision) = step else { panic!("it asks nothing else") };
         match *decision {
             Decision::Admit(admitted) => Ok(Connection { admitted, memory: Memory::new() }),
             Decision::PassHttp(_) => panic!("it was a handshake"),
             Decision::Refuse(refusal) => {
                 self.gate.watch().refused(client, refusal.reason);
+                if let Some(fact) = Fact::of(refusal.reason) {
+                    self.gate.scores().count(fact, client, refusal.subject.as_deref(), now);
+                }
                 Err(refusal.reason)
             }
         }
@@ -120,6 +134,10 @@ impl House {
         let message = Message { kind: Kind::Text, bytes: br#"{"type":"say","text":"hello"}"# };
         let verdict = inspect(&admitted.route.inbound, &mut connection.memory, &cx, &mut self.work, &message);
         let decided = verdict.findings.last();
+        if let Some(fact) = decided.and_then(|finding| Fact::of(finding.reason)) {
+            let subject = admitted.principal.subject.as_deref();
+            self.gate.scores().count(fact, admitted.ip_key.address(), subject, now);
+        }
         Answer {
             passed: verdict.action == Action::Pass,
             reason: decided.map(|finding| finding.reason),
@@ -129,6 +147,11 @@ impl House {
 
     /// What the gateway does once a second.
     pub(crate) fn second(&mut self, now: Now) -> Option<Change> {
+        let ordered = self.gate.scores().take_orders();
+        if !ordered.is_empty() {
+            self.scored.extend(ordered);
+            self.gate.set_blocklist(Blocklist::new(&self.scored).0);
+        }
         let observed = self.gate.watch().take();
         let change = self.flood.step(&observed, std::mem::take(&mut self.messages));
         self.ledger.set_conditions(self.policy.checked.conditions(now.wall, self.flood.factor()));

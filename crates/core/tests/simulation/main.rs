@@ -47,6 +47,7 @@ fn holds(figures: &Figures) {
         assert!(*sent > 0, "{attack:?} did nothing");
         assert!(passed * 10 <= *sent, "{attack:?}: {passed} of {sent} messages passed");
     }
+    assert_eq!(figures.honest_scored, 0, "no honest user is banned for a score");
     let loud = figures.tried[&Attack::Loud];
     assert!(loud.verified * 100 <= loud.made, "the loud one is turned away before its tokens are looked at");
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use portcullis_core::reputation::Level;
+use portcullis_core::reputation::{Block, Level, Target};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
@@ -54,6 +54,12 @@ pub(crate) struct Figures {
     /// Messages sent and passed by attackers that have accounts.
     pub(crate) messages: Vec<(Attack, u64, u64)>,
     pub(crate) levels: Vec<String>,
+    /// Addresses, subnets and users banned for their score.
+    pub(crate) scored: Vec<String>,
+    /// Honest users among them.
+    pub(crate) honest_scored: usize,
+    /// Attempts that waited, of anybody.
+    pub(crate) waited: u64,
 }
 
 /// See the module.
@@ -151,6 +157,11 @@ impl Play {
         let insiders = |client: &&u32| habit(**client) == Habit::Office && office(**client) == 0;
         self.figures.colleagues_hurt = self.hurt.iter().filter(insiders).count();
         self.figures.honest_hurt = self.hurt.len() - self.figures.colleagues_hurt;
+        let scored = self.house.scored.iter();
+        self.figures.scored = scored.map(|block| format!("{}: {}", block.target, block.reason)).collect();
+        let honest = |block: &&Block| matches!(&block.target, Target::User(name) if name.starts_with("user-"));
+        self.figures.honest_scored = self.house.scored.iter().filter(honest).count();
+        self.figures.waited = self.house.waited;
         self.figures.messages = self.spoken.iter().map(|(attack, (sent, passed))| (*attack, *sent, *passed)).collect();
         self.figures
     }
@@ -346,6 +357,8 @@ impl fmt::Display for Figures {
             writeln!(f)?;
         }
         writeln!(f, "attackers without an account admitted: {}", self.attackers_admitted)?;
+        writeln!(f, "attempts that waited: {}; banned for their score: {}", self.waited, self.scored.len())?;
+        self.scored.iter().take(20).try_for_each(|ban| writeln!(f, "  {ban}"))?;
         self.levels.iter().try_for_each(|level| writeln!(f, "{level}"))
     }
 }
