@@ -142,8 +142,7 @@ impl Visit {
                     step = admission.answer(Answer::Authorized(reply), self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::Wait { delay }) => {
-                    self.note_delay(delay);
-                    tokio::time::sleep(delay).await;
+                    self.wait(delay).await;
                     step = admission.answer(Answer::Waited, self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::FirstMessage { timeout }) => return Settled::FirstMessage(timeout),
@@ -198,7 +197,8 @@ impl Visit {
         }
     }
 
-    fn note_delay(&self, delay: Duration) {
+    /// Lets an attempt wait, and records it.
+    pub(crate) async fn wait(&self, delay: Duration) {
         self.worker.shard().refused(Reason::ConnectionDelayed, Recorded::Observed);
         let draft = Draft {
             source_ip: Some(self.client),
@@ -206,6 +206,7 @@ impl Visit {
             ..Draft::new(Reason::ConnectionDelayed, Recorded::Observed, "source", format!("{} ms", delay.as_millis()))
         };
         self.worker.record(draft, self.worker.shared.clock.now());
+        tokio::time::sleep(delay).await;
     }
 
     /// Records that somebody was let in who stands on a threat list that is only observed.

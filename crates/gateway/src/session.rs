@@ -76,6 +76,7 @@ async fn settle(
             ExchangeStep::Ask(Question::Introspect { token }) => {
                 exchange.introspected(crate::introspect::ask(shared, &token).await);
             }
+            ExchangeStep::Ask(Question::Wait { delay }) => visit.wait(delay).await,
             ExchangeStep::Ask(Question::Authorize { .. } | Question::FirstMessage { .. }) => {
                 return Err(refusal(
                     Reason::HandshakeMalformed,

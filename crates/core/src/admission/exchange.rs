@@ -39,7 +39,7 @@ struct Asked {
 /// What comes next.
 #[derive(Debug)]
 pub enum ExchangeStep {
-    /// Something from outside is needed: keys, or what a provider says of a token.
+    /// Something from outside is needed: keys, what a provider says of a token, or time.
     Ask(Question),
     /// Who asks, or why nothing is given.
     Done(Result<Box<Exchanged>, Box<Refusal>>),
@@ -81,8 +81,9 @@ impl Exchange {
     pub fn arrive(&mut self, head: &Head<'_>, now: Now) -> ExchangeStep {
         match self.settle(head, now) {
             Ok(asked) => {
+                let delay = asked.seat.delay();
                 self.asked = Some(asked);
-                self.step(now)
+                if delay.is_zero() { self.step(now) } else { ExchangeStep::Ask(Question::Wait { delay }) }
             }
             Err(refusal) => ExchangeStep::Done(Err(refusal)),
         }

@@ -42,7 +42,7 @@ async fn an_operator_bans_revokes_lists_and_lifts() {
     );
     let recorded = stage.live.recorded.lock().unwrap();
     assert!(recorded.iter().all(|event| event.reason == Reason::AdminAction));
-    assert_eq!(recorded.len(), 11, "every attempt is on record");
+    assert_eq!(recorded.len(), 12, "every attempt is on record");
 }
 
 #[tokio::test]
