@@ -19,7 +19,7 @@ use portcullis_core::message::schema::{Dialect, Schema};
 use portcullis_core::message::threat::{Buffers, ClassSet, Detector};
 use portcullis_core::policy::checked::{
     Envelope, ErrorReplies, Json, JsonMode, Leaks, LimitKey, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm,
-    Schemas, ThreatClass, Threats, TimestampUnit, WithoutSchema,
+    ReplayPer, Schemas, ThreatClass, Threats, TimestampUnit, WithoutSchema,
 };
 use portcullis_core::time::Now;
 
@@ -53,6 +53,7 @@ fn production() -> Messages {
         text: true,
         binary: false,
         binaries: None,
+        csrf: None,
         control_rate: None,
         limits: vec![limit("connection", LimitKey::Connection), limit("user", LimitKey::User)],
         json: JSON,
@@ -65,6 +66,7 @@ fn production() -> Messages {
             timestamp_tolerance: Some(Duration::from_secs(300)),
             timestamp_unit: TimestampUnit::Seconds,
             replay_ids_max: 1024,
+            replay_per: ReplayPer::Connection,
         }),
         access: MessageAccess::default(),
         threats: Some(Threats {

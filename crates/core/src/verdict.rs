@@ -180,6 +180,9 @@ table! {
     PrincipalBanned = "principal_banned", 4003, 403, Authorization, High, "Access denied", "the user, session, token or tenant is banned by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     RoleMissing = "role_missing", 4003, 403, Authorization, Medium, "Access denied", "the principal has none of the roles the route asks for", "grant the role, or change `routes[].roles`";
     MfaRequired = "mfa_required", 4003, 403, Authentication, Medium, "Additional authentication required", "the route, a role or the message type demands a second factor, and the credential shows none", "sign in with a second factor; `identity.mfa` says how a token shows it";
+    CsrfMissing = "csrf_missing", 4003, 403, Authorization, High, "Access denied", "a message of a type under `csrf` carries no token", "fetch one from `identity.csrf.path` and send it along";
+    CsrfInvalid = "csrf_invalid", 4003, 403, Authorization, High, "Access denied", "the token of a message is forged, over, used, or was issued for something else", "fetch a new one for this type of message";
+    CsrfIssued = "csrf_issued", 1000, 201, Authentication, Low, "Created", "a token against cross-site request forgery was issued", "nothing to do";
     GuestRefused = "guest_refused", 4001, 401, Authorization, Medium, "Authentication required", "an anonymous caller may not send or receive this type of message", "sign in, or add the type to `guest_types`";
     PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";
     AuthorizerDenied = "authorizer_denied", 4003, 403, Authorization, Medium, "Access denied", "the route's external authorizer refused the principal", "see the detail; grant the right there";

@@ -23,6 +23,7 @@ fn plan() -> Plan {
         text: true,
         binary: false,
         binaries: None,
+        csrf: None,
         control_rate: None,
         limits: Vec::new(),
         json: Json {

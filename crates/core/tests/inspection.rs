@@ -15,8 +15,8 @@ use portcullis_core::inspection::{
 use portcullis_core::limits::{IpKey, Ledger};
 use portcullis_core::message::schema::{Dialect, Schema};
 use portcullis_core::policy::checked::{
-    Envelope, ErrorReplies, Json, JsonMode, LimitKey, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm, Schemas,
-    ThreatClass, Threats, TimestampUnit, WithoutSchema,
+    Envelope, ErrorReplies, Json, JsonMode, LimitKey, MessageLimit, Messages, OnRefuse, Rate, RateAlgorithm, ReplayPer,
+    Schemas, ThreatClass, Threats, TimestampUnit, WithoutSchema,
 };
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
@@ -39,6 +39,7 @@ fn bare() -> Messages {
         text: true,
         binary: true,
         binaries: None,
+        csrf: None,
         control_rate: None,
         limits: Vec::new(),
         json: Json { mode: JsonMode::Required, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },
@@ -66,6 +67,7 @@ fn full(outcome: OnRefuse) -> Messages {
             timestamp_tolerance: Some(Duration::from_secs(300)),
             timestamp_unit: TimestampUnit::Seconds,
             replay_ids_max: 8,
+            replay_per: ReplayPer::Connection,
         }),
         threats: Some(Threats {
             classes: [ThreatClass::Sqli, ThreatClass::Xss, ThreatClass::Nosql]

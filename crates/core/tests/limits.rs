@@ -32,6 +32,7 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
         text: true,
         binary: true,
         binaries: None,
+        csrf: None,
         control_rate: None,
         limits,
         json: Json { mode: JsonMode::Detect, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },

@@ -81,6 +81,7 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
         return crate::session::serve(&visit, policy, &sessions, socket.tls, request).await;
     }
+    let csrf = policy.checked.identity.csrf.clone().filter(|csrf| csrf.path == request.uri().path());
     let mut admission = Admission::new(
         policy,
         std::sync::Arc::clone(&worker.shared.gate),
@@ -91,6 +92,9 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
     let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
     if let Some(tickets) = tickets {
         return crate::ticket::serve(&visit, admission, &tickets, socket.tls, request).await;
+    }
+    if let Some(csrf) = csrf {
+        return crate::csrf::serve(&visit, admission, &csrf, socket.tls, request).await;
     }
     let step = {
         let head = Head {

@@ -25,6 +25,7 @@ mod blocklist;
 mod client_leg;
 mod conditions;
 mod cross_origin;
+mod csrf;
 mod doctor;
 mod endpoint;
 mod feeds;

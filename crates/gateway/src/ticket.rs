@@ -21,10 +21,21 @@ use crate::record::Draft;
 /// Answers a request to the ticket path.
 pub(crate) async fn serve(
     visit: &Visit,
-    mut admission: Admission,
+    admission: Admission,
     tickets: &Tickets,
     tls: bool,
     request: Request<Incoming>,
+) -> Response<Body> {
+    answer(visit, admission, tls, request, |visit, admitted| issue(visit, admitted, tickets)).await
+}
+
+/// Answers a request for something that `issue` makes for a caller whom the route of `for` would admit.
+pub(crate) async fn answer(
+    visit: &Visit,
+    mut admission: Admission,
+    tls: bool,
+    request: Request<Incoming>,
+    issue: impl FnOnce(&Visit, &Admitted) -> Result<Response<Body>, Box<Refusal>>,
 ) -> Response<Body> {
     let Some(target) = target(request.uri()) else {
         let words = "`?for=` must name the path of the connection, as `?for=/ws/room1`";
@@ -42,7 +53,7 @@ pub(crate) async fn serve(
     let step = admission.arrive_for_ticket(&head, visit.worker.shared.clock.now());
     let mut response = match visit.settle(&mut admission, step).await {
         Settled::Done(decision) => match *decision {
-            Decision::PassHttp(admitted) => match issue(visit, &admitted, tickets) {
+            Decision::PassHttp(admitted) => match issue(visit, &admitted) {
                 Ok(response) => response,
                 Err(refused) => visit.refuse(&refused, request),
             },
@@ -86,6 +97,11 @@ fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Respon
         "ticket": ticket,
         "expires_in_ms": u64::try_from(tickets.ttl.as_millis()).unwrap_or(u64::MAX),
     });
+    Ok(created(&body, admitted))
+}
+
+/// What was issued; it is for one reader, and to be kept nowhere.
+pub(crate) fn created(body: &serde_json::Value, admitted: &Admitted) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(Bytes::from(body.to_string()))));
     *response.status_mut() = StatusCode::CREATED;
     let headers = response.headers_mut();
@@ -93,10 +109,10 @@ fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Respon
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.extend(admitted.response_headers.clone());
-    Ok(response)
+    response
 }
 
-fn refusal(reason: Reason, detail: &str) -> Box<Refusal> {
+pub(crate) fn refusal(reason: Reason, detail: &str) -> Box<Refusal> {
     Box::new(Refusal {
         reason,
         check: "ticket",

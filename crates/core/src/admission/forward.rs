@@ -213,6 +213,7 @@ mod tests {
             forward_token: false,
             api_keys: true,
             tickets: None,
+            csrf: None,
             sessions: None,
             header_secret: Some(Secret::new(b"a secret of more than sixteen bytes".to_vec())),
         }

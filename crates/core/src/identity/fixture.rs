@@ -59,6 +59,7 @@ pub(crate) fn identity() -> Identity {
         forward_token: false,
         api_keys: true,
         tickets: None,
+        csrf: None,
         sessions: None,
         header_secret: None,
     }

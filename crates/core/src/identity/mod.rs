@@ -10,6 +10,7 @@
 pub mod api_key;
 pub mod cache;
 pub mod claims;
+pub mod csrf;
 pub mod discovery;
 pub mod introspection;
 pub mod issue;

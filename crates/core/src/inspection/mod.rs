@@ -11,6 +11,7 @@
 
 mod binary;
 mod conduct;
+mod csrf;
 mod envelope;
 mod field;
 mod guest;
@@ -30,13 +31,14 @@ mod tenant;
 mod threat;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::Principal;
 use crate::limits::{IpKey, Ledger, LimitState};
 use crate::message::binary as binary_view;
 use crate::message::threat::{Buffers, Confidence, Encodings};
-use crate::message::{json::Scan, replay::Window};
+use crate::message::{json::Scan, replay::Window, seen::Ids};
 use crate::policy::checked::OnRefuse;
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -226,6 +228,10 @@ struct Kept {
     typed_rates: rate::Remembered,
     conduct: conduct::Remembered,
     ids: Option<Window>,
+    /// Its user's.
+    seen: Option<Arc<Ids>>,
+    /// Tokens its user used.
+    tokens: Option<Arc<Ids>>,
     binary: LimitState,
 }
 
@@ -240,6 +246,8 @@ impl Memory {
     pub fn principal_changed(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.permission = permission::Remembered::default();
+            kept.seen = None;
+            kept.tokens = None;
         }
     }
 

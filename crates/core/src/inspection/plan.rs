@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
 use super::{
-    binary, conduct, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema, tenant,
-    threat,
+    binary, conduct, csrf, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema,
+    tenant, threat,
 };
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
@@ -60,6 +60,7 @@ pub(super) enum Check {
     Guest(guest::Check),
     Mfa(mfa::Check),
     Permission(permission::Check),
+    Csrf(csrf::Check),
     Schema(schema::Check),
     Replay(replay::Check),
     Html(html::Check),
@@ -81,6 +82,7 @@ impl Check {
             Self::Guest(check) => check.run(scene),
             Self::Mfa(check) => check.run(scene),
             Self::Permission(check) => check.run(scene),
+            Self::Csrf(check) => check.run(scene),
             Self::Schema(check) => check.run(scene),
             Self::Replay(check) => check.run(scene),
             Self::Html(check) => check.run(scene),
@@ -102,6 +104,7 @@ impl Check {
             Self::Guest(_) => guest::NAME,
             Self::Mfa(_) => mfa::NAME,
             Self::Permission(_) => permission::NAME,
+            Self::Csrf(_) => csrf::NAME,
             Self::Schema(_) => schema::NAME,
             Self::Replay(_) => replay::NAME,
             Self::Html(_) => html::NAME,
@@ -138,6 +141,9 @@ impl Plan {
         if !messages.access.is_empty() && messages.json.mode == JsonMode::Off {
             return Err(PlanError::AccessWithoutJson);
         }
+        if messages.csrf.is_some() && messages.json.mode == JsonMode::Off {
+            return Err(PlanError::AccessWithoutJson);
+        }
         if (!messages.mask.is_empty() || messages.html.is_some()) && messages.json.mode == JsonMode::Off {
             return Err(PlanError::FieldsWithoutJson);
         }
@@ -147,6 +153,7 @@ impl Plan {
         let guest = guest::Check::compile(messages, &mut pointers)?;
         let mfa = mfa::Check::compile(messages, &mut pointers)?;
         let permission = permission::Check::compile(messages, &mut pointers)?;
+        let csrf = csrf::Check::compile(messages, &mut pointers)?;
         let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
         let html = html::Check::compile(messages, &mut pointers)?;
@@ -155,7 +162,7 @@ impl Plan {
         let typed = messages.limits.iter().any(MessageLimit::is_typed);
         let typed_number = if typed { Some(pointers.add(type_at)?) } else { None };
         let mask = mask::Check::compile(messages, &mut pointers)?;
-        if messages.envelope.is_some() || !messages.access.is_empty() {
+        if messages.envelope.is_some() || !messages.access.is_empty() || messages.csrf.is_some() {
             plan.type_pointer = Some(pointers.add(type_at)?);
         } else {
             plan.type_pointer = schema.as_ref().map(schema::Check::type_pointer);
@@ -176,6 +183,7 @@ impl Plan {
         plan.list.extend(guest.map(Check::Guest));
         plan.list.extend(mfa.map(Check::Mfa));
         plan.list.extend(permission.map(Check::Permission));
+        plan.list.extend(csrf.map(Check::Csrf));
         plan.list.extend(schema.map(Check::Schema));
         plan.list.extend(replay.map(Check::Replay));
         plan.list.extend(html.map(Check::Html));

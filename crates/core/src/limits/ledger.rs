@@ -20,6 +20,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::table::{Table, Tracked};
 use super::{Conditions, Counter, IpKey, Ladder, Limit};
+use crate::message::seen::Seen;
 
 /// Shards of a large ledger; a small one has fewer.
 const SHARDS_MAX: usize = 64;
@@ -58,6 +59,7 @@ pub struct Ledger {
     shards: Box<[Mutex<Shard>]>,
     seed: [u64; 2],
     conditions: AtomicU64,
+    seen: Seen,
 }
 
 /// A key's counter, as a connection holds it.
@@ -114,6 +116,12 @@ impl Tracked for Entry {
 }
 
 impl Ledger {
+    /// Message ids and tokens that users have used.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// A table of at most `entries_max` entries (at least 1); about 180 bytes each. `seed` is drawn once per process.
     #[must_use]
     pub fn new(entries_max: usize, seed: [u64; 2]) -> Self {
@@ -124,7 +132,7 @@ impl Ledger {
             .map(|i| entries_max / shards + usize::from(i < entries_max % shards))
             .map(|entries_max| Mutex::new(Shard::new(entries_max)))
             .collect();
-        Self { shards, seed, conditions: AtomicU64::new(Conditions::default().to_bits()) }
+        Self { shards, seed, conditions: AtomicU64::new(Conditions::default().to_bits()), seen: Seen::default() }
     }
 
     /// The key of a limit (`scope`: any number that names it) and a party.

@@ -8,4 +8,5 @@ pub mod leak;
 pub mod replay;
 pub mod rewrite;
 pub mod schema;
+pub mod seen;
 pub mod threat;

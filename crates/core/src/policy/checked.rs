@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::message::leak::LeakClass;
 
 mod binary;
+mod csrf;
 mod geo;
 mod html;
 mod nodes;
@@ -26,6 +27,7 @@ mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use binary::Binaries;
+pub use csrf::{Csrf, CsrfTokens};
 pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
 pub use nodes::SharedState;
@@ -295,6 +297,8 @@ pub struct Identity {
     pub api_keys: bool,
     /// One-time tickets are issued and are credentials.
     pub tickets: Option<Tickets>,
+    /// Tokens against cross-site request forgery are issued.
+    pub csrf: Option<CsrfTokens>,
     /// Sessions are issued and are credentials.
     pub sessions: Option<Sessions>,
     /// Signs the identity headers to the upstream (HMAC-SHA-256).
@@ -568,6 +572,8 @@ pub struct Messages {
     pub schemas: Option<Schemas>,
     /// Who may say what.
     pub access: crate::access::MessageAccess,
+    /// Types that demand a token against cross-site request forgery.
+    pub csrf: Option<Csrf>,
     /// Threat detection; `None` is off.
     pub threats: Option<Threats>,
     /// Detection of what must not leave; `None` is off.
@@ -624,8 +630,21 @@ pub struct Envelope {
     pub timestamp_tolerance: Option<Duration>,
     /// What a timestamp counts.
     pub timestamp_unit: TimestampUnit,
-    /// Ids remembered per connection; 0 does not look.
+    /// Ids remembered; 0 does not look.
     pub replay_ids_max: u32,
+    /// Whose are remembered together.
+    pub replay_per: ReplayPer,
+}
+
+/// Whose message ids are remembered together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayPer {
+    /// Of each connection.
+    #[default]
+    Connection,
+    /// Of a user's connections.
+    User,
 }
 
 /// What a timestamp counts.

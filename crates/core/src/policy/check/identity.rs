@@ -60,6 +60,7 @@ impl Checking<'_> {
         let forward_token = self.set(at, "forward_token", raw.forward_token);
         let api_keys = self.set(at, "api_keys", raw.api_keys);
         let tickets = raw.tickets.as_ref().map(|tickets| self.tickets(&at.key("tickets"), tickets));
+        let csrf = raw.csrf.as_ref().map(|csrf| self.csrf_tokens(&at.key("csrf"), csrf));
         let sessions = self.sessions(&at.key("sessions"), raw.sessions.as_ref());
         let (inline, file, variable) =
             (raw.header_secret.as_ref(), raw.header_secret_file.as_ref(), raw.header_secret_env.as_ref());
@@ -85,6 +86,7 @@ impl Checking<'_> {
             api_keys: api_keys?.0,
             tickets: tickets.map_or(Some(None), |tickets| tickets.map(Some))?,
             sessions: sessions?,
+            csrf: csrf.map_or(Some(None), |csrf| csrf.map(Some))?,
             header_secret: header_secret?,
         })
     }

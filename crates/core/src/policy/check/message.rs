@@ -57,6 +57,7 @@ impl Checking<'_> {
         let json = json.map(|json| self.json_for(at, json, needed));
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
+        let csrf = self.csrf(at, raw, json_off);
         let limits = self.limits(at, raw, envelope.as_ref().and_then(Option::as_ref), on_refuse);
         let threats = self.threats(&at.key("threats"), raw.threats.as_ref(), html.as_ref().and_then(Option::as_ref));
         let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
@@ -73,6 +74,7 @@ impl Checking<'_> {
             envelope: envelope?,
             schemas: schemas?,
             access: access?,
+            csrf: csrf?,
             threats: threats?,
             leaks: leaks?,
             html: html?,
@@ -139,6 +141,7 @@ impl Checking<'_> {
             timestamp_tolerance: raw.timestamp_tolerance.and_then(OrOff::value).map(|span| span.0),
             timestamp_unit: raw.timestamp_unit.unwrap_or(TimestampUnit::Seconds),
             replay_ids_max: replay?,
+            replay_per: raw.replay_per.unwrap_or_default(),
         })
     }
 

@@ -52,7 +52,7 @@ impl Checking<'_> {
         Some(access)
     }
 
-    fn type_patterns(&mut self, at: &KeyPath, written: &[String]) -> Option<Vec<String>> {
+    pub(super) fn type_patterns(&mut self, at: &KeyPath, written: &[String]) -> Option<Vec<String>> {
         if written.len() > MESSAGE_RULES_MAX {
             self.fault(at, format!("there are {} types", written.len()), format!("keep at most {MESSAGE_RULES_MAX}"));
             return None;

@@ -16,6 +16,7 @@ mod access;
 mod asyncapi;
 mod authorizer;
 mod binary;
+mod csrf;
 mod defence;
 mod endpoint;
 mod geo;
@@ -72,6 +73,8 @@ pub(crate) struct Checking<'a> {
     contracts: asyncapi::Known,
     /// Who has which permission, once `access` was read.
     roles: Option<std::sync::Arc<crate::access::Roles>>,
+    /// How CSRF tokens are issued, once `identity` was read.
+    csrf_tokens: Option<super::checked::CsrfTokens>,
     /// Values that could not be read are missing; that they are has been said.
     pub(crate) incomplete: bool,
 }
@@ -137,6 +140,7 @@ impl<'a> Checking<'a> {
             schemas: schema::Known::default(),
             contracts: asyncapi::Known::default(),
             roles: None,
+            csrf_tokens: None,
             incomplete: false,
         }
     }
@@ -315,6 +319,7 @@ impl<'a> Checking<'a> {
         let threat_lists = self.threat_lists(&root.key("threat_lists"), document.threat_lists.as_ref());
         let origins = self.origins(&root.key("origins"), document.origins.as_ref());
         let identity = self.identity(&root.key("identity"), document.identity.as_ref());
+        self.csrf_tokens = identity.as_ref().and_then(|identity| identity.csrf.clone());
         let access = self.access(&root.key("access"), document.access.as_ref());
         self.roles.clone_from(&access);
         let audit = self.audit(&root.key("audit"), document.audit.as_ref());

@@ -59,6 +59,8 @@ pub(crate) struct Identity {
     pub(crate) api_keys: Option<Switch>,
     /// One-time tickets, for browsers: fetched with a credential, good for seconds and for one connection. Unset: none.
     pub(crate) tickets: Option<Tickets>,
+    /// Tokens against cross-site request forgery: fetched by your own pages, demanded by `csrf` of a direction. Unset: none.
+    pub(crate) csrf: Option<CsrfTokens>,
     /// Sessions: issued by the gateway in exchange for a credential, kept in the state folder.
     pub(crate) sessions: Option<super::Sessions>,
     /// The verified token is sent upstream as it came.
@@ -80,6 +82,25 @@ pub(crate) struct Tickets {
     pub(crate) path: Option<String>,
     /// How long one is good for, 1 second to 5 minutes. Default `10s`.
     pub(crate) ttl: Option<Span>,
+}
+
+/// Tokens against cross-site request forgery: `POST <path>?for=<path of the connection>&type=<type of message>` with a
+/// credential answers one, bound to route, session (or subject) and type.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CsrfTokens {
+    /// The path they are fetched from; it wins over a route with the same path. Default `/auth/csrf`.
+    pub(crate) path: Option<String>,
+    /// How long one is good for, 10 seconds to a day. Default `1h`.
+    pub(crate) ttl: Option<Span>,
+    /// Each is good for one message; the last 1024 uses of a user are remembered, by each node. Default `off`.
+    pub(crate) single_use: Option<Switch>,
+    /// Secret that makes them, inline, at least 32 bytes. Prefer `secret_file`.
+    pub(crate) secret: Option<String>,
+    /// File that holds the secret; the line end is cut off.
+    pub(crate) secret_file: Option<String>,
+    /// Environment variable that holds the secret.
+    pub(crate) secret_env: Option<String>,
 }
 
 /// A key that verifies tokens. Exactly one of the five places says what it is.

@@ -10,7 +10,7 @@ use crate::message::binary::Format;
 use crate::message::leak::LeakClass;
 use crate::message::threat::Confidence;
 use crate::policy::checked::{
-    JsonMode, LimitKey, Measure, OnRefuse, RateAlgorithm, ThreatClass, TimestampUnit, WithoutSchema,
+    JsonMode, LimitKey, Measure, OnRefuse, RateAlgorithm, ReplayPer, ThreatClass, TimestampUnit, WithoutSchema,
 };
 use crate::policy::human::{Bytes, OrOff, QuotaText, RateText, Span, Switch, Times};
 
@@ -87,6 +87,8 @@ pub(crate) struct Messages {
     /// Types that demand a second factor (`identity.mfa`). Without one a message that has no type does not pass either.
     /// At most 512. Default none.
     pub(crate) mfa_types: Option<Vec<String>>,
+    /// Types that demand a token of `identity.csrf`. Inbound only.
+    pub(crate) csrf: Option<Csrf>,
     /// Detection of attacks in every string of a message.
     pub(crate) threats: Option<Threats>,
     /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.
@@ -207,9 +209,12 @@ pub(crate) struct Envelope {
     pub(crate) timestamp_tolerance: Option<OrOff<Span>>,
     /// What a timestamp counts: `seconds` or `milliseconds`. Default `seconds`.
     pub(crate) timestamp_unit: Option<TimestampUnit>,
-    /// Message ids remembered for each connection, so that none is seen twice; 0 does not look. Default 0. At most
-    /// 65536, about 16 bytes each.
+    /// Message ids remembered, so that none is seen twice; 0 does not look. Default 0. At most 65536, about 16 bytes each.
     pub(crate) replay_ids_max: Option<u32>,
+    /// Whose ids are remembered together: of each `connection`, or of each `user` on all its connections of a node, the
+    /// closed ones included. Of at most 16384 users; those without a subject are remembered by connection. Default
+    /// `connection`.
+    pub(crate) replay_per: Option<ReplayPer>,
 }
 
 /// The schema of one type: a file, or written out.
@@ -220,6 +225,16 @@ pub(crate) struct Schema {
     pub(crate) file: Option<String>,
     /// The schema itself; excludes `file`.
     pub(crate) inline: Option<serde_json::Value>,
+}
+
+/// Where tokens against cross-site request forgery are demanded.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Csrf {
+    /// The types that demand one: those that change something. `pay.*` stands for several. At most 512.
+    pub(crate) types: Option<Vec<String>>,
+    /// Where the token stands. Default `/csrf`.
+    pub(crate) at: Option<String>,
 }
 
 /// What the HTML of named fields may hold. Text without markup is left as it is; the rest is parsed as browsers do.
