@@ -286,6 +286,9 @@ fn hostile(bench: &mut Bench, benign: f64, bytes: usize) {
 }
 
 fn parts() {
+    if !wanted("parts") {
+        return;
+    }
     println!("parts, benign chat 1 KiB:");
     let message = chat(CHAT, 1024);
     let bounds = Bounds::from(&JSON);

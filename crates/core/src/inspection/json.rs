@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Finding, Kind, Reading, Scene, Workspace};
+use super::{Finding, Kind, Look, Reading, Scene, Workspace};
 use crate::message::json::{Bounds, Fault, Pointers, Refusal};
 use crate::policy::checked::{JsonMode, Messages, OnRefuse};
 use crate::verdict::Reason;
@@ -20,6 +20,8 @@ pub(super) struct Check {
     bounds: Bounds,
     pointers: Pointers,
     outcome: OnRefuse,
+    /// What the checks after this one ask of the bytes; looked for at once.
+    look: Look,
 }
 
 impl Check {
@@ -29,7 +31,12 @@ impl Check {
             JsonMode::Detect => false,
             JsonMode::Off => return None,
         };
-        Some(Self { required, bounds: Bounds::from(&messages.json), pointers, outcome: messages.on_refuse })
+        let look = match (&messages.threats, &messages.leaks) {
+            (Some(_), _) => Look::Threats,
+            (None, Some(_)) => Look::Leaks,
+            (None, None) => Look::Plain,
+        };
+        Some(Self { required, bounds: Bounds::from(&messages.json), pointers, outcome: messages.on_refuse, look })
     }
 
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
@@ -38,7 +45,9 @@ impl Check {
         if scene.work.reading == Reading::Opaque || ((binary || !self.required) && !looks_like_json(bytes)) {
             return ControlFlow::Continue(());
         }
-        match scene.work.scan.run(bytes, &self.bounds, &self.pointers) {
+        let work = &mut *scene.work;
+        work.look(bytes, self.look);
+        match work.scan.run_surveyed(bytes, &work.survey, &self.bounds, &self.pointers) {
             Ok(()) => {
                 scene.work.reading = Reading::Json;
                 ControlFlow::Continue(())

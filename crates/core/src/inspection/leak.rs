@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::{Finding, Reading, Scene};
+use super::{Finding, Look, Reading, Scene};
 use crate::message::json::{Bounds, Fault, Pointers};
 use crate::message::leak::{self, Leak, LeakClass, LeakSet, Unmaskable};
 use crate::policy::checked::{Messages, OnRefuse};
@@ -36,7 +36,9 @@ impl Check {
         let mut wanted = self.classes;
         let mut to_mask = LeakSet::default();
         let mut masked = Vec::new();
-        while let Some(found) = leak::find(scene.message.bytes, wanted, self.records_max) {
+        let bytes = scene.message.bytes;
+        scene.work.look(bytes, Look::Leaks);
+        while let Some(found) = leak::find_in(bytes, &scene.work.survey, wanted, self.records_max) {
             wanted.remove(found.class);
             let finding = self.finding(&found);
             if finding.outcome == OnRefuse::Mask {

@@ -38,7 +38,9 @@ use crate::identity::Principal;
 use crate::limits::{IpKey, Ledger, LimitState};
 use crate::message::binary as binary_view;
 use crate::message::threat::{Buffers, Confidence, Encodings};
-use crate::message::{json::Scan, replay::Window, seen::Ids};
+use crate::message::{
+    json::Scan, leak::survey_for_leaks, replay::Window, seen::Ids, survey::Survey, threat::survey_for_threats,
+};
 use crate::policy::checked::OnRefuse;
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -276,10 +278,24 @@ pub struct Workspace {
     tracer: Scan,
     buffers: Buffers,
     binary: binary_view::Buffers,
+    survey: Survey,
+    /// What the survey was asked, where it has looked at the present text.
+    surveyed: Option<Look>,
     name: Vec<u8>,
     seed: u64,
     /// How the present message reads.
     reading: Reading,
+}
+
+/// Which words a survey looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// None.
+    Plain,
+    /// Those of attacks.
+    Threats,
+    /// Those of leaks.
+    Leaks,
 }
 
 /// How a message reads to the checks after `json`.
@@ -303,6 +319,8 @@ impl Workspace {
             tracer: Scan::seeded(seed),
             buffers: Buffers::default(),
             binary: binary_view::Buffers::default(),
+            survey: Survey::default(),
+            surveyed: None,
             name: Vec::new(),
             seed,
             reading: Reading::Opaque,
@@ -316,7 +334,21 @@ impl Workspace {
             + self.tracer.capacity_bytes()
             + self.buffers.capacity_bytes()
             + self.binary.capacity_bytes()
+            + self.survey.capacity_bytes()
             + self.name.capacity()
+    }
+
+    /// Looks at the present text, unless the survey has.
+    fn look(&mut self, bytes: &[u8], look: Look) {
+        if self.surveyed == Some(look) || look == Look::Plain && self.surveyed.is_some() {
+            return;
+        }
+        self.surveyed = Some(look);
+        match look {
+            Look::Plain => self.survey.of(bytes, None),
+            Look::Threats => survey_for_threats(&mut self.survey, bytes),
+            Look::Leaks => survey_for_leaks(&mut self.survey, bytes),
+        }
     }
 
     /// Gives back what a large message left behind.
@@ -326,6 +358,7 @@ impl Workspace {
             self.tracer.shrink_to(1 << 8);
             self.buffers.shrink_to(1 << 14);
             self.binary.shrink_to(1 << 14);
+            self.survey.shrink_to(1 << 14);
             self.name = Vec::new();
         }
     }
@@ -370,6 +403,7 @@ pub fn inspect(
     // A check that rewrites ends a round: the checks after it see the new text.
     loop {
         let message = seen(message, view.as_ref(), rewritten.as_deref());
+        work.surveyed = None;
         let mut scene = Scene {
             cx,
             message: &message,

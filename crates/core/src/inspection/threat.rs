@@ -8,12 +8,13 @@ mod fields;
 use std::ops::ControlFlow;
 
 use super::html::escaped;
-use super::{Evidence, FIELD_BYTES_MAX, Finding, Reading, Scene, Workspace};
+use super::{Evidence, FIELD_BYTES_MAX, Finding, Look, Reading, Scene, Workspace};
 use crate::message::html::{Allowed, Cleaned};
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{Bounds, StringSpan, decode_into};
 use crate::message::rewrite::{Edit, splice};
-use crate::message::threat::{ClassSet, Confidence, Detection, Detector, page};
+use crate::message::survey::Surveyed;
+use crate::message::threat::{ClassSet, Confidence, Detection, Detector, LAYERS_MAX, page};
 use crate::policy::checked::{Messages, OnRefuse, ThreatClass, ThreatOutcomes};
 use crate::verdict::Reason;
 use fields::{Cursor, Fields};
@@ -67,6 +68,9 @@ impl Check {
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let mut course =
             Course { wanted: self.detector.classes(), told: Vec::new(), cursor: Cursor::default(), edits: Vec::new() };
+        if scene.work.reading != Reading::Opaque {
+            scene.work.look(scene.message.bytes, Look::Threats);
+        }
         match scene.work.reading {
             Reading::Opaque => {}
             Reading::Text => self.judge(scene, None, &mut course)?,
@@ -112,15 +116,17 @@ impl Check {
     /// The first finding in a string; of a class that shows at several depths of encoding, the surest.
     fn find(&self, scene: &mut Scene<'_>, span: Option<StringSpan>, wanted: ClassSet) -> Option<Detection> {
         let bytes = scene.message.bytes;
-        let buffers = &mut scene.work.buffers;
-        let (raw, escapes, key) = span.map_or((bytes, false, false), |span| (span.raw(bytes), span.escapes, span.key));
-        let found = self.detector.string(raw, escapes, key, wanted, buffers)?;
+        let (survey, buffers) = (&scene.work.survey, &mut scene.work.buffers);
+        let (raw, at, escapes, key) = span
+            .map_or((bytes, 0, false, false), |span| (span.raw(bytes), span.start as usize, span.escapes, span.key));
+        let raw = Surveyed::at(raw, survey, at);
+        let found = self.detector.surveyed(raw, escapes, key, wanted, LAYERS_MAX, buffers)?;
         if found.confidence() >= self.confidence {
             return Some(found);
         }
         // A packed decoy does not hide what stands there as it is.
         let only = [found.class].into_iter().collect();
-        let surer = self.detector.string_within(raw, escapes, key, only, self.confidence.layers_max(), buffers);
+        let surer = self.detector.surveyed(raw, escapes, key, only, self.confidence.layers_max(), buffers);
         Some(surer.unwrap_or(found))
     }
 

@@ -9,4 +9,5 @@ pub mod replay;
 pub mod rewrite;
 pub mod schema;
 pub mod seen;
+pub(crate) mod survey;
 pub mod threat;

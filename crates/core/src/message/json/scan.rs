@@ -4,6 +4,7 @@ use super::keys::{Keys, ObjectKeys};
 use super::pointer::{Pointers, push_step};
 use super::string::{self, StringSpan, decode_into};
 use super::{Bounds, Fault, Refusal, TEXT_BYTES_MAX, number};
+use crate::message::survey::Survey;
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -139,9 +140,40 @@ impl Scan {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn run(&mut self, text: &[u8], bounds: &Bounds, pointers: &Pointers) -> Result<(), Refusal> {
+        self.read(text, None, bounds, pointers)
+    }
+
+    /// The same of a text that a survey has looked at.
+    pub(crate) fn run_surveyed(
+        &mut self,
+        text: &[u8],
+        survey: &Survey,
+        bounds: &Bounds,
+        pointers: &Pointers,
+    ) -> Result<(), Refusal> {
+        self.read(text, Some(survey), bounds, pointers)
+    }
+
+    fn read(
+        &mut self,
+        text: &[u8],
+        survey: Option<&Survey>,
+        bounds: &Bounds,
+        pointers: &Pointers,
+    ) -> Result<(), Refusal> {
         self.clear(pointers.len());
-        let mut pass =
-            Pass { text, at: 0, bounds, pointers, scan: self, values_seen: 0, objects: 0, hits: 0, until: u32::MAX };
+        let mut pass = Pass {
+            text,
+            survey,
+            at: 0,
+            bounds,
+            pointers,
+            scan: self,
+            values_seen: 0,
+            objects: 0,
+            hits: 0,
+            until: u32::MAX,
+        };
         pass.run().map_err(|fault| Refusal { fault, at: pass.at })
     }
 
@@ -153,6 +185,7 @@ impl Scan {
         let pointers = Pointers::default();
         let mut pass = Pass {
             text,
+            survey: None,
             at: 0,
             bounds,
             pointers: &pointers,
@@ -196,6 +229,7 @@ impl Scan {
 
 struct Pass<'p> {
     text: &'p [u8],
+    survey: Option<&'p Survey>,
     at: usize,
     bounds: &'p Bounds,
     pointers: &'p Pointers,
@@ -313,7 +347,12 @@ impl Pass<'_> {
     #[inline]
     fn string(&mut self, key: bool) -> Result<StringSpan, Fault> {
         let start = self.at + 1;
-        let measured = string::measure(self.text.get(start..).unwrap_or_default()).map_err(|(fault, offset)| {
+        let bytes = self.text.get(start..).unwrap_or_default();
+        let plain = match self.survey {
+            Some(survey) => survey.run(start.min(self.text.len()), self.text.len()),
+            None => string::plain_run(bytes),
+        };
+        let measured = string::measure(bytes, plain).map_err(|(fault, offset)| {
             self.at = start + offset;
             fault
         })?;

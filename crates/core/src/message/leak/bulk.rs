@@ -1,6 +1,8 @@
 //! Records in bulk: more addresses of different persons in one message than a screen shows, or a list of accounts with
 //! the hashes of their passwords.
 
+use crate::message::survey::{Class, Surveyed};
+
 use super::{Leak, LeakClass, byte, is_word, run};
 
 /// Addresses kept to tell them apart; a hash each.
@@ -9,10 +11,11 @@ const ADDRESSES_MAX: usize = 64;
 const HASHED_MIN: usize = 2;
 
 /// Whether the message holds more than `records_max` different e-mail addresses, or a list of them with hashes.
-pub(super) fn find(text: &[u8], records_max: usize) -> Option<Leak> {
+pub(super) fn find(all: Surveyed<'_>, records_max: usize) -> Option<Leak> {
+    let text = all.text;
     let mut seen = [0_u64; ADDRESSES_MAX];
     let (mut count, mut hashed, mut first) = (0, 0, 0);
-    for at in memchr::memchr_iter(b'@', text) {
+    for at in all.each(Class::Mark).filter(|at| byte(text, *at) == b'@') {
         let Some((start, end)) = address(text, at) else { continue };
         if count == 0 {
             first = start;

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use crate::message::survey::{Class, Surveyed};
+
 use super::{Validator, before, byte, is_edge, is_word, rest, run};
 
 /// Longest token looked at, bytes.
@@ -34,22 +36,22 @@ pub(super) const MARKS: &[(&str, Validator)] = &[
 
 /// Searches whose preparation is not repeated for every message.
 static JWT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("eyJ"));
-static ACCOUNT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(":x:"));
-static AUTHORITY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
 
 /// What the marks cannot tell: prefixes that are short, or end with a byte that prose seldom has.
-pub(super) fn find(text: &[u8]) -> Option<(&'static str, usize)> {
-    let seldom = || {
-        memchr::memchr3_iter(b'_', b'$', b'-', text).find_map(|at| match byte(text, at) {
-            b'_' => issued_before(text, at),
-            b'$' => Some((hash(text, at)?, at)),
-            _ => dashed(text, at),
-        })
-    };
-    let accounts = || ACCOUNT.find_iter(text).find_map(|at| Some((account(text, at)?, at)));
-    let addresses = || AUTHORITY.find_iter(text).find_map(|at| Some((address(text, at)?, at)));
-    let tokens = || JWT.find_iter(text).find_map(|at| Some((jwt(text, at)?, at)));
-    seldom().or_else(accounts).or_else(addresses).or_else(tokens)
+pub(super) fn find(all: Surveyed<'_>) -> Option<(&'static str, usize)> {
+    let text = all.text;
+    let seldom = all.each(Class::Mark).find_map(|at| match byte(text, at) {
+        b'_' => issued_before(text, at),
+        b'$' => Some((hash(text, at)?, at)),
+        b'-' => dashed(text, at),
+        b':' => match rest(text, at) {
+            [_, b'x', b':', ..] => Some((account(text, at)?, at)),
+            [_, b'/', b'/', ..] => Some((address(text, at)?, at)),
+            _ => None,
+        },
+        _ => None,
+    });
+    seldom.or_else(|| JWT.find_iter(text).find_map(|at| Some((jwt(text, at)?, at))))
 }
 
 /// Prefixes that end with the dash at an offset.

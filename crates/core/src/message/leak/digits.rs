@@ -1,7 +1,9 @@
 //! Numbers that check: payment cards (ISO/IEC 7812, Luhn), United States social security numbers, bank accounts
 //! (IBAN, ISO 13616, modulo 97).
 //!
-//! Blocks without digits are skipped whole; a number that is part of a longer word or number is none.
+//! Rows of digits that can be none of these are not looked at; a number that is part of a longer word or number is none.
+
+use crate::message::survey::Survey;
 
 use super::{Leak, LeakClass, LeakSet, before, byte, is_word, rest, run};
 
@@ -9,43 +11,19 @@ use super::{Leak, LeakClass, LeakSet, before, byte, is_word, rest, run};
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 
 /// The first number of a wanted class that begins at `start` or after.
-pub(super) fn find(text: &[u8], start: usize, wanted: LeakSet) -> Option<Leak> {
+pub(super) fn find(text: &[u8], survey: &Survey, start: usize, wanted: LeakSet) -> Option<Leak> {
     if !wanted.contains(LeakClass::Card) && !wanted.contains(LeakClass::Personal) {
         return None;
     }
-    let (blocks, tail) = text.as_chunks::<32>();
     let mut next = start;
-    for (n, block) in blocks.iter().enumerate().skip(start / 32) {
-        let mut digits = 0_u8;
-        // Branchless on purpose: a loop over a fixed chunk becomes SIMD.
-        for b in block {
-            digits |= u8::from(b.wrapping_sub(b'0') < 10);
+    survey.numbers(start).find_map(|at| {
+        if at < next {
+            return None;
         }
-        if digits == 0 {
-            continue;
-        }
-        let found = within(text, n * 32, n * 32 + 32, &mut next, wanted);
-        if found.is_some() {
-            return found;
-        }
-    }
-    within(text, text.len() - tail.len(), text.len(), &mut next, wanted)
-}
-
-/// Numbers that begin between two offsets. `next`: where the last number looked at ended.
-fn within(text: &[u8], from: usize, to: usize, next: &mut usize, wanted: LeakSet) -> Option<Leak> {
-    let mut at = from.max(*next);
-    while let Some(ahead) = text.get(at..to).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
-        at += ahead;
         let end = group_end(text, at);
-        let found = judged(text, at, end, wanted);
-        if found.is_some() {
-            return found;
-        }
-        at = end;
-    }
-    *next = at.max(*next);
-    None
+        next = end;
+        judged(text, at, end, wanted)
+    })
 }
 
 /// One row of digits.

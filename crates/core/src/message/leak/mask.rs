@@ -80,8 +80,10 @@ impl Masking<'_> {
 
     /// Every card, national number and account, in one pass.
     fn numbers(&mut self, wanted: LeakSet) -> Result<(), Unmaskable> {
+        // Stars take the place of digits that were looked at, so that it stays true for those to come.
+        let survey = super::surveyed(&self.text);
         let mut from = 0;
-        while let Some(found) = digits::find(&self.text, from, wanted) {
+        while let Some(found) = digits::find(&self.text, &survey, from, wanted) {
             let end = digits::end(&self.text, found.class, found.at);
             let kept = if found.class == LeakClass::Card { CARD_DIGITS_KEPT } else { 0 };
             self.number(found.at..end, kept)?;

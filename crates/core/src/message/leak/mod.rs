@@ -2,7 +2,7 @@
 //! programs, records in bulk.
 //!
 //! Decides over the bytes of a whole message, whatever its form: no JSON is parsed, for what a backend answers is its
-//! own. One search for the marks of secrets and one look at runs of digits; where a mark stands, a validator reads the
+//! own. One survey for the marks of secrets and for runs of digits; where a mark stands, a validator reads the
 //! grammar of the thing (alphabet, length, checksum). Linear, without recursion; allocates nothing for a message that
 //! carries nothing. Output: the first [`Leak`] of the wanted classes. Never repeats what it found: a [`Leak`] says kind
 //! and place. Cases stand beside each kind.
@@ -17,6 +17,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind, packed};
 
+use crate::message::survey::{Class, Prints, Survey, Surveyed};
 pub use mask::{Unmaskable, mask};
 
 /// Kinds of what must not leave.
@@ -93,58 +94,80 @@ const JUDGED_MAX: usize = 1_000;
 /// The validator of a mark: looks at the text around its offset.
 type Validator = fn(&[u8], usize) -> Option<&'static str>;
 
-/// Marks without two capitals in a row, and the class of each.
-static MARKS: LazyLock<Marks> = LazyLock::new(|| Marks::new(credential::MARKS, failure::MARKS));
+/// Marks without two capitals in a row, and the class of each. Their first three bytes are looked for by the survey.
+static MARKS: LazyLock<Surveying> = LazyLock::new(|| {
+    let marks = Marks::new(credential::MARKS, failure::MARKS);
+    let prints = Prints::exact(marks.needles.iter().copied());
+    let mut by_first = vec![Vec::new(); 256];
+    for (number, needle) in marks.needles.iter().enumerate() {
+        if let Some(numbers) = needle.bytes().next().and_then(|first| by_first.get_mut(usize::from(first))) {
+            numbers.push(number);
+        }
+    }
+    Surveying { marks, prints, by_first }
+});
 /// Marks with them; prose has none, so these are not searched for in most messages.
-static CAPITAL_MARKS: LazyLock<Marks> = LazyLock::new(|| Marks::new(credential::CAPITAL_MARKS, failure::CAPITAL_MARKS));
+static CAPITAL_MARKS: LazyLock<(Marks, Searcher)> = LazyLock::new(|| {
+    let marks = Marks::new(credential::CAPITAL_MARKS, failure::CAPITAL_MARKS);
+    let searcher = Searcher::new(&marks.needles);
+    (marks, searcher)
+});
+
+/// Marks that a survey finds.
+struct Surveying {
+    marks: Marks,
+    prints: Prints,
+    /// The marks that begin with a byte.
+    by_first: Vec<Vec<usize>>,
+}
+
+impl Surveying {
+    fn find(&self, all: Surveyed<'_>, wanted: LeakSet) -> Option<Leak> {
+        let mut judged = 0;
+        all.each(Class::Word).find_map(|third| {
+            let at = third.checked_sub(2)?;
+            let numbers = self.by_first.get(usize::from(byte(all.text, at)))?;
+            numbers.iter().find_map(|&number| {
+                let stands = rest(all.text, at).starts_with(self.marks.needles.get(number)?.as_bytes());
+                if stands { self.marks.judge(number, all.text, at, wanted, &mut judged) } else { None }
+            })
+        })
+    }
+}
 
 struct Marks {
-    searcher: Searcher,
+    needles: Vec<&'static str>,
     validators: Vec<(LeakClass, Validator)>,
 }
 
 impl Marks {
     fn new(credentials: &[(&'static str, Validator)], errors: &[(&'static str, Validator)]) -> Self {
-        let mut needles = Vec::new();
-        let mut validators = Vec::new();
+        let mut marks = Self { needles: Vec::new(), validators: Vec::new() };
         for (class, list) in [(LeakClass::Credential, credentials), (LeakClass::Error, errors)] {
             for (needle, validator) in list {
-                needles.push(*needle);
-                validators.push((class, *validator));
+                marks.needles.push(*needle);
+                marks.validators.push((class, *validator));
             }
         }
-        Self { searcher: Searcher::new(&needles), validators }
+        marks
     }
 
-    fn find(&self, text: &[u8], wanted: LeakSet) -> Option<Leak> {
-        let mut judged = 0;
-        self.searcher.each(text, |number, at| {
-            let (class, validator) = self.validators.get(number).filter(|(class, _)| wanted.contains(*class))?;
-            judged += 1;
-            if judged > JUDGED_MAX {
-                return Some(Leak { class: *class, what: "a text full of marks", at });
-            }
-            validator(text, at).map(|what| Leak { class: *class, what, at })
-        })
+    /// What a mark's validator says of the text around it.
+    fn judge(&self, number: usize, text: &[u8], at: usize, wanted: LeakSet, judged: &mut usize) -> Option<Leak> {
+        let (class, validator) = self.validators.get(number).filter(|(class, _)| wanted.contains(*class))?;
+        *judged += 1;
+        if *judged > JUDGED_MAX {
+            return Some(Leak { class: *class, what: "a text full of marks", at });
+        }
+        validator(text, at).map(|what| Leak { class: *class, what, at })
     }
 }
 
-/// Whether two capital letters stand side by side.
-fn has_capitals(text: &[u8]) -> bool {
-    let after = text.get(1..).unwrap_or_default();
-    let ((blocks, tail), (afters, _)) = (text.as_chunks::<32>(), after.as_chunks::<32>());
-    for (block, after) in blocks.iter().zip(afters) {
-        let mut both = 0_u8;
-        // Branchless on purpose: a loop over a fixed chunk becomes SIMD.
-        for (a, b) in block.iter().zip(after) {
-            both |= u8::from(a.wrapping_sub(b'A') < 26) & u8::from(b.wrapping_sub(b'A') < 26);
-        }
-        if both != 0 {
-            return true;
-        }
-    }
-    let tail = text.get(text.len() - (tail.len() + 32).min(text.len())..).unwrap_or_default();
-    tail.windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase))
+/// The first mark with capitals whose validator convicts.
+fn capital_mark(text: &[u8], wanted: LeakSet) -> Option<Leak> {
+    let (marks, searcher) = &*CAPITAL_MARKS;
+    let mut judged = 0;
+    searcher.each(text, |number, at| marks.judge(number, text, at, wanted, &mut judged))
 }
 
 /// With SIMD where the machine has it.
@@ -178,18 +201,36 @@ impl Searcher {
 /// The first leak of a message among `wanted`. `records_max`: records of persons beyond which they are bulk.
 #[must_use]
 pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
+    find_in(text, &surveyed(text), wanted, records_max)
+}
+
+/// What [`find_in`] asks of a text.
+fn surveyed(text: &[u8]) -> Survey {
+    let mut survey = Survey::default();
+    survey_for_leaks(&mut survey, text);
+    survey
+}
+
+/// Looks at a text for what [`find_in`] asks of it.
+pub(crate) fn survey_for_leaks(survey: &mut Survey, text: &[u8]) {
+    survey.of(text, Some(&MARKS.prints));
+}
+
+/// The same of a message that a survey has looked at.
+pub(crate) fn find_in(text: &[u8], survey: &Survey, wanted: LeakSet, records_max: usize) -> Option<Leak> {
     if wanted.is_empty() {
         return None;
     }
+    let all = Surveyed::at(text, survey, 0);
     MARKS
-        .find(text, wanted)
-        .or_else(|| if has_capitals(text) { CAPITAL_MARKS.find(text, wanted) } else { None })
+        .find(all, wanted)
+        .or_else(|| if survey.has_capitals() { capital_mark(text, wanted) } else { None })
         .or_else(|| {
-            let (what, at) = wanted.contains(LeakClass::Credential).then(|| credential::find(text)).flatten()?;
+            let (what, at) = wanted.contains(LeakClass::Credential).then(|| credential::find(all)).flatten()?;
             Some(Leak { class: LeakClass::Credential, what, at })
         })
-        .or_else(|| digits::find(text, 0, wanted))
-        .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(text, records_max) } else { None })
+        .or_else(|| digits::find(text, survey, 0, wanted))
+        .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(all, records_max) } else { None })
 }
 
 /// The byte at an offset; 0 past the end.
@@ -240,14 +281,12 @@ mod tests {
 
     #[test]
     fn the_marks_are_searched() {
-        for marks in [&*MARKS, &*CAPITAL_MARKS] {
-            assert!(!matches!(marks.searcher, Searcher::Nothing));
-            assert!(marks.validators.len() <= 32, "past 32 the search takes twice as long");
-        }
-        let shortest = credential::MARKS.iter().chain(failure::MARKS).map(|(mark, _)| mark.len()).min();
-        assert!(shortest >= Some(4), "the search skips by the shortest mark");
+        let (marks, searcher) = &*CAPITAL_MARKS;
+        assert!(!matches!(searcher, Searcher::Nothing));
+        assert!(marks.validators.len() <= 32, "past 32 the search takes twice as long");
+        assert!(MARKS.marks.needles.iter().all(|needle| needle.len() >= 3), "a survey finds three bytes");
         for (mark, _) in credential::CAPITAL_MARKS.iter().chain(failure::CAPITAL_MARKS) {
-            assert!(has_capitals(mark.as_bytes()), "{mark}");
+            assert!(surveyed(mark.as_bytes()).has_capitals(), "{mark}");
         }
     }
 
@@ -267,12 +306,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn capitals_are_seen_wherever_they_stand(text in "[a-zA-Z ]{0,3}[a-z A]{0,60}[a-zA-Z]{0,3}[a-z ]{0,40}") {
-            let obvious = text.as_bytes().windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase));
-            prop_assert_eq!(has_capitals(text.as_bytes()), obvious);
-        }
-
         #[test]
         fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = find(&text, all(), 3);

@@ -6,7 +6,8 @@
 //! absence of growth it is shorter: each layer costs at most what the one before cost. Total on any bytes.
 
 use super::encodings::Encodings;
-use super::text::{Bytes, byte, bytes, is_space, rest};
+use super::text::{Bytes, before, byte, bytes, is_space, rest};
+use crate::message::survey::{Class, Surveyed};
 
 /// Shortest string read as base64 or hex: shorter ones are ids.
 const PACKED_BYTES_MIN: usize = 16;
@@ -14,6 +15,30 @@ const PACKED_BYTES_MIN: usize = 16;
 /// Whether one of the escapes may be in it.
 fn has_escapes(text: &[u8]) -> bool {
     memchr::memchr3(b'%', b'&', b'\\', text).is_some() || memchr::memchr(0xef, text).is_some() || has_hex_run(text)
+}
+
+/// Whether there may be a layer, as far as a survey tells.
+pub(super) fn may_peel(text: Surveyed<'_>) -> bool {
+    let escapes = || {
+        text.any(Class::Loud)
+            && (text.any(Class::Escape) || text.each(Class::Cross).any(|at| before(text.text, at) == b'0'))
+    };
+    begins_packed(text.text) && is_packed(text.text) || escapes()
+}
+
+/// Whether base64 or hex that begins like this is text: ids and hashes seldom do.
+fn begins_packed(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    if byte(text, 1) == b'x' {
+        return true;
+    }
+    let Some([a, b, c, d]) = text.first_chunk::<4>() else { return false };
+    let base64 = || {
+        let bits = [a, b, c, d].into_iter().try_fold(0, |bits, symbol| Some(bits << 6 | base64_value(*symbol)?))?;
+        Some([bits >> 16, bits >> 8 & 0xff, bits & 0xff].into_iter().all(|code| is_text(code as u8)))
+    };
+    let hex = || Some([hex_pair(&[*a, *b])?, hex_pair(&[*c, *d])?].into_iter().all(|code| is_text(code as u8)));
+    base64() == Some(true) || hex() == Some(true)
 }
 
 /// Undoes one layer into `out` and says what it was; nothing when there was none.

@@ -32,6 +32,7 @@ mod xss;
 mod xxe;
 
 use crate::message::json::decode_into;
+use crate::message::survey::{Survey, Surveyed};
 use crate::policy::checked::ThreatClass;
 pub use encodings::Encodings;
 pub use rules::{RULES, name as rule_name, page};
@@ -163,13 +164,19 @@ pub struct Buffers {
     next: Vec<u8>,
     low: Vec<u8>,
     scratch: Vec<u8>,
+    /// Of `plain`.
+    outer: Survey,
+    /// Of what was decoded further.
+    inner: Survey,
 }
 
 impl Buffers {
     /// Bytes held.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
-        self.plain.capacity() + self.next.capacity() + self.low.capacity() + self.scratch.capacity()
+        let texts = [&self.plain, &self.next, &self.low, &self.scratch];
+        let surveys = self.outer.capacity_bytes() + self.inner.capacity_bytes();
+        texts.iter().map(|text| text.capacity()).sum::<usize>() + surveys
     }
 
     /// Gives back what is beyond `bytes` in each buffer.
@@ -178,6 +185,8 @@ impl Buffers {
             buffer.clear();
             buffer.shrink_to(bytes);
         }
+        self.outer.shrink_to(bytes);
+        self.inner.shrink_to(bytes);
     }
 }
 
@@ -199,14 +208,13 @@ struct View<'v> {
 pub struct Detector {
     classes: ClassSet,
     layers_max: u8,
-    prefilter: prefilter::Prefilter,
 }
 
 impl Detector {
     /// Looks for `classes`, peeling at most `layers_max` encodings (and never more than [`LAYERS_MAX`]).
     #[must_use]
     pub fn new(classes: ClassSet, layers_max: u8) -> Self {
-        Self { classes, layers_max: layers_max.min(LAYERS_MAX), prefilter: prefilter::Prefilter::new() }
+        Self { classes, layers_max: layers_max.min(LAYERS_MAX) }
     }
 
     /// The classes it looks for.
@@ -237,93 +245,119 @@ impl Detector {
         layers_max: u8,
         buffers: &mut Buffers,
     ) -> Option<Detection> {
-        let layers_max = layers_max.min(self.layers_max);
-        if prefilter::is_bland(raw) || wanted.is_empty() {
+        let mut survey = Survey::default();
+        survey_for_threats(&mut survey, raw);
+        self.surveyed(Surveyed::at(raw, &survey, 0), escapes, key, wanted, layers_max, buffers)
+    }
+
+    /// The same of a string in a message that [`survey_for_threats`] has looked at.
+    pub(crate) fn surveyed(
+        &self,
+        raw: Surveyed<'_>,
+        escapes: bool,
+        key: bool,
+        wanted: ClassSet,
+        layers_max: u8,
+        buffers: &mut Buffers,
+    ) -> Option<Detection> {
+        if prefilter::is_bland(raw.text) || wanted.is_empty() {
             return None;
         }
+        let asked = Asked { key, wanted, layers_max: layers_max.min(self.layers_max) };
         if !escapes {
-            return self.layers(raw, key, wanted, layers_max, buffers);
+            return layers(raw, asked, buffers);
         }
-        let mut plain = std::mem::take(&mut buffers.plain);
+        let (mut plain, mut survey) = (std::mem::take(&mut buffers.plain), std::mem::take(&mut buffers.outer));
         plain.clear();
-        decode_into(raw, &mut plain);
-        let found = self.layers(&plain, key, wanted, layers_max, buffers);
-        buffers.plain = plain;
+        decode_into(raw.text, &mut plain);
+        survey_for_threats(&mut survey, &plain);
+        let found = layers(Surveyed::at(&plain, &survey, 0), asked, buffers);
+        (buffers.plain, buffers.outer) = (plain, survey);
         found
     }
+}
 
-    fn layers(
-        &self,
-        text: &[u8],
-        key: bool,
-        wanted: ClassSet,
-        layers_max: u8,
-        buffers: &mut Buffers,
-    ) -> Option<Detection> {
-        // One long word, such as an id, can only be an attack that is packed.
-        let found = if prefilter::is_one_word(text) { None } else { self.view(text, key, 0, wanted, buffers) };
-        if found.is_some() || self.layers_max == 0 {
+/// Looks at a text for what detection asks of it.
+pub(crate) fn survey_for_threats(survey: &mut Survey, text: &[u8]) {
+    survey.of(text, Some(&prefilter::PRINTS));
+}
+
+/// What is asked of one string.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// It is the key of a JSON object.
+    key: bool,
+    wanted: ClassSet,
+    layers_max: u8,
+}
+
+/// A string as it stands, the parts of a document in it, and what it is once decoded.
+fn layers(text: Surveyed<'_>, asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
+    // One long word, such as an id, can only be an attack that is packed.
+    let found = if prefilter::is_one_word(text.text) { None } else { view(text, 0, asked, buffers) };
+    if found.is_some() || asked.layers_max == 0 {
+        return found;
+    }
+    if !asked.key && document::is_document(text.text) {
+        let mut parts = document::parts(text.text).filter(|part| !prefilter::is_bland(part));
+        let found = parts.find_map(|part| peeled(part, asked, buffers));
+        if found.is_some() {
             return found;
         }
-        if !key && document::is_document(text) {
-            let parts = document::parts(text);
-            let found = parts
-                .filter(|part| !prefilter::is_bland(part))
-                .find_map(|part| self.peeled(part, wanted, layers_max, buffers));
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.decoded(text, key, wanted, layers_max, buffers)
     }
+    if decode::may_peel(text) { decoded(text.text, asked, buffers) } else { None }
+}
 
-    /// A part of a document: as it stands, then decoded.
-    fn peeled(&self, part: &[u8], wanted: ClassSet, layers_max: u8, buffers: &mut Buffers) -> Option<Detection> {
-        self.view(part, false, 0, wanted, buffers).or_else(|| self.decoded(part, false, wanted, layers_max, buffers))
-    }
+/// A part of a document: as it stands, then decoded.
+fn peeled(part: &[u8], asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
+    let asked = Asked { key: false, ..asked };
+    newly_viewed(part, 0, asked, buffers).or_else(|| decoded(part, asked, buffers))
+}
 
-    fn decoded(
-        &self,
-        text: &[u8],
-        key: bool,
-        wanted: ClassSet,
-        layers_max: u8,
-        buffers: &mut Buffers,
-    ) -> Option<Detection> {
-        let (mut from, mut to) = (std::mem::take(&mut buffers.next), std::mem::take(&mut buffers.scratch));
-        let mut found = None;
-        let mut encodings = Encodings::default();
-        for layer in 1..=layers_max {
-            to.clear();
-            let undone = decode::peel(if layer == 1 { text } else { &from }, &mut to);
-            if undone.is_empty() {
-                break;
-            }
-            encodings.add(undone);
-            found = self.view(&to, key, layer, wanted, buffers);
-            if found.is_some() {
-                break;
-            }
-            std::mem::swap(&mut from, &mut to);
+fn decoded(text: &[u8], asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
+    let (mut from, mut to) = (std::mem::take(&mut buffers.next), std::mem::take(&mut buffers.scratch));
+    let mut found = None;
+    let mut encodings = Encodings::default();
+    for layer in 1..=asked.layers_max {
+        to.clear();
+        let undone = decode::peel(if layer == 1 { text } else { &from }, &mut to);
+        if undone.is_empty() {
+            break;
         }
-        (buffers.next, buffers.scratch) = (from, to);
-        found.map(|found| Detection { encodings, ..found })
+        encodings.add(undone);
+        found = newly_viewed(&to, layer, asked, buffers);
+        if found.is_some() {
+            break;
+        }
+        std::mem::swap(&mut from, &mut to);
     }
+    (buffers.next, buffers.scratch) = (from, to);
+    found.map(|found| Detection { encodings, ..found })
+}
 
-    fn view(&self, text: &[u8], key: bool, layers: u8, wanted: ClassSet, buffers: &mut Buffers) -> Option<Detection> {
-        buffers.low.clear();
-        buffers.low.extend_from_slice(text);
-        buffers.low.make_ascii_lowercase();
-        let mut view = View { low: &buffers.low, key, layers, signs: Signs::default() };
-        let (signs, suspects) = self.prefilter.suspects(&view);
-        let suspects = suspects.and(wanted);
-        if suspects.is_empty() {
-            return None;
-        }
-        view.signs = signs;
-        let (class, rule) = judge(&view, suspects)?;
-        Some(Detection { class, rule, layers, encodings: Encodings::default() })
+/// [`view`] of a text that no survey has seen.
+fn newly_viewed(text: &[u8], layer: u8, asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
+    let mut survey = std::mem::take(&mut buffers.inner);
+    survey_for_threats(&mut survey, text);
+    let found = view(Surveyed::at(text, &survey, 0), layer, asked, buffers);
+    buffers.inner = survey;
+    found
+}
+
+fn view(text: Surveyed<'_>, layers: u8, asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
+    if prefilter::is_quiet(text) {
+        return None;
     }
+    buffers.low.clear();
+    buffers.low.extend_from_slice(text.text);
+    buffers.low.make_ascii_lowercase();
+    let signs = prefilter::signs(text, &buffers.low);
+    let suspects = signs.classes().and(asked.wanted);
+    if suspects.is_empty() {
+        return None;
+    }
+    let (class, rule) = judge(&View { low: &buffers.low, key: asked.key, layers, signs }, suspects)?;
+    Some(Detection { class, rule, layers, encodings: Encodings::default() })
 }
 
 /// A judge: the rule that convicts, if one does.

@@ -1,15 +1,15 @@
 //! Which questions are worth asking of a string: one pass over its punctuation, one search for a few words.
 //!
-//! Letters, digits, spaces and the marks of plain prose are skipped eight at a time. Every other byte is looked
-//! at together with its neighbours: an apostrophe between letters asks nothing, a quote followed by `or`
+//! Letters, digits, spaces and the marks of plain prose are told from the rest by a survey of the whole message. Every
+//! other byte is looked at together with its neighbours: an apostrophe between letters asks nothing, a quote followed by `or`
 //! asks for SQL. It may suspect the honest; it must not clear the guilty (see [`Signs`]).
 
-use aho_corasick::packed;
+use std::sync::LazyLock;
 
 use super::command::PROGRAMS;
 use super::signs::Signs;
 use super::text::{Bytes, before, byte, bytes, is_space, is_word, rest, skip_space, word_at, word_before, words};
-use super::{ClassSet, View};
+use crate::message::survey::{Class, Prints, Surveyed};
 
 /// A word without white space or punctuation that is shorter than this carries nothing.
 const BLAND_BYTES_MAX: usize = 16;
@@ -28,8 +28,8 @@ pub(super) fn is_one_word(text: &[u8]) -> bool {
     BLAND.has_all(text) && !text.windows(2).any(|pair| pair == b"--")
 }
 
-/// Words that matter without any punctuation, and what each shows. Few: beyond a dozen or so, the machine's buckets
-/// hold several words each, and prose has many bytes that may begin one.
+/// Words that matter without any punctuation, and what each shows. Few: the survey has eight buckets for them, and
+/// prose has many bytes that may begin one.
 const WORDS: &[(&str, Signs)] = &[
     ("select", Signs::STATEMENT),
     ("union", Signs::STATEMENT),
@@ -68,96 +68,43 @@ fn opens_statement(low: &[u8]) -> bool {
         .has(word_at(low, 0))
 }
 
-/// The words, searched for together.
-#[derive(Debug)]
-pub(super) struct Prefilter {
-    words: Option<packed::Searcher>,
+/// How the words begin.
+pub(super) static PRINTS: LazyLock<Prints> = LazyLock::new(|| Prints::any_case(WORDS.iter().map(|(word, _)| *word)));
+
+/// The words of the list that stand in a text, in any case: number in the list and offset.
+fn words_in(text: Surveyed<'_>) -> impl Iterator<Item = (&'static str, Signs, usize)> {
+    text.each(Class::Word).filter_map(move |third| {
+        let at = third.checked_sub(2)?;
+        WORDS.iter().find_map(|&(word, shown)| {
+            let here = text.text.get(at..at + word.len())?;
+            here.eq_ignore_ascii_case(word.as_bytes()).then_some((word, shown, at))
+        })
+    })
 }
 
-impl Prefilter {
-    pub(super) fn new() -> Self {
-        Self { words: packed::Searcher::new(WORDS.iter().map(|(word, _)| word)) }
-    }
-
-    /// What the string shows, and the classes worth judging.
-    pub(super) fn suspects(&self, view: &View<'_>) -> (Signs, ClassSet) {
-        let low = view.low;
-        let mut signs = Signs::default();
-        self.words(low, &mut signs);
-        each_mark(low, |at, b| signs.add(shown_by(low, at, b)));
-        if begins_as_value(low) {
-            signs.add(Signs::VALUE);
-        }
-        if opens_statement(low) {
-            signs.add(Signs::STATEMENT);
-        }
-        if words!("time nohup setsid stdbuf timeout").has(word_at(low, 0)) {
-            signs.add(Signs::PATH);
-        }
-        (signs, signs.classes())
-    }
-
-    fn words(&self, low: &[u8], signs: &mut Signs) {
-        match &self.words {
-            Some(searcher) => {
-                for found in searcher.find_iter(low) {
-                    if let Some((word, shown)) = WORDS.get(found.pattern().as_usize()) {
-                        signs.add(when(goes_on(low, word, found.end()), *shown));
-                    }
-                }
-            }
-            // No SIMD here: every word by itself.
-            None => {
-                for (word, shown) in WORDS {
-                    if super::text::has(low, word) {
-                        signs.add(*shown);
-                    }
-                }
-            }
-        }
-    }
+/// Nothing in it is worth a closer look; nearly all that people write to each other. Copies nothing.
+pub(super) fn is_quiet(text: Surveyed<'_>) -> bool {
+    let loud = text.any(Class::Loud) && (text.any(Class::Mark) || words_in(text).next().is_some());
+    !loud && !begins(text.text).any(Signs::all())
 }
 
-/// Bytes of plain prose; everything else is a mark.
-const fn is_plain(b: u8) -> bool {
-    b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b' ' | b'.' | b',' | b'?' | b'~') || b >= 0x80
+/// What a text shows, given it in lower case as well; the classes worth judging rest on it.
+pub(super) fn signs(text: Surveyed<'_>, low: &[u8]) -> Signs {
+    let mut signs = begins(low);
+    for (word, shown, at) in words_in(text) {
+        signs.add(when(goes_on(low, word, at + word.len()), shown));
+    }
+    for at in text.each(Class::Mark) {
+        signs.add(shown_by(low, at, byte(low, at)));
+    }
+    signs
 }
 
-/// Calls `seen` with every mark. Blocks without one are skipped whole.
-#[inline]
-fn each_mark(low: &[u8], mut seen: impl FnMut(usize, u8)) {
-    let (blocks, tail) = low.as_chunks::<16>();
-    let mut base = 0;
-    for block in blocks {
-        let mut marks = [0_u8; 16];
-        let mut any = 0;
-        // Branchless on purpose: this loop becomes SIMD.
-        for (mark, &b) in marks.iter_mut().zip(block) {
-            let letter =
-                u8::from(b.wrapping_sub(b'a') < 26) | u8::from(b.wrapping_sub(b'0') < 10) | u8::from(b >= 0x80);
-            let prose = u8::from(b == b' ')
-                | u8::from(b == b'.')
-                | u8::from(b == b',')
-                | u8::from(b == b'?')
-                | u8::from(b == b'~');
-            *mark = (letter | prose) ^ 1;
-            any |= *mark;
-        }
-        if any != 0 {
-            let mut lanes = u128::from_le_bytes(marks);
-            while lanes != 0 {
-                let n = (lanes.trailing_zeros() / 8) as usize;
-                lanes &= lanes - 1;
-                seen(base + n, block.get(n).copied().unwrap_or(0));
-            }
-        }
-        base += 16;
-    }
-    for (n, &b) in tail.iter().enumerate() {
-        if !is_plain(b) {
-            seen(base + n, b);
-        }
-    }
+/// What its first words show.
+fn begins(text: &[u8]) -> Signs {
+    when(begins_as_value(text), Signs::VALUE)
+        .and(when(opens_statement(text), Signs::STATEMENT))
+        .and(when(words!("time nohup setsid stdbuf timeout").has(word_at(text, 0)), Signs::PATH))
 }
 
 const NONE: Signs = Signs::NONE;
@@ -466,7 +413,7 @@ fn begins_as_value(low: &[u8]) -> bool {
         next = skip_space(low, next + 1);
     }
     match byte(low, next) {
-        b'a'..=b'z' => is_operator_word(rest(low, next)) || opens_statement(rest(low, next)),
+        b'a'..=b'z' | b'A'..=b'Z' => is_operator_word(rest(low, next)) || opens_statement(rest(low, next)),
         b'-' => byte(low, next + 1) == b'-',
         b'|' | b'&' | b'#' | b';' => true,
         _ => false,

@@ -77,7 +77,6 @@ impl Signs {
     }
 
     /// All of them.
-    #[cfg(test)]
     pub(super) const fn all() -> Self {
         Self(u32::MAX)
     }

@@ -220,10 +220,10 @@ impl Words {
         set
     }
 
-    /// Whether a word is one of them.
+    /// Whether a word is one of them, in any case of its letters.
     #[inline]
     pub(super) fn has(&self, word: &[u8]) -> bool {
-        let Some(&first) = word.first() else { return false };
+        let Some(first) = word.first().map(u8::to_ascii_lowercase) else { return false };
         let lengths = self.lengths.get(usize::from(first)).copied().unwrap_or(0);
         word.len() <= WORD_BYTES_MAX && lengths >> word.len() & 1 == 1 && self.is_listed(number(word))
     }
@@ -240,10 +240,10 @@ impl Words {
     }
 }
 
-/// A word's first 16 bytes as a number; none is 0, as no word holds a zero byte. Longer words are told apart by
+/// A word's first 16 bytes, in lower case, as a number; none is 0, as no word holds a zero byte. Longer words are told apart by
 /// their length alone, which is enough for the few there are.
 fn number(word: &[u8]) -> u128 {
-    word.iter().take(16).fold(0, |number, &b| number << 8 | u128::from(b))
+    word.iter().take(16).fold(0, |number, b| number << 8 | u128::from(b.to_ascii_lowercase()))
 }
 
 /// Where a number is looked for first.
@@ -283,6 +283,7 @@ mod tests {
         let words = Words::new(list);
         for word in list.split(' ') {
             assert!(words.has(word.as_bytes()), "{word}");
+            assert!(words.has(word.to_ascii_uppercase().as_bytes()), "{word}");
         }
         for word in ["", "o", "ors", "an", "onreadystatechang", "b", "\0", "unionunionunionunionunionunionunion"] {
             assert!(!words.has(word.as_bytes()), "{word}");

@@ -1,0 +1,509 @@
+//! One look at every byte of a text: where its marks, digits, capitals and escapes stand, a bit a byte.
+//!
+//! Detection and leaks ask about the same bytes again and again; asked of bits, 64 bytes cost one instruction, and prose
+//! is done with before anything is copied. Bytes are told apart by their two halves (`table[low] & table[high]`), which
+//! is one shuffle each on any vector unit; which unit there is, is found out once. The same shuffles look for the three
+//! bytes that begin a word ([`Prints`]), in any case of its letters.
+//!
+//! Input: any bytes. Memory: that of the text, reused. Cost: a tenth of a nanosecond a byte. Says where to look,
+//! never what it means.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
+
+/// What a byte may be. Some are several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// ASCII that plain prose has none of: all but letters, digits, space and `.,?~*}`.
+    Mark,
+    /// `0`–`9`.
+    Digit,
+    /// `A`–`Z`.
+    Capital,
+    /// `%`, `&`, `\` and 0xEF, where full-width forms begin: what an encoding begins with.
+    Escape,
+    /// `x` or `X` after a digit.
+    Cross,
+    /// The third byte of a word that was asked for, or of what resembles one.
+    Word,
+    /// A mark, an escape, a cross or a word. Prose has none.
+    Loud,
+    /// `"`, `\` and control characters: what ends a run inside a string of JSON.
+    Edge,
+}
+
+const CLASSES: usize = 8;
+
+/// Bytes in a block.
+const BLOCK: usize = 64;
+
+type Block = [u64; CLASSES];
+
+/// What [`Survey::of`] saw in the latest text.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    level: Level,
+    blocks: Vec<Block>,
+}
+
+impl Default for Survey {
+    fn default() -> Self {
+        Self { level: Level::new(), blocks: Vec::new() }
+    }
+}
+
+impl Survey {
+    /// Looks at a text, and for words in it.
+    pub(crate) fn of(&mut self, text: &[u8], words: Option<&Prints>) {
+        let (level, blocks) = (self.level, &mut self.blocks);
+        blocks.clear();
+        blocks.reserve(text.len() / BLOCK + 1);
+        dispatch!(level, simd => look(simd, text, words, blocks));
+    }
+
+    /// Bytes held.
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.blocks.capacity() * size_of::<Block>()
+    }
+
+    /// Forgets the text and gives back what is beyond `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        self.blocks.clear();
+        self.blocks.shrink_to(bytes / size_of::<Block>());
+    }
+
+    /// The bits of one block; none past the end.
+    #[inline]
+    fn bits(&self, block: usize, class: Class) -> u64 {
+        self.blocks.get(block).and_then(|block| block.get(class as usize)).copied().unwrap_or(0)
+    }
+
+    /// Whether a range holds a byte of a class.
+    #[inline]
+    pub(crate) fn any(&self, class: Class, range: Range<usize>) -> bool {
+        self.each(class, range).next().is_some()
+    }
+
+    /// The offsets of a class's bytes within a range, in order.
+    #[inline]
+    pub(crate) fn each(&self, class: Class, range: Range<usize>) -> Each<'_> {
+        let block = range.start / BLOCK;
+        let bits = self.bits(block, class) & u64::MAX << (range.start % BLOCK);
+        Each { survey: self, class, end: range.end, block, bits }
+    }
+
+    /// Bytes from an offset to the first edge, or to the text's end.
+    #[inline]
+    pub(crate) fn run(&self, start: usize, end: usize) -> usize {
+        self.each(Class::Edge, start..end).next().unwrap_or(end) - start
+    }
+
+    /// Whether two capitals stand side by side.
+    pub(crate) fn has_capitals(&self) -> bool {
+        (0..self.blocks.len()).any(|block| {
+            let (bits, next) = (self.bits(block, Class::Capital), self.bits(block + 1, Class::Capital));
+            bits & (bits >> 1 | next << (BLOCK - 1)) != 0
+        })
+    }
+
+    /// The offsets from `start` on where a row of digits begins that may be a number of note: four digits or more,
+    /// three before a mark, two after a capital.
+    pub(crate) fn numbers(&self, start: usize) -> Numbers<'_> {
+        let block = start / BLOCK;
+        Numbers { survey: self, block, bits: self.numbers_of(block) & u64::MAX << (start % BLOCK) }
+    }
+
+    #[inline]
+    fn numbers_of(&self, block: usize) -> u64 {
+        if self.bits(block, Class::Digit) == 0 {
+            return 0;
+        }
+        // A block with the next one above it; and the bit of the byte before it.
+        let pair = |class| u128::from(self.bits(block + 1, class)) << BLOCK | u128::from(self.bits(block, class));
+        let last = |class| block.checked_sub(1).map_or(0, |block| u128::from(self.bits(block, class) >> (BLOCK - 1)));
+        let digits = pair(Class::Digit);
+        let two = digits & digits >> 1;
+        let three = two & digits >> 2;
+        let begins = digits & !(digits << 1 | last(Class::Digit));
+        let after_capital = pair(Class::Capital) << 1 | last(Class::Capital);
+        (begins & (two & two >> 2 | three & pair(Class::Mark) >> 3 | two & after_capital)) as u64
+    }
+}
+
+/// A text, and where its bits stand in a survey of what it is part of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surveyed<'t> {
+    /// Its bytes.
+    pub(crate) text: &'t [u8],
+    survey: &'t Survey,
+    /// Where it begins in the survey.
+    at: usize,
+}
+
+impl<'t> Surveyed<'t> {
+    /// The text that begins at an offset of what was surveyed.
+    pub(crate) const fn at(text: &'t [u8], survey: &'t Survey, at: usize) -> Self {
+        Self { text, survey, at }
+    }
+
+    /// Whether it holds a byte of a class.
+    #[inline]
+    pub(crate) fn any(self, class: Class) -> bool {
+        self.survey.any(class, self.at..self.at + self.text.len())
+    }
+
+    /// The offsets of a class's bytes, in order.
+    #[inline]
+    pub(crate) fn each(self, class: Class) -> impl Iterator<Item = usize> + use<'t> {
+        let start = self.at;
+        self.survey.each(class, start..start + self.text.len()).map(move |at| at - start)
+    }
+}
+
+/// Takes the lowest bit out; its number.
+#[inline]
+fn lowest(bits: &mut u64) -> usize {
+    let bit = bits.trailing_zeros();
+    *bits &= bits.wrapping_sub(1);
+    bit as usize
+}
+
+/// See [`Survey::each`].
+#[derive(Debug)]
+pub(crate) struct Each<'s> {
+    survey: &'s Survey,
+    class: Class,
+    end: usize,
+    block: usize,
+    /// What is left of the block.
+    bits: u64,
+}
+
+impl Iterator for Each<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.bits == 0 {
+            self.block += 1;
+            if self.block * BLOCK >= self.end {
+                return None;
+            }
+            self.bits = self.survey.bits(self.block, self.class);
+        }
+        let at = self.block * BLOCK + lowest(&mut self.bits);
+        (at < self.end).then_some(at)
+    }
+}
+
+/// See [`Survey::numbers`].
+#[derive(Debug)]
+pub(crate) struct Numbers<'s> {
+    survey: &'s Survey,
+    block: usize,
+    bits: u64,
+}
+
+impl Iterator for Numbers<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.bits == 0 {
+            self.block += 1;
+            if self.block >= self.survey.blocks.len() {
+                return None;
+            }
+            self.bits = self.survey.numbers_of(self.block);
+        }
+        Some(self.block * BLOCK + lowest(&mut self.bits))
+    }
+}
+
+/// Sets of bytes as two tables of sixteen, each repeated to a block: a byte is in a set when the set's bit is in the
+/// entries of both its halves.
+#[derive(Debug)]
+struct Table {
+    low: [u8; BLOCK],
+    high: [u8; BLOCK],
+}
+
+impl Table {
+    const fn empty() -> Self {
+        Self { low: [0; BLOCK], high: [0; BLOCK] }
+    }
+
+    /// Puts a byte into the sets of `bits`. A set must be a product: some low halves with some high ones.
+    fn insert(&mut self, byte: u8, bits: u8) {
+        for (table, half) in [(&mut self.low, byte & 15), (&mut self.high, byte >> 4)] {
+            table.iter_mut().skip(half.into()).step_by(16).for_each(|entry| *entry |= bits);
+        }
+    }
+
+    fn of(sets: fn(u8) -> u8) -> Self {
+        let mut table = Self::empty();
+        (0..=u8::MAX).for_each(|byte| table.insert(byte, sets(byte)));
+        table
+    }
+}
+
+/// Marks, by the rows of the ASCII table, and what else may be an edge.
+static MARKS: LazyLock<Table> = LazyLock::new(|| {
+    Table::of(|byte| match byte {
+        0..=31 => CONTROL,
+        b'"' => 2 | QUOTE,
+        b'\\' => 16 | ESCAPING,
+        b'!'..=b')' | b'+' | b'-' | b'/' => 2,
+        b':'..=b'>' => 4,
+        b'@' | b'`' => 8,
+        b'['..=b'_' => 16,
+        b'{' | b'|' => 32,
+        _ => 0,
+    })
+});
+const ANY_MARK: u8 = 63;
+const CONTROL: u8 = 1;
+const QUOTE: u8 = 1 << 6;
+const ESCAPING: u8 = 1 << 7;
+
+/// The other classes.
+static OTHERS: LazyLock<Table> = LazyLock::new(|| {
+    Table::of(|byte| match byte {
+        b'0'..=b'9' => DIGIT,
+        b'A'..=b'O' => CAPITAL_TO_O,
+        b'X' => CAPITAL_FROM_P | CROSS,
+        b'P'..=b'Z' => CAPITAL_FROM_P,
+        b'x' => CROSS,
+        b'%' | b'&' => PERCENT,
+        b'\\' => BACKSLASH,
+        0xef => WIDE,
+        _ => 0,
+    })
+});
+const DIGIT: u8 = 1;
+const CAPITAL_TO_O: u8 = 1 << 1;
+const CAPITAL_FROM_P: u8 = 1 << 2;
+const CROSS: u8 = 1 << 3;
+const PERCENT: u8 = 1 << 4;
+const BACKSLASH: u8 = 1 << 5;
+const WIDE: u8 = 1 << 6;
+
+/// How words begin: the sets of their first three bytes, eight buckets of words. Says where one may stand.
+#[derive(Debug)]
+pub(crate) struct Prints([Table; 3]);
+
+impl Prints {
+    /// Of words of three ASCII bytes or more, as they are written.
+    pub(crate) fn exact<'w>(words: impl IntoIterator<Item = &'w str>) -> Self {
+        Self::of(words, |byte| [byte, byte])
+    }
+
+    /// The same in any case of their letters.
+    pub(crate) fn any_case<'w>(words: impl IntoIterator<Item = &'w str>) -> Self {
+        Self::of(words, |byte| [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()])
+    }
+
+    fn of<'w>(words: impl IntoIterator<Item = &'w str>, cases: fn(u8) -> [u8; 2]) -> Self {
+        let mut words: Vec<&[u8]> = words.into_iter().map(str::as_bytes).collect();
+        // Words that begin alike share a bucket: what a bucket holds together is mistaken for one another.
+        words.sort_unstable();
+        let mut prints = Self([Table::empty(), Table::empty(), Table::empty()]);
+        let by_bucket = words.len().div_ceil(8).max(1);
+        for (bucket, words) in words.chunks(by_bucket).enumerate() {
+            for word in words {
+                for (table, byte) in prints.0.iter_mut().zip(*word) {
+                    cases(*byte).into_iter().for_each(|byte| table.insert(byte, 1 << bucket));
+                }
+            }
+        }
+        prints
+    }
+}
+
+/// The vectors of a table.
+struct Loaded<S: Simd> {
+    low: u8x64<S>,
+    high: u8x64<S>,
+}
+
+impl<S: Simd> Loaded<S> {
+    #[inline(always)]
+    fn of(simd: S, table: &Table) -> Self {
+        Self { low: u8x64::from_slice(simd, &table.low), high: u8x64::from_slice(simd, &table.high) }
+    }
+
+    /// The sets of each byte, given its halves.
+    #[inline(always)]
+    fn sets(&self, low: u8x64<S>, high: u8x64<S>) -> u8x64<S> {
+        self.low.swizzle_dyn_within_blocks(low) & self.high.swizzle_dyn_within_blocks(high)
+    }
+}
+
+/// A bit for each byte that is in one of the sets.
+#[inline(always)]
+fn in_any<S: Simd>(sets: u8x64<S>, bits: u8) -> u64 {
+    !(sets & bits).simd_eq(0).to_bitmask()
+}
+
+/// Plain loops: what an iterator's closure does is compiled apart, without the vector unit.
+#[inline(always)]
+fn look<S: Simd>(simd: S, text: &[u8], words: Option<&Prints>, out: &mut Vec<Block>) {
+    let (blocks, tail) = text.as_chunks::<BLOCK>();
+    let mut last = [b' '; BLOCK];
+    last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
+    let tables = (Loaded::of(simd, &MARKS), Loaded::of(simd, &OTHERS));
+    let mut digit_before = 0;
+    let Some(Prints([first, second, third])) = words else {
+        for block in blocks.iter().chain([&last]) {
+            let bytes = u8x64::from_slice(simd, block);
+            out.push(classes(&tables, bytes & 15, bytes >> 4, 0, &mut digit_before));
+        }
+        return;
+    };
+    let (first, second, third) = (Loaded::of(simd, first), Loaded::of(simd, second), Loaded::of(simd, third));
+    let (mut before_first, mut before_second) = (u8x64::splat(simd, 0), u8x64::splat(simd, 0));
+    for block in blocks.iter().chain([&last]) {
+        let bytes = u8x64::from_slice(simd, block);
+        let (low, high) = (bytes & 15, bytes >> 4);
+        let (firsts, seconds) = (first.sets(low, high), second.sets(low, high));
+        let begun = before_first.slide::<62>(firsts) & before_second.slide::<63>(seconds);
+        let words = in_any(begun & third.sets(low, high), u8::MAX);
+        (before_first, before_second) = (firsts, seconds);
+        out.push(classes(&tables, low, high, words, &mut digit_before));
+    }
+}
+
+#[inline(always)]
+fn classes<S: Simd>(
+    (marks, others): &(Loaded<S>, Loaded<S>),
+    low: u8x64<S>,
+    high: u8x64<S>,
+    words: u64,
+    digit_before: &mut u64,
+) -> Block {
+    let (marks, others) = (marks.sets(low, high), others.sets(low, high));
+    let (mark, digits) = (in_any(marks, ANY_MARK), in_any(others, DIGIT));
+    let escapes = in_any(others, PERCENT | BACKSLASH | WIDE);
+    let crosses = in_any(others, CROSS) & (digits << 1 | *digit_before);
+    *digit_before = digits >> (BLOCK - 1);
+    // In the order of `Class`.
+    [
+        mark,
+        digits,
+        in_any(others, CAPITAL_TO_O | CAPITAL_FROM_P),
+        escapes,
+        crosses,
+        words,
+        mark | escapes | crosses | words,
+        in_any(marks, CONTROL | QUOTE | ESCAPING),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Classes that a byte is of whatever stands around it.
+    const ALONE: [Class; 5] = [Class::Mark, Class::Digit, Class::Capital, Class::Escape, Class::Edge];
+
+    fn is(class: Class, byte: u8) -> bool {
+        match class {
+            Class::Mark => byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b" .,?~*}\x7f".contains(&byte),
+            Class::Digit => byte.is_ascii_digit(),
+            Class::Capital => byte.is_ascii_uppercase(),
+            Class::Escape => matches!(byte, b'%' | b'&' | b'\\' | 0xef),
+            Class::Edge => matches!(byte, b'"' | b'\\' | 0..=31),
+            Class::Cross | Class::Word | Class::Loud => false,
+        }
+    }
+
+    fn survey(text: &[u8], words: &[&str]) -> Survey {
+        let mut survey = Survey::default();
+        let prints = Prints::any_case(words.iter().copied());
+        survey.of(text, (!words.is_empty()).then_some(&prints));
+        survey
+    }
+
+    #[test]
+    fn every_byte_is_of_its_classes() {
+        let text: Vec<u8> = (0..=u8::MAX).collect();
+        for class in ALONE {
+            let expected: Vec<usize> = (0..=255).filter(|at| is(class, *at as u8)).collect();
+            for words in [&[][..], &["select"]] {
+                assert_eq!(survey(&text, words).each(class, 0..256).collect::<Vec<_>>(), expected, "{class:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cross_stands_after_a_digit() {
+        let text = format!("{}0x41 next 9X x0 {}7{}x", " ".repeat(60), " ".repeat(48), "");
+        let crosses: Vec<usize> = survey(text.as_bytes(), &[]).each(Class::Cross, 0..text.len()).collect();
+        assert_eq!(crosses, [61, 71, 125], "{text}");
+    }
+
+    #[test]
+    fn numbers_of_note_are_seen_at_the_edges_of_blocks() {
+        for before in 55..70 {
+            for (number, seen) in
+                [("4111111111111111", true), ("219-09-9999", true), ("DE89370400", true), ("219 0", false)]
+            {
+                let text = format!("{}{number} of it", " ".repeat(before));
+                let at = before + if number.starts_with('D') { 2 } else { 0 };
+                let numbers: Vec<usize> = survey(text.as_bytes(), &[]).numbers(0).collect();
+                assert_eq!(numbers.contains(&at), seen, "{text}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_holds_what_the_bytes_say(
+            text in prop::collection::vec(any::<u8>(), 0..300), from in 0_usize..300, len in 0_usize..300,
+        ) {
+            let range = from.min(text.len())..(from + len).min(text.len());
+            let range = range.start..range.end.max(range.start);
+            let survey = survey(&text, &[]);
+            for class in ALONE {
+                let expected: Vec<usize> = range.clone().filter(|at| is(class, text[*at])).collect();
+                prop_assert_eq!(survey.any(class, range.clone()), !expected.is_empty());
+                prop_assert_eq!(survey.each(class, range.clone()).collect::<Vec<_>>(), expected);
+            }
+        }
+
+        #[test]
+        fn a_word_is_seen_wherever_it_stands(before in "[ -~]{0,140}", after in "[ -~]{0,140}", upper: bool) {
+            let word = if upper { "SELECT" } else { "select" };
+            let text = format!("{before}{word}{after}");
+            let words = ["union", "select", "document."];
+            let seen: Vec<usize> = survey(text.as_bytes(), &words).each(Class::Word, 0..text.len()).collect();
+            prop_assert!(seen.contains(&(before.len() + 2)));
+        }
+
+        #[test]
+        fn capitals_are_seen_wherever_they_stand(text in "[a-zA-Z ]{0,3}[a-z A]{0,80}[a-zA-Z]{0,3}[a-z ]{0,70}") {
+            let obvious = text.as_bytes().windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase));
+            prop_assert_eq!(survey(text.as_bytes(), &[]).has_capitals(), obvious);
+        }
+
+        #[test]
+        fn no_number_of_note_is_missed(text in "[0-9A-Z -]{0,200}", start in 0_usize..100) {
+            let text = text.as_bytes();
+            let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+            let numbers: Vec<usize> = survey(text, &[]).numbers(start).collect();
+            for at in start..text.len() {
+                if !digit(at) || at > 0 && digit(at - 1) {
+                    continue;
+                }
+                let len = (at..).take_while(|at| digit(*at)).count();
+                let note = len >= 4
+                    || len == 3 && text.get(at + 3) == Some(&b'-')
+                    || len >= 2 && at > 0 && text[at - 1].is_ascii_uppercase();
+                prop_assert_eq!(numbers.contains(&at), note, "{}", at);
+            }
+        }
+    }
+}
