@@ -162,6 +162,8 @@ table! {
     SessionsUnavailable = "sessions_unavailable", 1013, 503, Authentication, High, "Service unavailable", "the session could not be written to the state folder", "check the disk and the log";
     SessionIssued = "session_issued", 1000, 200, Authentication, Low, "Done", "a session was issued in exchange for a credential", "nothing to do";
     SessionEnded = "session_ended", 1000, 200, Authentication, Low, "Done", "a session ended", "nothing to do; the detail says how";
+    LogoutInvalid = "logout_invalid", 1002, 400, Authentication, High, "Bad request", "what was posted is no logout token of the provider, or one that was seen before", "check the provider's client and `identity.providers[].backchannel_logout`";
+    LogoutReceived = "logout_received", 1000, 200, Authentication, Low, "Done", "an identity provider said that somebody signed out", "nothing to do";
     TokenExpired = "token_expired", 4001, 401, Authentication, Low, "Authentication failed", "the token has expired", "fetch a new token";
     TokenNotYetValid = "token_not_yet_valid", 4001, 401, Authentication, Medium, "Authentication failed", "the token is not valid yet", "check the clocks";
     TokenIssuer = "token_issuer", 4001, 401, Authentication, Medium, "Authentication failed", "the token's issuer is not accepted", "add it to `identity.issuers`";

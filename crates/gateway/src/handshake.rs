@@ -75,21 +75,24 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         Err(reason) => return Plain::new(reason, "client_address", socket.peer).tell(worker),
     };
     let connection_id = uuid::Uuid::now_v7().to_string();
-    let tickets = policy.checked.identity.tickets.clone().filter(|tickets| tickets.path == request.uri().path());
+    let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
     let sessions = policy.checked.identity.sessions.clone().filter(|sessions| sessions.path == request.uri().path());
     if let Some(sessions) = sessions {
-        let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
         return crate::session::serve(&visit, policy, &sessions, socket.tls, request).await;
     }
+    let request = match crate::logout::serve(&visit, &policy, request).await {
+        Ok(response) => return response,
+        Err(request) => request,
+    };
+    let tickets = policy.checked.identity.tickets.clone().filter(|tickets| tickets.path == request.uri().path());
     let csrf = policy.checked.identity.csrf.clone().filter(|csrf| csrf.path == request.uri().path());
     let mut admission = Admission::new(
         policy,
         std::sync::Arc::clone(&worker.shared.gate),
         worker.shared.keys.load_full(),
         worker.shared.cache.load_full(),
-        Arrival { client, tls: socket.tls, connection_id: connection_id.clone() },
+        Arrival { client, tls: socket.tls, connection_id: visit.connection_id.clone() },
     );
-    let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
     if let Some(tickets) = tickets {
         return crate::ticket::serve(&visit, admission, &tickets, socket.tls, request).await;
     }
@@ -388,8 +391,17 @@ impl Visit {
             }
             return response;
         }
-        let mut response =
-            problem::response(refusal.reason, policy.checked.detailed_errors(), &reference, refusal.retry_after);
+        self.status(refusal, &reference)
+    }
+
+    /// A refusal by status, whatever the client speaks.
+    pub(crate) fn refuse_by_status(&self, refusal: &Refusal) -> Response<Body> {
+        self.status(refusal, &self.note(refusal))
+    }
+
+    fn status(&self, refusal: &Refusal, reference: &str) -> Response<Body> {
+        let detailed = self.worker.policy().checked.detailed_errors();
+        let mut response = problem::response(refusal.reason, detailed, reference, refusal.retry_after);
         response.headers_mut().extend(refusal.headers.clone());
         response.map(Either::Left)
     }

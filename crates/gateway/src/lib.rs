@@ -13,6 +13,7 @@
 //! | `standing` | facts against clients, told to the scores |
 //! | `introspect` | opaque tokens asked about |
 //! | `authorize` | external authorizers asked |
+//! | `ticket`, `session`, `logout` | our own endpoints for clients and providers |
 //! | `endpoint` | one HTTP request of our own |
 //! | `nodes` | what is held in common with other gateways |
 //! | [`admin`] | metrics, health, API, live page |
@@ -36,6 +37,7 @@ mod http_pass;
 mod introspect;
 mod listen;
 mod live;
+mod logout;
 pub mod metrics;
 #[cfg(feature = "redis")]
 mod nodes;

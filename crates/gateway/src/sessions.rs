@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use portcullis_core::event::Decision;
 use portcullis_core::identity::session::{Order, Plan, RANDOM_BYTES, Session};
+use portcullis_core::reputation::Target;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 use portcullis_store::{SessionFile, StoreError};
@@ -35,6 +36,7 @@ const EVENTS_MAX: usize = 100;
 enum Wish {
     Issue(Box<Order>, oneshot::Sender<Result<Plan, Reason>>),
     End(String, oneshot::Sender<Result<bool, Reason>>),
+    EndOf(Target, oneshot::Sender<Result<usize, Reason>>),
 }
 
 /// Where wishes are handed in.
@@ -64,6 +66,14 @@ impl Desk {
     /// The file could not be written.
     pub(crate) async fn end(&self, id: &str) -> Result<bool, Reason> {
         self.ask(|reply| Wish::End(id.to_owned(), reply)).await
+    }
+
+    /// Ends every session that rests on what a target names; how many.
+    ///
+    /// # Errors
+    /// The file could not be written.
+    pub(crate) async fn end_of(&self, target: Target) -> Result<usize, Reason> {
+        self.ask(|reply| Wish::EndOf(target, reply)).await
     }
 
     async fn ask<T>(&self, wish: impl FnOnce(oneshot::Sender<Result<T, Reason>>) -> Wish) -> Result<T, Reason> {
@@ -135,6 +145,12 @@ impl Keeper {
             }
             Wish::End(id, reply) => {
                 let outcome = self.end(&[id], Outcome::LoggedOut).map(|ended| ended > 0);
+                let _ = reply.send(outcome.map_err(|error| unavailable(&error)));
+                enforce(workers);
+            }
+            Wish::EndOf(target, reply) => {
+                let ids = self.shared.gate.sessions().resting_on(&target);
+                let outcome = self.end(&ids, Outcome::Revoked);
                 let _ = reply.send(outcome.map_err(|error| unavailable(&error)));
                 enforce(workers);
             }

@@ -264,3 +264,58 @@ async def origins(lab):
     assert status == 401 and body["code"] == "credential_invalid", body
     status, headers, _ = await ask(gateway, token, "GET")
     assert status == 405 and headers["allow"] == "POST, DELETE, OPTIONS"
+
+
+@case("oidc-provider tells of a sign-out: connections and sessions of that session close with 4001, others stay; twice is once", needs=("oidc", "node"), seconds=60)
+async def backchannel(lab):
+    provider = await lab.oidc_provider()
+    back = await lab.npm_echo()
+    logout = {"path": "/auth/logout", "client_id": "app"}
+    identity = {
+        "providers": [{"issuer": provider.issuer, "audiences": ["urn:jwt"], "backchannel_logout": logout}],
+        "sessions": {"enabled": True, "path": "/auth/session"},
+    }
+    gateway = await lab.gateway_from({"environment": "development", "identity": identity, "routes": [{**ROUTE, "upstream": back.url}],
+                                      "sources": {"failed_auth_rate": "off"}})
+    await provider.call("tells", uri=f"http://127.0.0.1:{gateway.port}/auth/logout")
+
+    async def signed(subject, sid):
+        return (await provider.call("signed", subject=subject, sid=sid, seconds=600))["token"]
+
+    first, second, other = await signed("ada", "s-1"), await signed("ada", "s-2"), await signed("bob", "s-3")
+    session = (await issued(gateway, first))["session"]
+    by_token, by_session = await opened(lab, gateway, bearing(first)), await opened(lab, gateway, bearing(session), "python")
+    elsewhere, bystander = await opened(lab, gateway, bearing(second)), await opened(lab, gateway, bearing(other))
+    answer = await provider.call("logout", subject="ada", sid="s-1")
+    assert answer["status"] == 200, answer
+    await closed_within_a_second(by_token, 4001)
+    await closed_within_a_second(by_session, 4001)
+    assert await status_of(lab, gateway, bearing(first)) == 401 and await status_of(lab, gateway, bearing(session)) == 401
+    for connection in (elsewhere, bystander):
+        await connection.send("still here")
+        assert await connection.receive() == "still here"
+    event = await gateway.event(type="logout_received")
+    assert event["session"] == "s-1" and provider.issuer in event["detail"], event
+    assert await gateway.metric("portcullis_backchannel_logouts_total") == 1
+    assert await gateway.metric("portcullis_sessions_total", outcome="revoked") == 1
+
+    # All of a user's, and what is no logout token.
+    gateway.rewrite({"identity": {"providers": [{"issuer": provider.issuer, "audiences": ["urn:jwt"], "backchannel_logout": {**logout, "ends": "subject"}}]}})
+    await gateway.event(type="config_reloaded")
+    answer = await provider.call("logout", subject="ada", sid="s-9")
+    assert answer["status"] == 200, answer
+    await closed_within_a_second(elsewhere, 4001)
+
+    def post(body, method="POST"):
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+        connection.request(method, "/auth/logout", body, {"Content-Type": "application/x-www-form-urlencoded"})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    for body in ["", "logout_token=a.b.c", f"logout_token={other}", "logout_token=" + "A" * 20000]:
+        status, text = await asyncio.to_thread(post, body)
+        assert status in (400, 401), (body[:40], status, text)
+    assert (await asyncio.to_thread(post, "", "GET"))[0] == 405
+    await bystander.send("still here")
+    assert await bystander.receive() == "still here"
+    await gateway.event(type="logout_invalid")

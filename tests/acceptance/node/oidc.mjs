@@ -11,8 +11,10 @@ const server = createServer((request, response) => {
   handler(request, response);
 });
 const requests = [];
+const sessions = new WeakMap();
 const jwks = { keys: [] };
 let issuer;
+let logoutUri;
 let provider;
 let handler;
 
@@ -26,6 +28,7 @@ function build() {
       grant_types: ['client_credentials'],
       redirect_uris: [],
       response_types: [],
+      ...(logoutUri && { backchannel_logout_uri: logoutUri, backchannel_logout_session_required: true }),
     })),
     jwks,
     scopes: ['chat'],
@@ -34,6 +37,7 @@ function build() {
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true },
+      backchannelLogout: { enabled: true },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (context, resource) => ({
@@ -43,6 +47,13 @@ function build() {
           accessTokenFormat: formats[resource],
           jwt: { sign: { alg: 'RS256' } },
         }),
+      },
+    },
+    // Its guard against inner networks would keep it from this machine.
+    fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
+    formats: {
+      customizers: {
+        jwt: (context, token, { payload }) => Object.assign(payload, sessions.has(token) && { sid: sessions.get(token) }),
       },
     },
     findAccount: (context, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -91,6 +102,41 @@ const operations = {
       expiresIn: seconds,
     });
     return { token: await token.save() };
+  },
+  // A signed token of a user, in a session.
+  async signed({ subject, sid, seconds }) {
+    const client = await provider.Client.find('app');
+    const grant = new provider.Grant({ accountId: subject, clientId: 'app' });
+    grant.addResourceScope('urn:jwt', 'chat');
+    const token = new provider.AccessToken({
+      accountId: subject,
+      client,
+      grantId: await grant.save(),
+      gty: 'authorization_code',
+      scope: 'chat',
+      expiresIn: seconds,
+    });
+    sessions.set(token, sid);
+    token.resourceServer = new provider.ResourceServer('urn:jwt', {
+      scope: 'chat', audience: 'urn:jwt', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } },
+    });
+    return { token: await token.save() };
+  },
+  // From here on the provider tells this address who signs out.
+  async tells({ uri }) {
+    logoutUri = uri;
+    build();
+    return {};
+  },
+  // A user signs out; the provider tells it by its own means. The status is what it was answered.
+  async logout({ subject, sid }) {
+    const client = await provider.Client.find('app');
+    try {
+      await client.backchannelLogout(subject, sid);
+      return { status: 200 };
+    } catch (error) {
+      return { status: error.response?.status ?? 0, error: String(error) };
+    }
   },
   async revoke({ token }) {
     await (await provider.AccessToken.find(token)).destroy();

@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use crate::identity::logout::SeenLogouts;
 use crate::identity::ticket::Tickets;
 use crate::identity::{KeyBook, Principal, Sessions, TokenCache};
 use crate::limits::table::{Hashed, Table, Tracked};
@@ -59,6 +60,7 @@ pub struct Gate {
     authorized: ArcSwap<HashMap<String, TokenCache>>,
     tickets: Tickets,
     sessions: Sessions,
+    logouts: SeenLogouts,
 }
 
 type Users = HashMap<u128, u32, BuildHasherDefault<Hashed>>;
@@ -172,6 +174,7 @@ impl Gate {
             authorized: ArcSwap::from_pointee(authorized(policy)),
             tickets: Tickets::default(),
             sessions: Sessions::default(),
+            logouts: SeenLogouts::default(),
         })
     }
 
@@ -243,6 +246,10 @@ impl Gate {
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    pub(super) fn logouts(&self) -> &SeenLogouts {
+        &self.logouts
     }
 
     pub(super) fn authorized(&self) -> Arc<HashMap<String, TokenCache>> {

@@ -17,6 +17,7 @@ mod exchange;
 mod forward;
 mod gate;
 mod handshake;
+mod logout;
 mod mfa;
 mod origin;
 mod permission;
@@ -41,6 +42,7 @@ pub use entitled::{judges_path, may_stay};
 pub use exchange::{Exchange, ExchangeStep, Exchanged, may_exchange};
 pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
+pub use logout::{LogoutStep, Notified, ProviderLogout};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
 pub use renewal::{Renewal, RenewalStep, Renewing};
 

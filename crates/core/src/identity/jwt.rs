@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::keyring::{KeyRing, Scope, Trial};
 use super::principal::Principal;
-use super::{claims, strict_json, token};
+use super::{claims, logout, strict_json, token};
 use crate::policy::checked::{Algorithm, ClaimPointers, Identity, Provider};
 use crate::time::Now;
 use crate::verdict::Reason;
@@ -107,6 +107,10 @@ impl Verifier {
         let (payload, scope) = signed_payload(token, self.bytes_max, ring)?;
         let claims = strict_json::object(&payload).ok_or(Reason::TokenClaims)?;
         let claims = Value::Object(claims);
+        if logout::is_logout(&claims) {
+            // Whoever is told of the end of a session is not given one.
+            return Err(Reason::TokenClaims.into());
+        }
         let expires_at = self.judge_times(&claims, self.expiry_required, now.unix_seconds())?;
         // What chose the keys must be what the signed claims say, whoever reads them.
         if ring.scope_of(claims.get("iss").and_then(Value::as_str)) != scope {
@@ -122,6 +126,14 @@ impl Verifier {
             Scope::Own => Some(&self.own),
             Scope::Provider(place) => self.providers.get(place)?.as_ref(),
         }
+    }
+
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    pub(super) fn leeway_s(&self) -> u64 {
+        self.leeway_s
     }
 
     pub(super) fn introspection(&self) -> Option<&Introspected> {
@@ -188,7 +200,17 @@ impl Parties {
 
 /// The payload of a token whose signature one of the ring's keys verifies, and whose keys those are.
 pub(crate) fn signed_payload(text: &str, bytes_max: usize, ring: &KeyRing) -> Result<(Vec<u8>, Scope), Failure> {
-    let token = token::parse(text, bytes_max)?;
+    signed_payload_of(text, &token::TYPES, bytes_max, ring)
+}
+
+/// The same of a token of these types.
+pub(super) fn signed_payload_of(
+    text: &str,
+    types: &[&str],
+    bytes_max: usize,
+    ring: &KeyRing,
+) -> Result<(Vec<u8>, Scope), Failure> {
+    let token = token::parse_as(text, types, bytes_max)?;
     let scope = if ring.has_providers() { ring.scope_of(issuer(&token.payload).as_deref()) } else { Scope::Own };
     if ring.has_providers() && !ring.serves(scope) {
         return Err(Reason::TokenIssuer.into());

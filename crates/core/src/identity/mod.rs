@@ -18,6 +18,7 @@ pub mod jwks;
 pub mod jwt;
 pub mod key;
 pub mod keyring;
+pub mod logout;
 pub mod principal;
 pub mod second_factor;
 pub mod session;

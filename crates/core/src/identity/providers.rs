@@ -25,6 +25,7 @@ fn source(issuer: &str, audience: &str) -> JwksSource {
             audiences: vec![audience.into()],
             authorized_parties: Vec::new(),
             private_network: false,
+            backchannel_logout: None,
         }),
     }
 }

@@ -23,6 +23,7 @@ use super::cache::digest;
 use super::principal::{Method, Principal};
 use crate::limits::IpKey;
 use crate::policy::checked::Sessions as Rules;
+use crate::reputation::Target;
 use crate::time::Now;
 use crate::verdict::Reason;
 use book::Book;
@@ -250,6 +251,21 @@ impl Sessions {
     pub fn end(&self, ids: &[String]) -> Vec<Session> {
         let mut book = self.0.write().unwrap_or_else(PoisonError::into_inner);
         ids.iter().filter_map(|id| book.remove(id)).map(|held| held.session()).collect()
+    }
+
+    /// Ids of the sessions that rest on what a target names.
+    #[must_use]
+    pub fn resting_on(&self, target: &Target) -> Vec<String> {
+        let named = |terms: &Terms| match target {
+            Target::Session(name) => terms.id == *name || terms.provider_session.as_ref() == Some(name),
+            Target::User(name) => terms.subject == *name,
+            Target::Token(name) => terms.token_id.as_ref() == Some(name),
+            Target::Tenant(name) => terms.tenant.as_ref() == Some(name) || terms.tenants.contains(name),
+            Target::Network(_) => false,
+        };
+        self.read(|book| {
+            book.all().map(|held| held.terms()).filter(|terms| named(terms)).map(|terms| terms.id.clone()).collect()
+        })
     }
 
     /// Takes over what the store says; uses seen since are kept. Those that are gone.

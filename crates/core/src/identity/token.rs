@@ -16,7 +16,7 @@ pub const KEY_ID_BYTES_MAX: usize = 256;
 
 /// Types of token accepted where the header names one (RFC 7519 5.1, RFC 9068 2.1); another type was made
 /// for another purpose (RFC 8725 3.11).
-const TYPES: [&str; 4] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
+pub(super) const TYPES: [&str; 4] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
 
 /// A token whose shape is right and whose signature is not verified.
 #[derive(Debug)]
@@ -38,6 +38,11 @@ pub struct Unverified<'a> {
 /// # Errors
 /// [`Reason::TokenAlgorithm`] for an algorithm that is unknown or `none`, else [`Reason::CredentialInvalid`].
 pub fn parse(token: &str, bytes_max: usize) -> Result<Unverified<'_>, Reason> {
+    parse_as(token, &TYPES, bytes_max)
+}
+
+/// The same for a token of these types, where its header names one.
+pub(super) fn parse_as<'a>(token: &'a str, types: &[&str], bytes_max: usize) -> Result<Unverified<'a>, Reason> {
     if token.len() > bytes_max {
         return Err(Reason::CredentialInvalid);
     }
@@ -47,7 +52,7 @@ pub fn parse(token: &str, bytes_max: usize) -> Result<Unverified<'_>, Reason> {
         return Err(Reason::CredentialInvalid);
     };
     let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Reason::CredentialInvalid)?.as_bytes();
-    let (algorithm, key_id) = parse_header(&part(header)?)?;
+    let (algorithm, key_id) = parse_header(&part(header)?, types)?;
     let payload = part(payload)?;
     let signature = part(signature)?;
     Ok(Unverified { algorithm, key_id, signed, payload, signature })
@@ -60,14 +65,14 @@ fn part(text: &str) -> Result<Vec<u8>, Reason> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Reason::CredentialInvalid)
 }
 
-fn parse_header(bytes: &[u8]) -> Result<(Algorithm, Option<String>), Reason> {
+fn parse_header(bytes: &[u8], types: &[&str]) -> Result<(Algorithm, Option<String>), Reason> {
     let mut header = strict_json::object(bytes).ok_or(Reason::CredentialInvalid)?;
     if header.contains_key("crit") {
         return Err(Reason::CredentialInvalid);
     }
     if let Some(kind) = header.get("typ") {
         let kind = kind.as_str().ok_or(Reason::CredentialInvalid)?;
-        if !TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+        if !types.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
             return Err(Reason::CredentialInvalid);
         }
     }

@@ -31,7 +31,7 @@ pub use csrf::{Csrf, CsrfTokens};
 pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
 pub use nodes::SharedState;
-pub use provider::{Authorizer, Introspection, OnFailure, Provider};
+pub use provider::{Authorizer, BackchannelLogout, Introspection, LogoutEnds, OnFailure, Provider};
 pub use reputation::{AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};
 pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};

@@ -166,6 +166,11 @@ impl Scrape {
         }
         let counted = [
             ("audit_events_lost", "Audit events that could not be kept", gauges.audit_lost),
+            (
+                "backchannel_logouts",
+                "Sign-outs that identity providers told of",
+                self.metrics.logouts.load(Ordering::Relaxed),
+            ),
             ("audit_write_failures", "Failed attempts to write the audit", gauges.audit_write_failures),
         ];
         for (name, help, value) in counted {

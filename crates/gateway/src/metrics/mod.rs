@@ -38,6 +38,8 @@ pub struct Metrics {
     routes: RwLock<Vec<String>>,
     outbound: Outbound,
     sessions: sessions::Sessions,
+    /// Logout tokens of identity providers that were heard.
+    logouts: AtomicU64,
 }
 
 /// One worker's counters.
@@ -155,6 +157,7 @@ impl Metrics {
             routes: RwLock::new(Vec::new()),
             outbound: Outbound::new(),
             sessions: sessions::Sessions::default(),
+            logouts: AtomicU64::new(0),
         };
         metrics.name_routes(route_names);
         Arc::new(metrics)
@@ -163,6 +166,11 @@ impl Metrics {
     /// Counts a request of our own to an endpoint outside.
     pub(crate) fn outbound(&self, purpose: Purpose, outcome: Outcome) {
         self.outbound.count(purpose, outcome);
+    }
+
+    /// Counts a logout that a provider told of.
+    pub(crate) fn logout(&self) {
+        self.logouts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts what became of sessions.

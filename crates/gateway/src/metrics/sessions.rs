@@ -17,7 +17,7 @@ pub(crate) enum SessionOutcome {
     Idle,
     /// It reached its lifetime.
     Expired,
-    /// An operator ended it.
+    /// An operator or its identity provider ended it.
     Revoked,
 }
 
@@ -46,7 +46,7 @@ impl SessionOutcome {
             Self::LoggedOut => "its owner ended it",
             Self::Idle => "nobody used it for `identity.sessions.idle_timeout`",
             Self::Expired => "it reached `identity.sessions.lifetime`",
-            Self::Revoked => "an operator revoked it",
+            Self::Revoked => "an operator or its identity provider ended it",
         }
     }
 }

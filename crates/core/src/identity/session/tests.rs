@@ -207,6 +207,30 @@ fn a_session_of_an_api_key_ends_with_the_key() {
 }
 
 #[test]
+fn sessions_are_found_by_what_they_rest_on() {
+    let sessions = Sessions::default();
+    let id = issue(&sessions, 1, ada(), 1_000).session.terms.id;
+    issue(
+        &sessions,
+        2,
+        Principal { subject: Some("bob".into()), tenant: None, session: None, token_id: None, ..ada() },
+        1_000,
+    );
+    for (kind, value, found) in [
+        ("session", "sid-1", true),
+        ("session", id.as_str(), true),
+        ("user", "ada", true),
+        ("token", "jti-1", true),
+        ("tenant", "acme", true),
+        ("user", "sid-1", false),
+        ("network", "192.0.2.1", false),
+    ] {
+        let ids = sessions.resting_on(&Target::parse(kind, value).unwrap());
+        assert_eq!(ids, if found { vec![id.clone()] } else { vec![] }, "{kind} {value}");
+    }
+}
+
+#[test]
 fn nothing_prints_a_session() {
     let sessions = Sessions::default();
     let plan = issue(&sessions, 1, ada(), 1_000);

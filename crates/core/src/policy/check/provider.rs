@@ -1,9 +1,12 @@
 //! `identity.providers`: each issuer once, at a URL that may be asked. Decides nothing about what a provider answers;
 //! that is the identity room's.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::Checking;
 use super::identity::is_loopback;
-use crate::policy::checked::{JwksLocation, JwksSource, Provider};
+use crate::policy::checked::{BackchannelLogout, JwksLocation, JwksSource, LogoutEnds, Provider};
 use crate::policy::raw;
 use crate::policy::read::clip;
 use crate::policy::tree::KeyPath;
@@ -12,6 +15,8 @@ use crate::policy::tree::KeyPath;
 const PROVIDERS_MAX: usize = 64;
 /// Longest issuer, bytes.
 const ISSUER_BYTES_MAX: usize = 512;
+const LOGOUT_LASTS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+const LOGOUT_LASTS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 86_400);
 
 impl Checking<'_> {
     /// The key sets of the providers.
@@ -45,14 +50,43 @@ impl Checking<'_> {
         let (refresh, bytes, keys) = (raw.refresh, raw.bytes_max, raw.keys_max);
         let source = self.key_source(at, raw.algorithms.as_deref(), refresh, bytes, keys);
         let either = |own: &Option<Vec<String>>, all: &Option<Vec<String>>| own.as_ref().or(all.as_ref()).cloned();
+        let logout = raw.backchannel_logout.as_ref();
+        let logout = logout.map(|written| self.backchannel_logout(&at.key("backchannel_logout"), written, identity));
         let issuer = issuer?;
         let provider = Provider {
+            backchannel_logout: logout.map_or(Some(None), |one| one.map(Some))?,
             issuer: issuer.clone(),
             audiences: either(&raw.audiences, &identity.audiences).unwrap_or_default(),
             authorized_parties: either(&raw.authorized_parties, &identity.authorized_parties).unwrap_or_default(),
             private_network: raw.private_network.is_some_and(|on| on.0),
         };
         Some(JwksSource { location: JwksLocation::Issuer(issuer), provider: Some(provider), ..source? })
+    }
+
+    fn backchannel_logout(
+        &mut self,
+        at: &KeyPath,
+        raw: &raw::BackchannelLogout,
+        identity: &raw::Identity,
+    ) -> Option<BackchannelLogout> {
+        let path = self.need(&at.key("path"), raw.path.as_ref(), "write it as `path: /auth/logout`");
+        let path = path.and_then(|path| self.own_path(&at.key("path"), path));
+        let help = "write the `aud` of its logout tokens, as `client_id: chat`";
+        let client_id = self.need(&at.key("client_id"), raw.client_id.as_ref(), help);
+        let lasts = raw.lasts.map_or(LOGOUT_LASTS_DEFAULT, |lasts| lasts.0);
+        if !LOGOUT_LASTS.contains(&lasts) {
+            self.fault(&at.key("lasts"), "the time is out of bounds", "write 1 minute to 30 days, as `lasts: 24h`");
+            return None;
+        }
+        let subject = identity.claims.as_ref().and_then(|claims| claims.subject.as_deref());
+        if subject.is_some_and(|pointer| pointer != "/sub") {
+            let message =
+                "a logout token names its subject in `sub`, and `identity.claims.subject` reads another claim";
+            self.fault(at, message, "read the subject from `/sub`, or leave the logout out");
+            return None;
+        }
+        let ends = raw.ends.unwrap_or(LogoutEnds::Session);
+        Some(BackchannelLogout { path: path?, client_id: client_id?.clone(), ends, lasts })
     }
 
     /// OpenID Connect Discovery 1.0, 3: a URL without query and fragment.

@@ -15,6 +15,31 @@ pub struct Provider {
     pub authorized_parties: Vec<String>,
     /// It may stand at an address of an inner network.
     pub private_network: bool,
+    /// Where it tells that somebody signed out.
+    pub backchannel_logout: Option<BackchannelLogout>,
+}
+
+/// Back-channel logout (OpenID Connect Back-Channel Logout 1.0).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackchannelLogout {
+    /// The path that the provider posts to.
+    pub path: String,
+    /// What the provider calls the gateway, or the application it stands for: the `aud` of logout tokens.
+    pub client_id: String,
+    /// What ends.
+    pub ends: LogoutEnds,
+    /// How long what ended is remembered.
+    pub lasts: Duration,
+}
+
+/// What a logout ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogoutEnds {
+    /// The session it names (`sid`); where it names none, as `subject`.
+    Session,
+    /// Whatever its subject holds, on all devices.
+    Subject,
 }
 
 /// Token introspection (RFC 7662).

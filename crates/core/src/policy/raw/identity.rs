@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::policy::checked::{Algorithm, Authenticate, CredentialPlace};
+use crate::policy::checked::{Algorithm, Authenticate, CredentialPlace, LogoutEnds};
 use crate::policy::human::{Bytes, Span, Switch};
 
 /// Who is calling.
@@ -164,6 +164,24 @@ pub(crate) struct Provider {
     /// Its name may lead to an address of an inner network (RFC 1918 and the like), and so may the URL of its keys.
     /// Default `off`.
     pub(crate) private_network: Option<Switch>,
+    /// The provider tells the gateway when somebody signs out. Unset: it is not listened to.
+    pub(crate) backchannel_logout: Option<BackchannelLogout>,
+}
+
+/// Back-channel logout (OpenID Connect Back-Channel Logout 1.0): the provider posts a signed logout token, and open
+/// connections of whom it names close.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackchannelLogout {
+    /// The path that the provider posts to (its `backchannel_logout_uri`); it wins over a route with the same path.
+    pub(crate) path: Option<String>,
+    /// The `aud` of its logout tokens: the client that signs in at the provider.
+    pub(crate) client_id: Option<String>,
+    /// What ends: `session`, the one that the token names, or where it names none all of its subject; `subject`, all of
+    /// its subject always. Default `session`.
+    pub(crate) ends: Option<LogoutEnds>,
+    /// How long what ended is remembered: as long as tokens of the provider live, 1 minute to 30 days. Default `24h`.
+    pub(crate) lasts: Option<Span>,
 }
 
 /// Token introspection (RFC 7662): opaque tokens, and JWTs where no key is configured that could verify one.

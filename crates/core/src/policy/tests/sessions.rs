@@ -51,3 +51,26 @@ fn what_cannot_be_is_refused_with_its_key() {
         assert!(errors.contains(&format!("key: {key}")) && errors.contains(help), "{written}\n{errors}");
     }
 }
+
+#[test]
+fn a_backchannel_logout_says_where_and_for_whom() {
+    let with = |logout: &str, more: &str| {
+        let provider = format!("{{ issuer: 'https://p.example', audiences: [a], backchannel_logout: {{ {logout} }} }}");
+        let text = PRODUCTION.replace("identity:\n", &format!("identity:\n  providers: [{provider}]\n{more}"));
+        load_furnished(&text).map(|loaded| loaded.checked.identity.jwks).map_err(|errors| errors.to_string())
+    };
+    let sources = with("path: /logout, client_id: chat", "").unwrap();
+    let logout = sources[0].provider.as_ref().unwrap().backchannel_logout.as_ref().unwrap();
+    assert_eq!((logout.path.as_str(), logout.lasts), ("/logout", Duration::from_secs(86_400)));
+    for (written, more, key) in [
+        ("client_id: chat", "", "backchannel_logout.path"),
+        ("path: /logout", "", "backchannel_logout.client_id"),
+        ("path: logout, client_id: chat", "", "backchannel_logout.path"),
+        ("path: /logout, client_id: chat, lasts: 31d", "", "backchannel_logout.lasts"),
+        ("path: /logout, client_id: chat, ends: all", "", "backchannel_logout.ends"),
+        ("path: /logout, client_id: chat", "  claims: { subject: /email }\n", "backchannel_logout"),
+    ] {
+        let errors = with(written, more).expect_err(written);
+        assert!(errors.contains(&format!("key: identity.providers[0].{key}")), "{written}\n{errors}");
+    }
+}
