@@ -27,6 +27,8 @@ use crate::worker::Command;
 const LOOK: Duration = Duration::from_millis(200);
 /// From one writing of earned bans to the next.
 const EARNED_EVERY: Duration = Duration::from_secs(2);
+/// What clocks may make of the end of one ban.
+const ROUNDING_MS: u64 = 2_000;
 /// Changes named in events at one look; the list itself takes all of them.
 const EVENTS_MAX: usize = 100;
 
@@ -195,6 +197,14 @@ impl Keeper {
         for lifted in self.earned.difference(&kept) {
             gate.ban(gate.key(*lifted), Duration::ZERO, now);
         }
+        // Bans that this gate took over from another node's counts and did not write down so far.
+        let lifted: HashMap<IpAddr, u64> = self.file.lifted(now.unix_millis())?.into_iter().collect();
+        for (key, left) in if lifted.is_empty() { Vec::new() } else { gate.bans(now) } {
+            let until = now.unix_millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(0));
+            if lifted.get(&key.address()).is_some_and(|at| until <= *at) {
+                gate.ban(key, Duration::ZERO, now);
+            }
+        }
         self.earned = kept;
         Ok(())
     }
@@ -222,11 +232,18 @@ impl Keeper {
         self.look()?;
         let now = self.shared.clock.now();
         let until = |left: Duration| now.unix_millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(0));
-        let bans: Vec<(IpAddr, u64)> =
+        let mut bans: Vec<(IpAddr, u64)> =
             self.shared.gate.bans(now).into_iter().map(|(key, left)| (key.address(), until(left))).collect();
         let earned: HashSet<IpAddr> = bans.iter().map(|(address, _)| *address).collect();
         if earned == self.earned {
             return Ok(());
+        }
+        // An end that stands is not written anew for the rounding of clocks: other nodes would take it for news.
+        let stands: HashMap<IpAddr, u64> = self.file.earned(now.unix_millis())?.into_iter().collect();
+        for (address, until) in &mut bans {
+            if let Some(before) = stands.get(address).filter(|before| before.abs_diff(*until) < ROUNDING_MS) {
+                *until = *before;
+            }
         }
         self.file.keep_earned(&bans)?;
         self.earned = earned;

@@ -152,6 +152,10 @@ impl Visit {
                     self.wait(delay).await;
                     step = admission.answer(Answer::Waited, self.worker.shared.clock.now());
                 }
+                Step::Ask(Question::Count(count)) => {
+                    let counted = crate::nodes::count(&self.worker.shared, &count).await;
+                    step = admission.answer(Answer::Counted(counted), self.worker.shared.clock.now());
+                }
                 Step::Ask(Question::FirstMessage { timeout }) => return Settled::FirstMessage(timeout),
                 Step::Ask(Question::RefreshKeys { source, .. }) => {
                     let answer = crate::fetch::refresh(&self.worker.shared, source).await;

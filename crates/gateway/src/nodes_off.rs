@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use portcullis_core::admission::{Count, Counted};
 use portcullis_core::policy::Policy;
 use tokio::sync::watch;
 
@@ -25,6 +26,11 @@ impl Nodes {
     pub(crate) fn gauges(&self) -> SharedStateGauges {
         match *self {}
     }
+}
+
+/// This node counts alone.
+pub(crate) async fn count(_: &Shared, _: &Count) -> Counted {
+    Counted::Alone(None)
 }
 
 pub(crate) fn start(

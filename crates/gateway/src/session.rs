@@ -77,7 +77,7 @@ async fn settle(
                 exchange.introspected(crate::introspect::ask(shared, &token).await);
             }
             ExchangeStep::Ask(Question::Wait { delay }) => visit.wait(delay).await,
-            ExchangeStep::Ask(Question::Authorize { .. } | Question::FirstMessage { .. }) => {
+            ExchangeStep::Ask(Question::Authorize { .. } | Question::FirstMessage { .. } | Question::Count(_)) => {
                 return Err(refusal(
                     Reason::HandshakeMalformed,
                     "a session is asked for with a credential in its head",

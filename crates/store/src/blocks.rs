@@ -128,6 +128,14 @@ impl Blocks {
         Ok(gone)
     }
 
+    /// Addresses whose earned bans were lifted, and up to which end.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn lifted(&self, now_unix_ms: u64) -> Result<Vec<(IpAddr, u64)>, StoreError> {
+        replicated::lifted_earned(&self.file, now_unix_ms)
+    }
+
     /// The last words on all matters, marks of what was lifted included.
     ///
     /// # Errors

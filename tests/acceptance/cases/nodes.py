@@ -1,10 +1,13 @@
 """Several gateways that act as one through Redis (SPEC 3.11, 6.6, 7.1, 14)."""
 
+import asyncio
 import json
 import re
+import signal
 import time
 
 from harness.clients import Refused
+from harness.gateway import merged
 from harness.processes import until
 from harness.registry import case
 
@@ -18,7 +21,7 @@ async def nodes(lab, count=3, config=None, route=None, redis=None):
     """A Redis, an echo server, and so many gateways that have met."""
     redis = redis or await lab.redis()
     back = await lab.npm_echo()
-    config = {**KEYS, "shared_state": {"url": redis.url}, **(config or {})}
+    config = merged({**KEYS, "shared_state": {"url": redis.url}}, config or {})
     route = {**required("header"), **(route or {})}
     gateways = [await lab.gateway(back.url, config, route=route) for _ in range(count)]
     for gateway in gateways:
@@ -219,3 +222,177 @@ async def doctor(lab):
     assert code == 1 and "FAILED" in out, (code, out)
     code, _, _ = await gateway.cli("check", gateway.folder / "portcullis.yaml")
     assert code == 0, "check fetches nothing"
+
+
+# Admission, counted together
+
+OPEN = {"authenticate": "off"}
+
+
+async def knock(lab, gateway) -> int:
+    """The status of one anonymous attempt."""
+    try:
+        connection = await (await lab.python()).open(gateway.url + "/")
+    except Refused as error:
+        return error.status
+    await connection.close(1000)
+    return 101
+
+
+@case("a connection rate of one address is exact over three nodes: twelve of thirty-six attempts come in", needs=NEEDS, seconds=60)
+async def rate_everywhere(lab):
+    redis, gateways = await nodes(lab, config={"sources": {"connection_rate": "12/h"}}, route=OPEN)
+    statuses = []
+    for _ in range(12):
+        statuses += await asyncio.gather(*(knock(lab, gateway) for gateway in gateways))
+    assert statuses.count(101) == 12 and statuses.count(429) == 24, statuses
+    answered = sum([await gateway.metric("portcullis_shared_state_questions_total", outcome="answered") for gateway in gateways])
+    assert answered >= 12, answered
+    # What is counted has an end; only the lists stay.
+    for key in await redis.keys():
+        if ":lists}" not in key:
+            assert int((await redis.ask("PTTL", key))[1:]) > 0, key
+
+
+@case("failed authentications on three nodes bring one ban, in force on all; an unban on one lifts it everywhere", needs=NEEDS, seconds=60)
+async def failures_everywhere(lab):
+    _, gateways = await nodes(lab, config={"sources": {"failed_auth_rate": "6/h", "ban_duration": "10m"}})
+    for _ in range(2):
+        for gateway in gateways:
+            assert await status(lab, gateway, "no.such.token") == 401
+    token = await lab.token("--subject", "ada")
+    for gateway in gateways:
+        assert await status(lab, gateway, token) == 403
+    # It lasts on a node alone too: bans that were earned travel with the lists.
+    for gateway in gateways:
+        async def listed(gateway=gateway):
+            return "127.0.0.1" in (await gateway.admin("/api/security/blocks"))[2]
+        await until(listed, "the earned ban is on the list", 5)
+    await cli(gateways[1], "unban", "127.0.0.1")
+    for gateway in gateways:
+        await until(lambda gateway=gateway: admits(lab, gateway, token), "the address is let in again", 3)
+
+
+@case("connections of a user are counted over three nodes, given back when they close, and freed when their node dies", needs=NEEDS, seconds=60)
+async def users_everywhere(lab):
+    _, gateways = await nodes(lab, config={"shared_state": {"lease": "3s"}}, route={"connections_per_user_max": 3})
+    token, other = await lab.token("--subject", "ada"), await lab.token("--subject", "bob")
+    held = [await opened(lab, gateway, token) for gateway in gateways]
+    for gateway in gateways:
+        assert await status(lab, gateway, token) == 429
+        assert await status(lab, gateway, other) == 101
+    await held[0].close(1000)
+    await until(lambda: admits(lab, gateways[2], token), "the place that was given back is taken elsewhere", 3)
+    again = await opened(lab, gateways[2], token)
+    assert await status(lab, gateways[0], token) == 429
+    # Longer than a lease: what lives is renewed.
+    began = time.monotonic()
+    await until(lambda: time.monotonic() - began > 4, "a lease and more", 6)
+    assert await status(lab, gateways[0], token) == 429
+    gateways[1].child.signal(signal.SIGKILL)
+    died = time.monotonic()
+    await until(lambda: admits(lab, gateways[0], token), "the dead node's connection is counted no more", 8)
+    took = time.monotonic() - died
+    assert took < 3 + 1.5, f"{took:.1f} s for a lease of 3 s"
+    await again.send("still here")
+    assert await again.receive() == "still here"
+
+
+@case("without Redis each node counts alone and admits at once; when it is back the connections count together again", needs=NEEDS, seconds=60)
+async def counts_alone(lab):
+    redis, gateways = await nodes(lab, 2, route={"connections_per_user_max": 2})
+    token = await lab.token("--subject", "ada")
+    held = [await opened(lab, gateway, token) for gateway in gateways]
+    assert await status(lab, gateways[0], token) == 429
+    await redis.kill()
+    for gateway in gateways:
+        await alone(gateway)
+    held.append(await opened(lab, gateways[0], token))
+    assert await status(lab, gateways[0], token) == 429, "its own count holds"
+    await redis.begin()
+    for gateway in gateways:
+        await met(gateway)
+
+    async def counted() -> bool:
+        return await refuses(lab, gateways[1], token)
+
+    await until(counted, "what was let in meanwhile counts", 3)
+    await held[0].close(1000)
+    await held[2].close(1000)
+    await until(lambda: admits(lab, gateways[1], token), "and is given back", 3)
+
+
+@case("a Redis that hangs holds up no message and each admission at most its timeout, and nobody waits twice", needs=NEEDS, seconds=60)
+async def hung(lab):
+    redis, gateways = await nodes(lab, 1, config={"sources": {"connection_rate": "100000/h"}, "shared_state": {"timeout": "1s"}}, route=OPEN)
+    gateway = gateways[0]
+    connection = await (await lab.npm()).open(gateway.url + "/")
+    redis.hang()
+    took = []
+    for number in range(30):
+        began = time.monotonic()
+        await connection.send(f"while it hangs {number}")
+        assert await connection.receive() == f"while it hangs {number}"
+        between = time.monotonic()
+        assert await knock(lab, gateway) == 101
+        took.append((between - began, time.monotonic() - between))
+    messages, admissions = [one for one, _ in took], [one for _, one in took]
+    assert max(messages) < 0.9, f"a message waited: {max(messages):.3f} s"
+    waited = [one for one in admissions if one >= 1]
+    assert len(waited) <= 3, f"{len(waited)} of 30 waited: {admissions}"
+    assert max(admissions) < 1.9, f"an admission waited twice: {admissions}"
+    await alone(gateway)
+    event = await gateway.event(type="shared_state_lost")
+    assert "no answer within" in event["detail"], event
+    redis.go_on()
+    await met(gateway)
+    assert await knock(lab, gateway) == 101
+
+
+@case("Redis killed, hung and restarted empty under traffic: no message is lost, no gateway ends, and they act as one again", needs=NEEDS, seconds=90)
+async def under_traffic(lab):
+    redis, gateways = await nodes(lab, config={"sources": {"connection_rate": "100000/h"}}, route=OPEN)
+    stop, counts = asyncio.Event(), {"messages": 0, "connections": 0}
+
+    async def talk(gateway):
+        connection = await (await lab.npm()).open(gateway.url + "/")
+        while not stop.is_set():
+            counts["messages"] += 1
+            await connection.send(f"m{counts['messages']}")
+            await connection.receive()
+        await connection.close(1000)
+
+    async def come_and_go(gateway):
+        while not stop.is_set():
+            assert await knock(lab, gateway) == 101
+            counts["connections"] += 1
+
+    tasks = [asyncio.create_task(work(gateway)) for gateway in gateways for work in (talk, come_and_go)]
+
+    async def goes_on():
+        before = dict(counts)
+        await until(lambda: all(counts[one] > before[one] + 20 for one in counts), f"traffic goes on {before} {counts}", 20)
+        assert not [task for task in tasks if task.done()], [task.exception() for task in tasks if task.done()]
+
+    await goes_on()
+    await redis.kill()
+    for gateway in gateways:
+        await alone(gateway)
+    await goes_on()
+    await redis.begin()
+    for gateway in gateways:
+        await met(gateway)
+    await goes_on()
+    redis.hang()
+    for gateway in gateways:
+        await alone(gateway)
+    await goes_on()
+    redis.go_on()
+    for gateway in gateways:
+        await met(gateway)
+    await goes_on()
+    stop.set()
+    await asyncio.gather(*tasks)
+    for gateway in gateways:
+        assert gateway.child.process.returncode is None
+        assert not [line for line in gateway.child.lines if "panicked" in line]

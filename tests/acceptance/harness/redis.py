@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 
-from harness.processes import Child, until
+from harness.processes import Child, run, until
 
 
 def free_port() -> int:
@@ -61,6 +61,11 @@ class Redis:
 
     async def ask(self, *words) -> bytes:
         return await ask(self.port, *words)
+
+    async def keys(self) -> list[str]:
+        """Every key there is."""
+        _, out, _ = await run("redis-cli", "-p", self.port, "--scan")
+        return out.split()
 
     async def kill(self) -> None:
         self.child.signal(signal.SIGKILL)

@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::nodes::{Count, Lease};
 use crate::identity::logout::SeenLogouts;
 use crate::identity::ticket::Tickets;
 use crate::identity::{KeyBook, Principal, Sessions, TokenCache};
@@ -74,6 +75,8 @@ struct Settings {
     per_ip_max: Option<u32>,
     failed: Option<Limit>,
     ban: Duration,
+    /// There may be other nodes.
+    shared: bool,
     geo: Geo,
     attempt_delay: Option<AttemptDelay>,
     slowed_delay: Duration,
@@ -404,7 +407,15 @@ impl Gate {
         entry.open += 1;
         drop(shard);
         self.total.fetch_add(1, Ordering::Relaxed);
-        Ok(Seat { gate: Arc::clone(self), key, place: Place { hash, own }, user: None, rate, delay })
+        Ok(Seat {
+            gate: Arc::clone(self),
+            key,
+            place: Place { hash, own },
+            user: None,
+            rate,
+            delay,
+            leases: Vec::new(),
+        })
     }
 
     /// Counts a failed authentication. True when it brought a ban.
@@ -429,6 +440,33 @@ impl Gate {
         }
         entry.settle(&settings);
         bans
+    }
+
+    /// Bans an address whose failures other nodes counted too.
+    pub(super) fn ban_failed(&self, client: IpAddr, now: Now) {
+        let ban = self.settings.load().ban;
+        self.ban(self.key(client), ban, now);
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.settings.load().shared
+    }
+
+    /// An attempt as other nodes should count it; `None` where there are none, or nothing to count.
+    pub(super) fn count_attempt(&self, seat: &Seat, client: IpAddr) -> Option<Count> {
+        let settings = self.settings.load();
+        let rate = seat.rate.map(|(limit, _)| limit);
+        let (failed, places_max) = (settings.failed, settings.per_ip_max);
+        let counts = rate.is_some() || failed.is_some() || places_max.is_some();
+        let asks = settings.shared && counts && !within(&settings.allow, client);
+        asks.then_some(Count::Attempt { address: seat.key, rate, failed, places_max })
+    }
+
+    /// How failed authentications of a client are counted by all nodes.
+    pub(super) fn shares_failures(&self, client: IpAddr) -> Option<(Limit, Duration)> {
+        let settings = self.settings.load();
+        let limit = settings.failed.filter(|_| settings.shared && !within(&settings.allow, client))?;
+        Some((limit, settings.ban))
     }
 
     fn hash(&self, key: IpKey) -> u128 {
@@ -507,6 +545,7 @@ impl Settings {
             per_ip_max: spec.sources.connections_per_ip_max,
             failed: spec.sources.failed_auth_rate.map(Limit::compile),
             ban: spec.sources.ban_duration,
+            shared: spec.shared_state.is_some(),
             geo: spec.geo.clone(),
             attempt_delay: spec.sources.attempt_delay,
             slowed_delay: spec.reputation.delay,
@@ -549,6 +588,8 @@ pub struct Seat {
     user: Option<u128>,
     rate: Option<(Limit, Allowance)>,
     delay: Duration,
+    /// Its places among the connections of all nodes.
+    leases: Vec<Lease>,
 }
 
 impl Seat {
@@ -566,6 +607,26 @@ impl Seat {
     /// The rate of connection attempts of its address, and what is left of it.
     pub(super) fn rate(&self) -> Option<(Limit, Allowance)> {
         self.rate
+    }
+
+    /// Holds a place as long as this one.
+    pub(super) fn hold(&mut self, place: Option<Lease>) {
+        self.leases.extend(place);
+    }
+
+    /// The other nodes leave this much of the rate.
+    pub(super) fn at_most(&mut self, remaining: Option<u32>) {
+        if let (Some((_, allowance)), Some(remaining)) = (&mut self.rate, remaining) {
+            allowance.remaining = allowance.remaining.min(remaining);
+        }
+    }
+
+    /// Gives the attempt back that other nodes' counts refuse.
+    pub(super) fn give_back(&mut self) {
+        if let Some((limit, _)) = self.rate.take() {
+            let mut shard = lock(pick(&self.gate.addresses, self.place.hash));
+            limit.give_back(&mut shard.counted(self.place).rate, 1);
+        }
     }
 
     /// Counts the connection to its user on a route too; tells how many more there may be.

@@ -2,7 +2,7 @@
 //! and is answered.
 //!
 //! Order: capacity → allow, deny, ban, threat lists, country → rate and concurrency of the address → origin → handshake → route →
-//! credential → tenant, path binding, roles, permission, second factor → connections of the user → external authorizer. Nothing runs after a refusal, and whatever was
+//! the same counts of all nodes → credential → tenant, path binding, roles, permission, second factor → connections of the user → external authorizer. Nothing runs after a refusal, and whatever was
 //! counted is given back when an [`Admission`] or its [`Seat`] is dropped.
 //!
 //! Never touches a socket: the shell feeds it a head and answers its [`Question`]s. Never tells a client which
@@ -19,6 +19,7 @@ mod gate;
 mod handshake;
 mod logout;
 mod mfa;
+mod nodes;
 mod origin;
 mod permission;
 mod proof;
@@ -43,6 +44,7 @@ pub use exchange::{Exchange, ExchangeStep, Exchanged, may_exchange};
 pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
 pub use logout::{LogoutStep, Notified, ProviderLogout};
+pub use nodes::{Count, Counted, Lease};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
 pub use renewal::{Renewal, RenewalStep, Renewing};
 
@@ -53,6 +55,7 @@ use crate::policy::{Policy, Route};
 use crate::time::Now;
 use crate::verdict::Reason;
 use credential::Found;
+use nodes::Awaits;
 use proof::{Means, Place, Proof, Proved};
 
 /// A request's head.
@@ -116,6 +119,8 @@ pub enum Question {
         /// How long.
         delay: Duration,
     },
+    /// Count it together with the other nodes, and answer [`Answer::Counted`].
+    Count(Count),
     /// Accept the handshake and answer with the client's first message.
     FirstMessage {
         /// How long to wait for it.
@@ -135,6 +140,8 @@ pub enum Answer {
     Authorized(authorizer::Reply),
     /// It has waited.
     Waited,
+    /// What the other nodes' counts say.
+    Counted(Counted),
     /// The first message; `None` where none came in time.
     FirstMessage(Option<Vec<u8>>),
 }
@@ -222,8 +229,7 @@ struct Visit {
     seat: Seat,
     websocket: bool,
     proof: Option<Proof>,
-    /// Who passed every check of ours while the authorizer is asked.
-    waiting: Option<Arc<Principal>>,
+    awaits: Awaits,
     response_headers: HeaderMap,
     headers: HeaderMap,
     uri: http::Uri,
@@ -253,14 +259,18 @@ impl Admission {
     pub fn arrive(&mut self, head: &Head<'_>, now: Now) -> Step {
         match self.settle(head, now) {
             Ok(visit) => {
-                let delay = visit.seat.delay();
                 self.visit = Some(visit);
-                if !delay.is_zero() {
-                    return Step::Ask(Question::Wait { delay });
-                }
-                self.identify(now)
+                self.attempt(now)
             }
             Err(refusal) => refuse(*refusal),
+        }
+    }
+
+    /// Whoever has to wait waits before it is looked at further.
+    fn pause(&mut self, now: Now) -> Step {
+        match self.visit.as_ref().map(|visit| visit.seat.delay()) {
+            Some(delay) if !delay.is_zero() => Step::Ask(Question::Wait { delay }),
+            _ => self.identify(now),
         }
     }
 
@@ -269,14 +279,26 @@ impl Admission {
         let Some(visit) = &mut self.visit else {
             return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "an answer to no question"));
         };
-        if let Some(principal) = visit.waiting.take() {
-            return match answer {
+        match std::mem::take(&mut visit.awaits) {
+            Awaits::Nothing => self.informed(answer, now),
+            Awaits::Authorizer(principal) => match answer {
                 Answer::Authorized(reply) => self.authorized(principal, reply, now),
                 _ => self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to another question"),
-            };
+            },
+            awaits => match answer {
+                Answer::Counted(counted) => self.counted(awaits, counted, now),
+                _ => self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to another question"),
+            },
         }
+    }
+
+    /// Something about the credential is known.
+    fn informed(&mut self, answer: Answer, now: Now) -> Step {
+        let Some(visit) = &mut self.visit else {
+            return refuse(Refusal::early(Reason::HandshakeMalformed, "admission", "an answer to no question"));
+        };
         match answer {
-            Answer::Authorized(_) => {
+            Answer::Authorized(_) | Answer::Counted(_) => {
                 self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to no question")
             }
             Answer::Keys(_) | Answer::Waited => self.identify(now),
@@ -335,7 +357,7 @@ impl Admission {
         }
         Ok(Visit {
             proof: None,
-            waiting: None,
+            awaits: Awaits::Nothing,
             response_headers: HeaderMap::new(),
             headers: head.headers.clone(),
             uri: head.uri.clone(),
@@ -427,6 +449,14 @@ impl Admission {
     /// A failed authentication: it counts against the address.
     fn reject(&mut self, reason: Reason, now: Now, detail: &'static str) -> Step {
         let banned = self.means.gate.failed(self.arrival.client, now);
+        if let (Some(visit), Some(count)) = (&mut self.visit, self.means.gate.count_failed(self.arrival.client)) {
+            visit.awaits = Awaits::Failure { reason, detail, banned };
+            return Step::Ask(Question::Count(count));
+        }
+        self.rejected(reason, detail, banned)
+    }
+
+    fn rejected(&mut self, reason: Reason, detail: &'static str, banned: bool) -> Step {
         let step = self.refuse_here(reason, "token", detail);
         match step {
             Step::Done(decision) => match *decision {
@@ -473,8 +503,20 @@ impl Admission {
                 return refuse(Refusal { retry_after, subject: Some(subject.to_string()), ..at });
             }
             say_limit(&mut response_headers, &format!("\"connections\";q={max}"), "");
+            if let Some(count) = self.means.gate.count_user(&spec.name, subject, max) {
+                visit.response_headers = response_headers;
+                visit.awaits = Awaits::User(principal);
+                self.visit = Some(visit);
+                return Step::Ask(Question::Count(count));
+            }
         }
         visit.response_headers = response_headers;
+        self.seated(visit, principal, now)
+    }
+
+    /// Every place is taken; the authorizer has the last word.
+    fn seated(&mut self, mut visit: Visit, principal: Arc<Principal>, now: Now) -> Step {
+        let spec = &visit.route.spec;
         // A ticket is for a connection, and that connection is asked about when it comes.
         if spec.authorizer.is_none() || self.for_ticket {
             return self.admit(visit, principal, now);
@@ -486,7 +528,7 @@ impl Admission {
             return self.admit_authorized(visit, principal, now);
         }
         let question = Question::Authorize { route: visit.route.spec.name.as_str().into(), body: wish.body() };
-        visit.waiting = Some(principal);
+        visit.awaits = Awaits::Authorizer(principal);
         self.visit = Some(visit);
         Step::Ask(question)
     }

@@ -1,5 +1,7 @@
 //! The connection's checks together: their order, what each refusal counts, and that no place is ever leaked.
 
+mod nodes;
+
 use http::{HeaderName, Method, Uri, Version};
 use proptest::prelude::*;
 use serde_json::json;

@@ -67,6 +67,17 @@ impl Bucket {
         Allowance { allowed: true, retry_after: Duration::ZERO, remaining: self.whole_events(wanted) }
     }
 
+    /// What one event takes of the depth, nanoseconds.
+    #[must_use]
+    pub fn emission_nanos(&self) -> u64 {
+        self.emission
+    }
+
+    /// Gives an event back that was counted and did not come to be.
+    pub(super) fn give_back(&self, state: &mut LimitState, cost: u32) {
+        state.at = state.at.saturating_sub(self.emission.saturating_mul(u64::from(cost)));
+    }
+
     pub(super) fn penalty_until(&self, state: &LimitState) -> u64 {
         state.at.saturating_sub(self.depth / 2)
     }

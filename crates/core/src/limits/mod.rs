@@ -89,6 +89,14 @@ impl Limit {
         }
     }
 
+    /// Gives an event back that was counted and did not come to be: another node's count refused it.
+    pub fn give_back(&self, state: &mut LimitState, cost: u32) {
+        match self {
+            Self::Bucket(bucket) => bucket.give_back(state, cost),
+            Self::Window(_) => Window::give_back(state, cost),
+        }
+    }
+
     /// The most that fits at once: the burst of a bucket, the count of a window.
     #[must_use]
     pub fn capacity(&self) -> u32 {
@@ -138,6 +146,18 @@ mod tests {
     #[test]
     fn a_state_is_sixteen_bytes() {
         assert_eq!(std::mem::size_of::<LimitState>(), 16);
+    }
+
+    #[test]
+    fn what_is_given_back_fits_again() {
+        for algorithm in [RateAlgorithm::TokenBucket, RateAlgorithm::SlidingWindow] {
+            let limit = Limit::compile(Rate { count: 3, per: Duration::from_secs(60), burst: 3, algorithm });
+            let (mut state, now) = (LimitState::default(), 1_000_000_000_000);
+            while limit.check(&mut state, now, 1).allowed {}
+            limit.give_back(&mut state, 1);
+            assert!(limit.check(&mut state, now, 1).allowed, "{algorithm:?}");
+            assert!(!limit.check(&mut state, now, 1).allowed, "{algorithm:?}");
+        }
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl Window {
         Self { count: by.multiply(self.count).max(1), ..*self }
     }
 
+    /// Gives an event back that was counted and did not come to be.
+    pub(super) fn give_back(state: &mut LimitState, cost: u32) {
+        state.current = state.current.saturating_sub(cost);
+    }
+
     pub(super) fn period_nanos(&self) -> u64 {
         self.period
     }

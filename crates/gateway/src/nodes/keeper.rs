@@ -118,7 +118,8 @@ impl Keeper {
         self.nodes.link.connect().await?;
         self.forget();
         self.look().await?;
-        self.nodes.connected.store(true, Ordering::Relaxed);
+        self.nodes.connected.store(true, Ordering::Release);
+        self.nodes.joins.fetch_add(1, Ordering::AcqRel);
         let words = if self.told_lost { "is back" } else { "is there" };
         self.told_lost = false;
         let detail = format!("`{}` {words}; {} entries are held in common", self.nodes.spec.shown, self.agreed.len());
@@ -200,6 +201,12 @@ impl Keeper {
         entries.extend(self.keys.entries(now.unix_millis() / 1000)?);
         let differs = |(name, entry): &(&String, &Entry)| self.agreed.get(*name) != Some(*entry);
         let new: Vec<_> = entries.iter().filter(differs).map(|(name, entry)| (name.clone(), entry.clone())).collect();
+        // Before the others hear of it, or they would be told once more of the ban that was lifted.
+        for address in new.iter().filter(|(_, entry)| entry.gone).filter_map(|(name, _)| name.strip_prefix("earned:")) {
+            if let Ok(address) = address.parse() {
+                self.nodes.limits.lift(&self.nodes.link, self.shared.gate.key(address)).await?;
+            }
+        }
         for page in new.chunks(PAGE) {
             self.nodes.lists.put(&self.nodes.link, page).await?;
         }

@@ -2,16 +2,20 @@
 //!
 //! Where no `shared_state` is configured there is no [`Nodes`], no thread and no question.
 
+mod count;
 mod keeper;
+mod places;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use portcullis_core::policy::Policy;
 use portcullis_core::policy::checked::SharedState;
-use portcullis_store::redis::{Link, Lists};
+use portcullis_store::redis::{Limits, Link, Lists, Places, Releases};
 use tokio::sync::watch;
+
+pub(crate) use count::count;
 
 use crate::StartError;
 use crate::metrics::SharedStateGauges;
@@ -22,8 +26,14 @@ pub(crate) struct Nodes {
     spec: SharedState,
     link: Link,
     lists: Lists,
+    limits: Limits,
+    places: Arc<Places>,
+    /// Until the task that tells them is started.
+    releases: Mutex<Option<Releases>>,
     /// What the keeper last found.
     connected: AtomicBool,
+    /// How often it has connected.
+    joins: AtomicU64,
 }
 
 impl Nodes {
@@ -31,7 +41,17 @@ impl Nodes {
     pub(crate) fn of(policy: &Policy) -> Result<Option<Arc<Self>>, StartError> {
         Ok(policy.checked.shared_state.as_ref().map(|spec| {
             let (link, lists) = (Link::new(spec), Lists::new(&spec.prefix));
-            Arc::new(Self { spec: spec.clone(), link, lists, connected: AtomicBool::new(false) })
+            let (places, releases) = Places::new(uuid::Uuid::new_v4().simple().to_string());
+            Arc::new(Self {
+                spec: spec.clone(),
+                link,
+                lists,
+                limits: Limits::new(&spec.prefix),
+                places,
+                releases: Mutex::new(Some(releases)),
+                connected: AtomicBool::new(false),
+                joins: AtomicU64::new(0),
+            })
         }))
     }
 
@@ -64,6 +84,11 @@ pub(crate) fn start(
         .enable_all()
         .build()
         .map_err(StartError::Thread)?;
+    let releases = nodes.releases.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(releases) = releases {
+        runtime.spawn(places::release(Arc::clone(nodes), releases));
+    }
+    runtime.spawn(places::renew(Arc::clone(nodes)));
     let body = move || runtime.block_on(keeper.run(stopping));
     std::thread::Builder::new().name(String::from("nodes")).spawn(body).map_err(StartError::Thread)
 }

@@ -153,7 +153,7 @@ async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
             RenewalStep::Ask(Question::Authorize { route, body }) => {
                 renewal.authorized(crate::authorize::ask(&worker.shared, &route, body).await);
             }
-            RenewalStep::Ask(Question::FirstMessage { .. } | Question::Wait { .. }) => {
+            RenewalStep::Ask(Question::FirstMessage { .. } | Question::Wait { .. } | Question::Count(_)) => {
                 return Err((Reason::CredentialInvalid, "renewal"));
             }
         }

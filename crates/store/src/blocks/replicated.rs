@@ -13,6 +13,8 @@ use crate::small::{sql, unsigned};
 
 const LOCKDOWN: &str = "lockdown";
 const EARNED: &str = "earned";
+/// How far the clocks of nodes may be apart.
+const CLOCKS_MS: i64 = 5_000;
 
 /// What a ban or revocation says besides its target, its stamp and its end.
 #[derive(Serialize, Deserialize)]
@@ -95,15 +97,26 @@ pub(super) fn lift(file: &Connection, kind: &str, value: &str) -> Result<usize, 
     Ok(file.execute("DELETE FROM blocks WHERE kind = ?1 AND value = ?2", (kind, value))?)
 }
 
-/// The same for a ban that an address earned. Its stamp is its end, and so is the mark's, which wins.
+/// The same for a ban that an address earned. Its stamp is its end; the mark's is a little later, for other nodes have
+/// written the end of the same ban by clocks of their own.
 pub(super) fn lift_earned(file: &Connection, address: IpAddr) -> Result<usize, StoreError> {
     let address = address.to_string();
     file.execute(
-        "INSERT OR REPLACE INTO lifted SELECT 'earned', address, until_unix_ms, until_unix_ms FROM earned_bans \
+        "INSERT OR REPLACE INTO lifted SELECT 'earned', address, until_unix_ms + ?2, until_unix_ms + ?2 FROM earned_bans \
          WHERE address = ?1",
-        [&address],
+        (&address, CLOCKS_MS),
     )?;
     Ok(file.execute("DELETE FROM earned_bans WHERE address = ?1", [&address])?)
+}
+
+/// Marks of earned bans that were lifted: address and stamp.
+pub(super) fn lifted_earned(file: &Connection, now_unix_ms: u64) -> Result<Vec<(IpAddr, u64)>, StoreError> {
+    let query = "SELECT value, at FROM lifted WHERE kind = 'earned' AND until_unix_ms > ?1";
+    let mut marks = file.prepare_cached(query)?;
+    let marks = marks.query_map([sql(now_unix_ms)], |row| {
+        Ok(row.get::<_, String>(0)?.parse().ok().zip(row.get(1).ok().map(unsigned)))
+    })?;
+    Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 pub(super) fn entries(blocks: &Blocks, file: &Connection, now_unix_ms: u64) -> Result<Entries, StoreError> {
@@ -370,12 +383,13 @@ mod tests {
         one.blocks.keep_earned(&[(address, 90)]).unwrap();
         meet(&mut one, &mut other);
         assert_eq!(other.blocks.earned(NOW).unwrap(), [(address, 90)]);
+        one.blocks.keep_earned(&[(address, 92)]).unwrap();
         assert!(other.blocks.remove(&Target::parse("network", "203.0.113.0/24").unwrap()).unwrap());
         meet(&mut one, &mut other);
         assert_eq!(one.blocks.earned(NOW).unwrap(), []);
-        one.blocks.keep_earned(&[(address, 120)]).unwrap();
+        one.blocks.keep_earned(&[(address, 12_000)]).unwrap();
         meet(&mut one, &mut other);
-        assert_eq!(other.blocks.earned(NOW).unwrap(), [(address, 120)]);
+        assert_eq!(other.blocks.earned(NOW).unwrap(), [(address, 12_000)]);
     }
 
     #[test]

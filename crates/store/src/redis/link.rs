@@ -15,6 +15,8 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisFuture, Value};
 pub const MISSES_MAX: u32 = 3;
 /// What a connection and the keeper's own questions may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Longer than ours, so that ours is the one that is told.
+const LIBRARY_PATIENCE: Duration = Duration::from_secs(3);
 /// Words of a server that are shown, characters.
 const WORDS_MAX: usize = 200;
 
@@ -134,7 +136,6 @@ impl Link {
     }
 
     /// A question of somebody who waits at most `timeout`.
-    #[expect(dead_code, reason = "limits ask, and are not counted across nodes so far")]
     pub(super) async fn ask<T>(
         &self,
         timeout: Duration,
@@ -185,14 +186,15 @@ impl Link {
 async fn dial(urls: &[Secret]) -> redis::RedisResult<Connection> {
     let text = |url: &Secret| String::from_utf8_lossy(url.expose()).into_owned();
     if let [one] = urls {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(LIBRARY_PATIENCE))
+            .set_response_timeout(Some(LIBRARY_PATIENCE));
         let client = Client::open(text(one))?;
         return client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One);
     }
     let client = ClusterClientBuilder::new(urls.iter().map(text))
-        .connection_timeout(PATIENCE)
-        .response_timeout(PATIENCE)
+        .connection_timeout(LIBRARY_PATIENCE)
+        .response_timeout(LIBRARY_PATIENCE)
         .retries(2)
         .build()?;
     client.get_async_connection().await.map(Connection::Cluster)

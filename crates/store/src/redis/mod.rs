@@ -7,10 +7,14 @@
 //! Every call is bounded twice: by its timeout, and by [`MISSES_MAX`], after which nobody waits until the server has
 //! answered its keeper again. URLs hold passwords: only [`SharedState::shown`](portcullis_core::policy::checked::SharedState) is in words.
 //!
-//! Tests: `tests/acceptance/cases/nodes.py`, with a real server and three gateways.
+//! Tests: `tests/redis.rs` against a real server; `tests/acceptance/cases/nodes.py` with three gateways too.
 
+mod limits;
 mod link;
 mod lists;
+mod places;
 
+pub use limits::{Limits, Verdict};
 pub use link::{Answered, Link, LinkError, MISSES_MAX, Probe, probe};
 pub use lists::{Lists, News, PAGE};
+pub use places::{PLACES_MAX, Place, Places, RELEASES_MAX, Releases};
