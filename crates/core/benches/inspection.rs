@@ -54,6 +54,8 @@ fn production() -> Messages {
         binary: false,
         binaries: None,
         csrf: None,
+        seal: None,
+        unseal: None,
         control_rate: None,
         limits: vec![limit("connection", LimitKey::Connection), limit("user", LimitKey::User)],
         json: JSON,

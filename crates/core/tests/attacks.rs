@@ -24,6 +24,8 @@ fn plan() -> Plan {
         binary: false,
         binaries: None,
         csrf: None,
+        seal: None,
+        unseal: None,
         control_rate: None,
         limits: Vec::new(),
         json: Json {

@@ -40,6 +40,8 @@ fn bare() -> Messages {
         binary: true,
         binaries: None,
         csrf: None,
+        seal: None,
+        unseal: None,
         control_rate: None,
         limits: Vec::new(),
         json: Json { mode: JsonMode::Required, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },

@@ -33,6 +33,8 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
         binary: true,
         binaries: None,
         csrf: None,
+        seal: None,
+        unseal: None,
         control_rate: None,
         limits,
         json: Json { mode: JsonMode::Detect, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },

@@ -77,7 +77,7 @@ impl Worker {
             scratch: RefCell::new(Scratch {
                 read: vec![0; READ_BYTES],
                 codec: portcullis_codec::Scratch::new(),
-                work: Workspace::new(shared.hash_seed),
+                work: Workspace::new(shared.hash_seed).drawing(|bytes| getrandom::fill(bytes).is_ok()),
             }),
             registry: Registry::default(),
             index,

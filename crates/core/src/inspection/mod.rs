@@ -27,6 +27,7 @@ mod rate;
 mod replay;
 mod reply;
 mod schema;
+mod seal;
 mod tenant;
 mod threat;
 
@@ -234,6 +235,8 @@ struct Kept {
     seen: Option<Arc<Ids>>,
     /// Tokens its user used.
     tokens: Option<Arc<Ids>>,
+    /// Sealed fields are opened for it.
+    may_open: Option<bool>,
     binary: LimitState,
 }
 
@@ -250,6 +253,7 @@ impl Memory {
             kept.permission = permission::Remembered::default();
             kept.seen = None;
             kept.tokens = None;
+            kept.may_open = None;
         }
     }
 
@@ -271,6 +275,9 @@ impl Memory {
     }
 }
 
+/// Fills bytes with what nobody can guess; false when it cannot.
+pub type Random = fn(&mut [u8]) -> bool;
+
 /// Buffers of one worker thread, reused from message to message.
 #[derive(Debug)]
 pub struct Workspace {
@@ -283,6 +290,8 @@ pub struct Workspace {
     surveyed: Option<Look>,
     name: Vec<u8>,
     seed: u64,
+    /// Where the nonces of sealed fields come from.
+    random: Random,
     /// How the present message reads.
     reading: Reading,
 }
@@ -323,8 +332,15 @@ impl Workspace {
             surveyed: None,
             name: Vec::new(),
             seed,
+            random: |_| false,
             reading: Reading::Opaque,
         }
+    }
+
+    /// Draws the nonces of sealed fields from `random`; without it nothing can be sealed.
+    #[must_use]
+    pub fn drawing(self, random: Random) -> Self {
+        Self { random, ..self }
     }
 
     /// Bytes held between messages; never more than [`WORKSPACE_BYTES_MAX`] after [`inspect`] returns.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
 use super::{
-    binary, conduct, csrf, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema,
+    binary, conduct, csrf, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema, seal,
     tenant, threat,
 };
 use crate::limits::{Ladder, Limit};
@@ -17,7 +17,7 @@ use crate::policy::checked::{ErrorReplies, JsonMode, MessageLimit, Messages};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A field is not named by a JSON Pointer.
-    #[error("in `envelope`, `permissions`, `threats.skip_fields`, `html` or `mask`: {0}")]
+    #[error("in `envelope`, `permissions`, `threats`, `html`, `mask`, `seal` or `unseal`: {0}")]
     Pointer(#[from] PointerError),
     /// An envelope needs JSON.
     #[error("`envelope` needs JSON: set `json.mode` to `required` or `detect`")]
@@ -29,7 +29,7 @@ pub enum PlanError {
     #[error("rules about types of messages need JSON: set `json.mode` to `required` or `detect`")]
     AccessWithoutJson,
     /// Masked fields and fields of HTML need JSON.
-    #[error("`mask` and `html` need JSON: set `json.mode` to `required` or `detect`")]
+    #[error("`mask`, `html`, `seal` and `unseal` need JSON: set `json.mode` to `required` or `detect`")]
     FieldsWithoutJson,
     /// The template of `errors` does not make JSON.
     #[error("`errors.template` is not JSON once its places are filled: {0}")]
@@ -67,6 +67,7 @@ pub(super) enum Check {
     Threat(threat::Check),
     Mask(mask::Check),
     Leak(leak::Check),
+    Seal(seal::Check),
 }
 
 impl Check {
@@ -89,6 +90,7 @@ impl Check {
             Self::Threat(check) => check.run(scene),
             Self::Mask(check) => check.run(scene),
             Self::Leak(check) => check.run(scene),
+            Self::Seal(check) => check.run(scene),
         }
     }
 
@@ -111,6 +113,7 @@ impl Check {
             Self::Threat(_) => threat::NAME,
             Self::Mask(_) => mask::NAME,
             Self::Leak(_) => leak::NAME,
+            Self::Seal(check) => check.name(),
         }
     }
 }
@@ -144,7 +147,8 @@ impl Plan {
         if messages.csrf.is_some() && messages.json.mode == JsonMode::Off {
             return Err(PlanError::AccessWithoutJson);
         }
-        if (!messages.mask.is_empty() || messages.html.is_some()) && messages.json.mode == JsonMode::Off {
+        let fields = !messages.mask.is_empty() || messages.seal.is_some() || messages.unseal.is_some();
+        if (fields || messages.html.is_some()) && messages.json.mode == JsonMode::Off {
             return Err(PlanError::FieldsWithoutJson);
         }
         let mut pointers = Pointers::default();
@@ -154,6 +158,7 @@ impl Plan {
         let mfa = mfa::Check::compile(messages, &mut pointers)?;
         let permission = permission::Check::compile(messages, &mut pointers)?;
         let csrf = csrf::Check::compile(messages, &mut pointers)?;
+        let (seal, unseal) = seal::Check::compile(messages, &mut pointers)?;
         let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
         let html = html::Check::compile(messages, &mut pointers)?;
@@ -190,6 +195,8 @@ impl Plan {
         plan.list.extend(threat.map(Check::Threat));
         plan.list.extend(mask.map(Check::Mask));
         plan.list.extend(leak::Check::compile(messages).map(Check::Leak));
+        plan.list.extend(unseal.map(Check::Seal));
+        plan.list.extend(seal.map(Check::Seal));
         Ok(plan)
     }
 

@@ -8,6 +8,7 @@ pub mod leak;
 pub mod replay;
 pub mod rewrite;
 pub mod schema;
+pub mod seal;
 pub mod seen;
 pub(crate) mod survey;
 pub mod threat;

@@ -22,6 +22,7 @@ mod nodes;
 mod provider;
 mod reputation;
 mod schema;
+mod seal;
 mod session;
 mod threat;
 
@@ -34,6 +35,7 @@ pub use nodes::SharedState;
 pub use provider::{Authorizer, BackchannelLogout, Introspection, LogoutEnds, OnFailure, Provider};
 pub use reputation::{AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};
+pub use seal::{Seal, Unseal};
 pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
 
@@ -582,6 +584,10 @@ pub struct Messages {
     pub html: Option<Html>,
     /// Pointers of fields whose values are made unreadable.
     pub mask: Vec<String>,
+    /// Fields that are sealed.
+    pub seal: Option<Seal>,
+    /// Fields that are opened.
+    pub unseal: Option<Unseal>,
     /// What happens to a refused message unless the check says otherwise.
     pub on_refuse: OnRefuse,
 }

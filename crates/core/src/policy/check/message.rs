@@ -51,6 +51,8 @@ impl Checking<'_> {
         let html = self.html(at, raw);
         let binaries = self.binaries(at, raw);
         let needed = matches!(schemas, Some(Some(_)))
+            || raw.seal.is_some()
+            || raw.unseal.is_some()
             || matches!(html, Some(Some(_)))
             || matches!(&binaries, Some(Some(binaries)) if binaries.read_as.is_some())
             || mask.as_ref().is_some_and(|mask| !mask.is_empty());
@@ -58,6 +60,8 @@ impl Checking<'_> {
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
         let csrf = self.csrf(at, raw, json_off);
+        let seal = self.seal(at, raw, json_off);
+        let unseal = self.unseal(at, raw, json_off);
         let limits = self.limits(at, raw, envelope.as_ref().and_then(Option::as_ref), on_refuse);
         let threats = self.threats(&at.key("threats"), raw.threats.as_ref(), html.as_ref().and_then(Option::as_ref));
         let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
@@ -79,6 +83,8 @@ impl Checking<'_> {
             leaks: leaks?,
             html: html?,
             mask: mask?,
+            seal: seal?,
+            unseal: unseal?,
             on_refuse: on_refuse?,
         })
     }

@@ -33,6 +33,7 @@ mod provider;
 mod reputation;
 mod route;
 mod schema;
+mod seal;
 mod session;
 mod threat;
 
@@ -75,6 +76,8 @@ pub(crate) struct Checking<'a> {
     roles: Option<std::sync::Arc<crate::access::Roles>>,
     /// How CSRF tokens are issued, once `identity` was read.
     csrf_tokens: Option<super::checked::CsrfTokens>,
+    /// What seals and opens fields, once `sealing` was read.
+    sealing: crate::message::seal::Keys,
     /// Values that could not be read are missing; that they are has been said.
     pub(crate) incomplete: bool,
 }
@@ -141,6 +144,7 @@ impl<'a> Checking<'a> {
             contracts: asyncapi::Known::default(),
             roles: None,
             csrf_tokens: None,
+            sealing: crate::message::seal::Keys::default(),
             incomplete: false,
         }
     }
@@ -324,6 +328,7 @@ impl<'a> Checking<'a> {
         self.roles.clone_from(&access);
         let audit = self.audit(&root.key("audit"), document.audit.as_ref());
         let defences = self.defences(document);
+        self.sealing = self.sealing(&root.key("sealing"), document.sealing.as_ref()).unwrap_or_default();
         let routes = self.routes(document);
         Some(Checked {
             environment: self.environment(),

@@ -98,6 +98,12 @@ pub(crate) struct Messages {
     /// JSON Pointers of fields whose values are replaced by `***`. A step `*` stands for any member or element. Needs JSON. Default
     /// none.
     pub(crate) mask: Option<Vec<String>>,
+    /// JSON Pointer → name: fields sealed with the first of `sealing.keys` before the backend sees them, whatever they hold;
+    /// `{/card/number: card}`. A step `*` stands for any member or element. A sealed value is a text bound to that name,
+    /// the type of its message and the sender's tenant. Needs JSON.
+    pub(crate) seal: Option<BTreeMap<String, String>>,
+    /// Fields opened again for receivers who may read them; for others they stay sealed. Needs JSON.
+    pub(crate) unseal: Option<Unseal>,
     /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
     /// says what would have been done), `drop` (in silence), `reply` (dropped, the sender is told), `close`.
     pub(crate) on_refuse: Option<OnRefuse>,
@@ -235,6 +241,36 @@ pub(crate) struct Csrf {
     pub(crate) types: Option<Vec<String>>,
     /// Where the token stands. Default `/csrf`.
     pub(crate) at: Option<String>,
+}
+
+/// Fields that are opened.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unseal {
+    /// JSON Pointer → the name under which the field was sealed.
+    pub(crate) fields: Option<BTreeMap<String, String>>,
+    /// The permission that a receiver needs, or `anyone`.
+    pub(crate) permission: Option<String>,
+}
+
+/// Keys of sealed fields.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sealing {
+    /// The first seals, all of them open. At most 16; a key is good for 2^32 values.
+    pub(crate) keys: Option<Vec<SealKey>>,
+}
+
+/// A key of AES-256-GCM.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealKey {
+    /// Its name, which every value sealed with it carries: letters, digits, `-` and `_`.
+    pub(crate) id: Option<String>,
+    /// File with 32 random bytes, as they are or in base64.
+    pub(crate) key_file: Option<String>,
+    /// File with a passphrase of at least 16 bytes: PBKDF2-HMAC-SHA256, 600000 rounds, salted with the id.
+    pub(crate) passphrase_file: Option<String>,
 }
 
 /// What the HTML of named fields may hold. Text without markup is left as it is; the rest is parsed as browsers do.

@@ -70,6 +70,8 @@ pub(crate) struct Document {
     pub(crate) origins: Option<Origins>,
     /// Who is calling: keys, claims, and where credentials stand.
     pub(crate) identity: Option<Identity>,
+    /// The keys of fields that are sealed; see `seal` and `unseal` of a direction.
+    pub(crate) sealing: Option<Sealing>,
     /// What callers may do: roles and permissions.
     pub(crate) access: Option<Access>,
     /// Timeouts and heartbeats of a connection; a route may override each.
@@ -125,6 +127,8 @@ pub(crate) struct Overlay {
     pub(crate) origins: Option<Origins>,
     /// See `identity`.
     pub(crate) identity: Option<Identity>,
+    /// See `sealing`.
+    pub(crate) sealing: Option<Sealing>,
     /// See `access`.
     pub(crate) access: Option<Access>,
     /// See `times`.

@@ -203,7 +203,7 @@ impl Judge {
         Ok(Self {
             plan,
             bytes_max: messages.bytes_max,
-            work: Workspace::new(0),
+            work: Workspace::new(0).drawing(|bytes| getrandom::fill(bytes).is_ok()),
             ledger: Ledger::new(1, [0, 0]),
             principal: principal(told),
             ip: IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64),
