@@ -83,7 +83,7 @@ impl Check {
             };
             match edit {
                 Ok(edit) => edits.extend(edit),
-                Err(finding) => scene.refuse(finding)?,
+                Err(finding) => scene.refuse(*finding)?,
             }
         }
         if !edits.is_empty() {
@@ -92,7 +92,7 @@ impl Check {
         ControlFlow::Continue(())
     }
 
-    fn seal(&self, scene: &mut Scene<'_>, name: &str, value: Value) -> Result<Option<Edit>, Finding> {
+    fn seal(&self, scene: &mut Scene<'_>, name: &str, value: Value) -> Result<Option<Edit>, Box<Finding>> {
         let bytes = scene.message.bytes;
         if matches!(value.kind, ValueKind::Missing | ValueKind::Null) {
             return Ok(None);
@@ -110,7 +110,7 @@ impl Check {
         // What cannot be sealed does not go on open, not even where refusals are observed.
         let Some(sealed) = sealed else {
             let detail = format!("the field `{name}` could not be sealed");
-            return Err(Finding::new(Reason::SealFailed, NAME, self.outcome.max(OnRefuse::Drop), detail));
+            return Err(Box::new(Finding::new(Reason::SealFailed, NAME, self.outcome.max(OnRefuse::Drop), detail)));
         };
         Ok(Some(Edit { range, new: format!("\"{sealed}\"").into_bytes().into() }))
     }
@@ -122,7 +122,7 @@ impl Check {
         value: Value,
         need: &Need,
         roles: &Roles,
-    ) -> Result<Option<Edit>, Finding> {
+    ) -> Result<Option<Edit>, Box<Finding>> {
         let mut decoded = Vec::new();
         let raw = value.raw(scene.message.bytes);
         let text = if value.escapes {
@@ -141,7 +141,7 @@ impl Check {
             Some(Ok(plain)) => Ok(Some(Edit { range: whole(value), new: plain.into() })),
             Some(Err(fault)) => {
                 let detail = format!("the field `{name}`: {}", fault.words());
-                Err(Finding::new(Reason::SealBroken, NAME_OPEN, self.outcome, detail))
+                Err(Box::new(Finding::new(Reason::SealBroken, NAME_OPEN, self.outcome, detail)))
             }
         }
     }
