@@ -209,6 +209,7 @@ table! {
     LifetimeReached = "lifetime_reached", 1001, 408, DataAccess, Low, "Connection lifetime reached", "the connection reached its maximum age", "connect again; `times.lifetime` sets the age";
     // messages
     MessageRate = "message_rate", 1008, 429, Security, Medium, "Rate limit exceeded", "more messages than a limit allows", "slow down; wait `retry_after_ms`";
+    MessageDelayed = "message_delayed", 1008, 429, Security, Low, "Done", "more messages than a limit allows; they passed, and their sender is not read for a while", "slow down; `on_excess` of the limit says that it delays";
     OffenderWaits = "offender_waits", 1008, 429, Security, Low, "Rate limit exceeded", "the sender was refused again and again and has to wait", "wait `retry_after_ms`; `offenders` sets the times";
     OffenderSlowed = "offender_slowed", 1008, 429, Security, High, "Rate limit exceeded", "a sender that was refused again and again earned a wait", "look at its refused messages; `offenders` sets the steps";
     KindRefused = "kind_refused", 1003, 415, Security, Medium, "Message refused", "the route does not take this kind of message (text or binary)", "allow it with `text` or `binary` on the route";

@@ -329,3 +329,68 @@ fn until_slowed_or_full(world: &mut World, peer: &mut Peer) {
         world.send(peer, "1");
     }
 }
+
+#[test]
+fn a_limit_that_delays_refuses_nothing_and_holds_its_rate_over_time() {
+    for (per, algorithm) in [
+        (LimitKey::Connection, RateAlgorithm::TokenBucket),
+        (LimitKey::User, RateAlgorithm::TokenBucket),
+        (LimitKey::User, RateAlgorithm::SlidingWindow),
+    ] {
+        let mut spec = limit(per, 20);
+        (spec.delays, spec.on_excess, spec.rate.algorithm) = (true, OnRefuse::Observe, algorithm);
+        let mut world = World::new(vec![spec]);
+        let mut peer = peer("10.0.0.1", Some("u"), None, &[]);
+        let (start, mut sent, mut told) = (world.now.mono, 0_u32, 0);
+        // A sender as fast as it is read: each read brings eight messages.
+        while world.now.mono < start + Duration::from_secs(100) {
+            for _ in 0..8 {
+                let verdict = world.send(&mut peer, "{}");
+                assert_eq!(verdict.action, Action::Pass);
+                told += verdict.findings.iter().filter(|found| found.reason == Reason::MessageDelayed).count();
+                sent += 1;
+            }
+            let wait = peer.memory.paused_until().saturating_sub(world.now.mono).max(Duration::from_millis(1));
+            assert!(wait <= portcullis_core::inspection::PAUSE_MAX);
+            world.now = world.now.plus(wait);
+        }
+        // Two a second, and a burst of twenty; what came in one read is ahead of its time. A window counts more warily.
+        assert!((160..=232).contains(&sent), "{per:?} {algorithm:?}: {sent}");
+        assert!(told > 10, "it is told: {told}");
+    }
+}
+
+#[test]
+fn a_message_that_costs_more_than_fits_at_once_is_paid_in_parts() {
+    let mut spec = limit(LimitKey::Connection, 10);
+    (spec.of, spec.bytes_per_cost, spec.delays, spec.on_excess) = (Measure::Cost, Some(100), true, OnRefuse::Observe);
+    let mut world = World::new(vec![spec]);
+    let mut peer = peer("10.0.0.1", None, None, &[]);
+    let text = format!("{{\"a\":\"{}\"}}", "x".repeat(2000));
+    let verdict = world.send(&mut peer, &text);
+    assert_eq!(verdict.action, Action::Pass);
+    let wait = verdict.findings[0].retry_after.unwrap();
+    // 22 or so at one a second, ten of them at once.
+    assert!((11..=13).contains(&wait.as_secs()), "{wait:?}");
+}
+
+#[test]
+fn cost_counts_size_and_those_who_get_the_message() {
+    for (text, cost) in [
+        (r#"{"type":"say","to":["a","b","c"]}"#, 3 * 2 + 1),
+        (r#"{"type":"say","to":[]}"#, 2 + 1),
+        (r#"{"type":"say"}"#, 2 + 1),
+        (r#"{"type":"other","to":["a","b"]}"#, 2 + 1),
+        (r#"{"type":"say","to":"everyone"}"#, 2 + 1),
+        (&format!("{{\"type\":\"other\",\"x\":\"{}\"}}", "x".repeat(230)), 1 + 3),
+    ] {
+        let mut spec = limit(LimitKey::Connection, 840);
+        spec.of = Measure::Cost;
+        spec.weights = vec![(TypePattern::parse("say"), 2)];
+        (spec.bytes_per_cost, spec.fan_out) = (Some(100), Some("/to".into()));
+        let mut world = World::new(vec![spec]);
+        let mut peer = peer("10.0.0.1", None, None, &[]);
+        let sent = (0..1000).take_while(|_| world.send(&mut peer, text).action == Action::Pass).count();
+        assert_eq!(sent, 840 / cost, "{text}");
+    }
+}

@@ -76,6 +76,7 @@ impl Keeper {
     pub(crate) fn run(mut self, workers: Vec<mpsc::UnboundedSender<Command>>, stopping: &watch::Receiver<bool>) {
         self.workers = workers;
         let mut since_earned = Duration::ZERO;
+        let mut since_kept = Duration::ZERO;
         while !*stopping.borrow() {
             std::thread::sleep(LOOK);
             self.report(Self::look);
@@ -84,6 +85,11 @@ impl Keeper {
             if let Some(order) = self.conditions.refresh(&self.shared) {
                 self.lock_down(&order);
             }
+            since_kept += LOOK;
+            if since_kept >= crate::memory::EVERY {
+                since_kept = Duration::ZERO;
+                self.conditions.keep(&self.shared);
+            }
             since_earned += LOOK;
             if since_earned >= EARNED_EVERY {
                 since_earned = Duration::ZERO;
@@ -91,6 +97,7 @@ impl Keeper {
             }
         }
         self.report(Self::keep_earned);
+        self.conditions.keep(&self.shared);
     }
 
     fn report(&mut self, step: fn(&mut Self) -> Result<(), StoreError>) {

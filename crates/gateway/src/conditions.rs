@@ -28,10 +28,16 @@ pub(crate) struct Conditions {
 impl Conditions {
     /// What holds at the start.
     pub(crate) fn new(shared: &Shared) -> Self {
-        let flood = Flood::new(shared.policy.load().checked.defences.floods.clone());
+        let mut flood = Flood::new(shared.policy.load().checked.defences.floods.clone());
+        crate::memory::restore(shared, &mut flood);
         let conditions = Self { flood, sampled: shared.clock.now().mono, messages: 0 };
         conditions.put(shared, shared.clock.now());
         conditions
+    }
+
+    /// Writes down what was learned and what is held against callers.
+    pub(crate) fn keep(&self, shared: &Shared) {
+        crate::memory::keep(shared, &self.flood);
     }
 
     /// Puts the present conditions in force. Tells a lockdown that a critical flood orders.
@@ -49,7 +55,8 @@ impl Conditions {
     fn sample(&mut self, shared: &Shared, now: Now) -> Option<Lockdown> {
         let policy = shared.policy.load();
         let spec = &policy.checked.defences.floods;
-        let observed = shared.gate.watch().take();
+        let mut observed = shared.gate.watch().take();
+        observed.country = shared.gate.provenance().take_failures();
         let messages = shared.metrics.totals().messages_inbound;
         let since = messages.saturating_sub(std::mem::replace(&mut self.messages, messages));
         if !spec.enabled {

@@ -278,12 +278,14 @@ fn share(policy: Arc<Policy>, workers: usize, sessions: sessions::Desk) -> Resul
         None
     };
     let keys = key_ring(&policy)?;
+    let kept_seed = crate::memory::seed(folder, seed());
     let names = policy.routes().iter().map(|route| route.spec.name.clone()).collect();
     Ok(Arc::new(Shared {
         clock: Clock::start(),
         generation: AtomicU64::new(1),
-        gate: Gate::new(&policy, seed()),
-        ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX, seed())),
+        gate: Gate::new(&policy, kept_seed),
+        ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX, kept_seed)),
+        kept_seed,
         keys: ArcSwap::from_pointee(keys),
         cache: ArcSwap::from_pointee(token_cache(&policy)),
         upstreams: ArcSwap::from_pointee(Upstreams::new(&policy, &Upstreams::default())),

@@ -38,6 +38,7 @@ mod introspect;
 mod listen;
 mod live;
 mod logout;
+mod memory;
 pub mod metrics;
 #[cfg(feature = "redis")]
 mod nodes;

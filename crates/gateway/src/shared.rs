@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     pub fetches: crate::fetch::Fetches,
     /// Databases of addresses and threat lists.
     pub feeds: crate::feeds::Feeds,
+    /// Seeds what admission and limits hash: the same after a restart, unknown outside.
+    pub kept_seed: [u64; 2],
     /// Seeds what inspection hashes: the same on all threads, unknown outside.
     pub hash_seed: u64,
     /// The other gateways, where there may be any.

@@ -3,6 +3,7 @@
 //! The rules are the core's. A ban is ordered there and put on the blocklist by [`crate::blocklist`].
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use portcullis_core::event::Decision;
 use portcullis_core::reputation::{Fact, Risen, Standing, Target};
@@ -13,12 +14,21 @@ use crate::record::Draft;
 use crate::worker::Worker;
 
 impl Worker {
+    /// How long a caller is not read for after an offence: nothing, unless its score has it slowed.
+    pub(crate) fn slowed_for(&self, client: IpAddr, subject: Option<&str>) -> Duration {
+        let slowed = self.shared.gate.scores().standing(client, subject, self.now()) >= Standing::Slowed;
+        if slowed { self.policy().checked.reputation.delay } else { Duration::ZERO }
+    }
+
     /// Counts what was refused against who was refused: the subject where there is one, else the address. What is only
     /// observed counts nothing.
     pub(crate) fn accuse(&self, client: IpAddr, subject: Option<&str>, reason: Reason, decision: Decision) {
         if matches!(decision, Decision::Dropped | Decision::Replied | Decision::Refused | Decision::Closed)
             && let Some(fact) = Fact::of(reason)
         {
+            if matches!(fact, Fact::FailedAuthentication | Fact::RefusedHandshake) {
+                self.shared.gate.provenance().failure(client);
+            }
             self.count_fact(fact, client, subject);
         }
     }

@@ -19,6 +19,7 @@ mod blocks;
 mod error;
 mod keys;
 mod log;
+mod memory;
 mod queue;
 mod reader;
 #[cfg(feature = "redis")]
@@ -36,6 +37,7 @@ pub use blocks::{BLOCKS_FILE, Blocks};
 pub use error::StoreError;
 pub use keys::{KEYS_FILE, Keys};
 pub use log::{AuditLog, Recorded, Settings, Status};
+pub use memory::{KeptMemory, MEMORY_FILE, halves, whole};
 pub use queue::RESERVE_MAX;
 pub use reader::{AuditReader, LIMIT_MAX, Query, REFERENCE_CHARS_MIN, TEXT_BYTES_MAX};
 pub use replica::{ENTRIES_MAX, Entries, Entry};

@@ -47,6 +47,7 @@ use crate::time::Now;
 use crate::verdict::Reason;
 
 pub use plan::{Plan, PlanError};
+pub use rate::PAUSE_MAX;
 pub use reply::error_reply;
 
 /// Longest JSON Pointer in a finding, bytes.
@@ -237,6 +238,7 @@ struct Kept {
     tokens: Option<Arc<Ids>>,
     /// Sealed fields are opened for it.
     may_open: Option<bool>,
+    paused_until: Duration,
     binary: LimitState,
 }
 
@@ -255,6 +257,20 @@ impl Memory {
             kept.tokens = None;
             kept.may_open = None;
         }
+    }
+
+    /// Until when the sender is not read; zero for at once.
+    #[must_use]
+    pub fn paused_until(&self) -> Duration {
+        self.kept.as_ref().map_or(Duration::ZERO, |kept| kept.paused_until)
+    }
+
+    /// Lets the sender wait until a time; false where it waited already.
+    pub fn pause(&mut self, until: Duration, now: Duration) -> bool {
+        let kept = self.kept();
+        let first = kept.paused_until <= now;
+        kept.paused_until = kept.paused_until.max(until);
+        first
     }
 
     /// Counts one ping or pong from the peer.

@@ -166,6 +166,9 @@ impl Plan {
         let type_at = permission::type_at(messages);
         let typed = messages.limits.iter().any(MessageLimit::is_typed);
         let typed_number = if typed { Some(pointers.add(type_at)?) } else { None };
+        let fan_outs =
+            messages.limits.iter().map(|limit| limit.fan_out.as_ref().map(|at| pointers.add(at)).transpose());
+        let fan_outs: Vec<Option<usize>> = fan_outs.collect::<Result<_, _>>()?;
         let mask = mask::Check::compile(messages, &mut pointers)?;
         if messages.envelope.is_some() || !messages.access.is_empty() || messages.csrf.is_some() {
             plan.type_pointer = Some(pointers.add(type_at)?);
@@ -177,12 +180,12 @@ impl Plan {
         // Cheapest first.
         plan.list.extend(conduct.map(Check::Conduct));
         plan.list.extend(kind::Check::compile(messages).map(Check::Kind));
-        plan.list.extend(rate::Check::compile(messages, direction, None).map(Check::Rate));
+        plan.list.extend(rate::Check::compile(messages, direction, None, &fan_outs).map(Check::Rate));
         plan.list.extend(binary::Check::compile(messages).map(Check::Binary));
         plan.list.extend(json::Check::compile(messages, pointers).map(Check::Json));
         plan.list.extend(tenant.map(Check::Tenant));
         if typed_number.is_some() {
-            plan.list.extend(rate::Check::compile(messages, direction, typed_number).map(Check::Rate));
+            plan.list.extend(rate::Check::compile(messages, direction, typed_number, &fan_outs).map(Check::Rate));
         }
         plan.list.extend(envelope.map(Check::Envelope));
         plan.list.extend(guest.map(Check::Guest));

@@ -7,12 +7,13 @@
 //! refuses. A caller without a subject or tenant is counted by address where the limit counts subjects or tenants.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::{Action, Direction, Finding, Reading, Scene};
 use crate::identity::{Method, Principal};
 use crate::limits::{Allowance, Conditions, Held, Key, Ledger, Limit, LimitState, Party, TypeMap};
 use crate::message::json::{ValueKind, decode_into};
-use crate::policy::checked::{Factor, LimitKey, Measure, MessageLimit, Messages, RateAlgorithm};
+use crate::policy::checked::{Factor, LimitKey, Measure, MessageLimit, Messages, OnRefuse, RateAlgorithm};
 use crate::verdict::Reason;
 
 pub(super) const NAME: &str = "rate";
@@ -31,6 +32,10 @@ pub(super) struct Check {
     type_number: Option<usize>,
 }
 
+/// Longest time that a sender is not read for: its pings must be answered before it counts as dead. What it still owes
+/// then is asked for with its next message.
+pub const PAUSE_MAX: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 struct One {
     spec: MessageLimit,
@@ -40,6 +45,8 @@ struct One {
     /// Which of the groups a type is counted in.
     groups: TypeMap,
     weights: TypeMap,
+    /// The number of the pointer to those for each of whom the weight counts.
+    fan_out: Option<usize>,
     /// Names the limit in the ledger. Limits of equal name, key, rate and direction count together.
     scope: u32,
 }
@@ -57,6 +64,8 @@ struct Tally {
     /// Under the conditions remembered, for this caller.
     limit: Limit,
     state: State,
+    /// Cost that passed and has not been allowed yet, where the limit delays.
+    owed: u32,
 }
 
 #[derive(Debug)]
@@ -73,9 +82,15 @@ enum State {
 
 impl Check {
     /// The limits that need no message type, or those that do; `type_number` is where to find it.
-    pub(super) fn compile(messages: &Messages, direction: Direction, type_number: Option<usize>) -> Option<Self> {
-        let wanted = |limit: &&MessageLimit| limit.is_typed() == type_number.is_some();
-        let limits: Vec<One> = messages.limits.iter().filter(wanted).map(|limit| One::new(limit, direction)).collect();
+    pub(super) fn compile(
+        messages: &Messages,
+        direction: Direction,
+        type_number: Option<usize>,
+        fan_outs: &[Option<usize>],
+    ) -> Option<Self> {
+        let numbered = messages.limits.iter().zip(fan_outs.iter().chain(std::iter::repeat(&None)));
+        let wanted = numbered.filter(|(limit, _)| limit.is_typed() == type_number.is_some());
+        let limits: Vec<One> = wanted.map(|(limit, fan_out)| One::new(limit, direction, *fan_out)).collect();
         // Zero is the mark of nothing remembered.
         let mark =
             limits.iter().fold(1, |mark: u64, one| mark.wrapping_mul(31).wrapping_add(u64::from(one.scope)).max(1));
@@ -118,8 +133,19 @@ impl Check {
         };
         let bytes = u32::try_from(scene.message.bytes.len()).unwrap_or(u32::MAX);
         let mut strictest: Option<(&One, Allowance)> = None;
-        for (one, tally) in self.limits.iter().zip(remembered.tallies.iter_mut()) {
-            let Some(cost) = one.cost(name, bytes) else { continue };
+        let mut longest: Option<(Duration, usize)> = None;
+        for (at, (one, tally)) in self.limits.iter().zip(remembered.tallies.iter_mut()).enumerate() {
+            let recipients = one.fan_out.map(|number| match scene.work.reading {
+                Reading::Json => elements(scene.work.scan.value(number).raw(scene.message.bytes)),
+                _ => 1,
+            });
+            let Some(cost) = one.cost(name, bytes, recipients) else { continue };
+            if one.spec.delays {
+                if let Some(wait) = tally.owe(scene.cx.ledger, now, cost) {
+                    longest = longest.max(Some((wait, at)));
+                }
+                continue;
+            }
             let allowance = tally.count(one.groups.find(name.unwrap_or_default()), scene.cx.ledger, now, cost);
             let stricter = |(other, had): &(&One, Allowance)| {
                 (Action::from(one.spec.on_excess), allowance.retry_after)
@@ -127,6 +153,16 @@ impl Check {
             };
             if !allowance.allowed && strictest.as_ref().is_none_or(stricter) {
                 strictest = Some((one, allowance));
+            }
+        }
+        if let Some((wait, one)) = longest.and_then(|(wait, at)| Some((wait, self.limits.get(at)?))) {
+            let until = scene.cx.now.mono.saturating_add(wait.min(PAUSE_MAX));
+            // What came in one read waits together, and is told once.
+            if scene.memory.pause(until, scene.cx.now.mono) {
+                let detail = format!("limit `{}`: not read for {} ms", one.spec.name, wait.min(PAUSE_MAX).as_millis());
+                let mut finding = Finding::new(Reason::MessageDelayed, self.name(), OnRefuse::Observe, detail);
+                finding.retry_after = Some(wait);
+                scene.findings.push(finding);
             }
         }
         let Some((one, allowance)) = strictest else { return ControlFlow::Continue(()) };
@@ -138,7 +174,7 @@ impl Check {
 }
 
 impl One {
-    fn new(spec: &MessageLimit, direction: Direction) -> Self {
+    fn new(spec: &MessageLimit, direction: Direction, fan_out: Option<usize>) -> Self {
         let rate = spec.rate;
         let algorithm = match rate.algorithm {
             RateAlgorithm::TokenBucket => "bucket",
@@ -164,19 +200,24 @@ impl One {
             types: TypeMap::new(spec.types.iter().map(|pattern| (pattern, 0))),
             groups: TypeMap::new(groups),
             weights: TypeMap::new(spec.weights.iter().map(|(pattern, weight)| (pattern, *weight))),
+            fan_out,
             scope: short_hash(description.as_bytes()).max(1),
         }
     }
 
     /// What a message costs; `None` when the limit does not count it.
-    fn cost(&self, name: Option<&[u8]>, bytes: u32) -> Option<u32> {
+    fn cost(&self, name: Option<&[u8]>, bytes: u32, recipients: Option<u32>) -> Option<u32> {
         if !self.types.is_empty() {
             self.types.find(name?)?;
         }
         Some(match self.spec.of {
             Measure::Messages => 1,
             Measure::Bytes => bytes,
-            Measure::Cost => name.and_then(|name| self.weights.find(name)).unwrap_or(1),
+            Measure::Cost => {
+                let weight = name.and_then(|name| self.weights.find(name)).unwrap_or(1);
+                let pieces = self.spec.bytes_per_cost.map_or(0, |piece| bytes.div_ceil(piece.max(1)));
+                weight.saturating_mul(recipients.unwrap_or(1).max(1)).saturating_add(pieces)
+            }
         })
     }
 
@@ -190,7 +231,7 @@ impl One {
             None if self.spec.groups.is_empty() => State::Own(LimitState::default()),
             None => State::Each(vec![LimitState::default(); self.spec.groups.len() + 1].into()),
         };
-        Tally { limit, state }
+        Tally { limit, state, owed: 0 }
     }
 
     /// With whom the message is counted; `None` in the connection alone.
@@ -221,6 +262,32 @@ impl One {
 }
 
 impl Tally {
+    /// Lets a message pass and counts it as soon as the limit allows; tells how long that is from now.
+    fn owe(&mut self, ledger: &Ledger, now: u64, cost: u32) -> Option<Duration> {
+        // What is owed is paid before more is.
+        if self.owed > 0 {
+            let _ = self.pay(ledger, now);
+        }
+        self.owed = self.owed.saturating_add(cost);
+        self.pay(ledger, now)
+    }
+
+    /// Pays what is owed as far as the limit allows; tells when the rest can be.
+    fn pay(&mut self, ledger: &Ledger, now: u64) -> Option<Duration> {
+        let capacity = self.limit.capacity().max(1);
+        while self.owed > 0 {
+            // More than fits at once is paid in parts.
+            let part = self.owed.min(capacity);
+            let allowance = self.count(None, ledger, now, part);
+            if !allowance.allowed {
+                let rest = self.limit.period().mul_f64(f64::from(self.owed - part) / f64::from(capacity));
+                return Some(allowance.retry_after.saturating_add(rest));
+            }
+            self.owed -= part;
+        }
+        None
+    }
+
     fn count(&mut self, group: Option<u32>, ledger: &Ledger, now: u64, cost: u32) -> Allowance {
         match &mut self.state {
             State::Own(state) => self.limit.check(state, now, cost),
@@ -244,6 +311,32 @@ impl Tally {
     }
 }
 
+/// The elements of a well-formed JSON list; of anything else, 1.
+fn elements(raw: &[u8]) -> u32 {
+    let Some(inner) = raw.strip_prefix(b"[").and_then(|raw| raw.strip_suffix(b"]")) else { return 1 };
+    let (mut commas, mut depth, mut quoted, mut escaped, mut any) = (0_u32, 0_u32, false, false, false);
+    for byte in inner {
+        any |= !byte.is_ascii_whitespace();
+        if quoted {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => quoted = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => quoted = true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => commas += 1,
+            _ => {}
+        }
+    }
+    if any { commas.saturating_add(1) } else { 0 }
+}
+
 /// FNV-1a: names a limit; nothing a client sends comes near it.
 fn short_hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash: u32, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
@@ -252,6 +345,21 @@ fn short_hash(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn elements_of_a_list_are_counted_whatever_stands_in_them() {
+        for (raw, count) in [
+            ("[]", 0),
+            ("[ ]", 0),
+            ("[1]", 1),
+            (r#"["a,b","c\\",[1,2,{"x":[3,4]}],"d\",e"]"#, 4),
+            ("\"text\"", 1),
+            ("", 1),
+            ("null", 1),
+        ] {
+            assert_eq!(elements(raw.as_bytes()), count, "{raw}");
+        }
+    }
 
     #[test]
     fn a_connection_remembers_little_of_a_limit() {

@@ -35,17 +35,17 @@ pub struct Climb {
 
 /// When the wait ends or ended, and which step it was; 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standing {
-    until_ms: u64,
-    step: u64,
+pub(super) struct Standing {
+    pub(super) until_ms: u64,
+    pub(super) step: u64,
 }
 
 impl Standing {
-    fn of(bits: u64) -> Self {
+    pub(super) fn of(bits: u64) -> Self {
         Self { until_ms: bits >> 8, step: bits & 0xFF }
     }
 
-    fn bits(self) -> u64 {
+    pub(super) fn bits(self) -> u64 {
         self.until_ms << 8 | self.step
     }
 }

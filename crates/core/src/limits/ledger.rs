@@ -86,7 +86,7 @@ struct Entry {
 
 /// What a counter counts.
 #[derive(Debug, Clone, Copy, Default)]
-enum Kept {
+pub(super) enum Kept {
     #[default]
     Nothing,
     Limit(Limit),
@@ -162,6 +162,24 @@ impl Ledger {
         let entry = shard.table.find_or_admit(key.hash, now_nanos)?;
         entry.kept = Kept::Conduct { forgive_ms: ladder.forgive_ms() };
         Some(Arc::clone(&entry.counter))
+    }
+
+    /// Shows every entry: hash, what its counter counts, the counter.
+    pub(super) fn each_entry(&self, mut show: impl FnMut(u128, Kept, &Counter)) {
+        for shard in &self.shards {
+            for (hash, entry) in lock(shard).table.hashed_entries() {
+                show(hash, entry.kept, &entry.counter);
+            }
+        }
+    }
+
+    /// Puts a standing under a hash of an earlier run.
+    pub(super) fn put_conduct(&self, hash: u128, forgive_ms: u64, standing: u64, now_nanos: u64) {
+        let Some(mut shard) = self.shard(&Key { hash, scope: CONDUCT }) else { return };
+        let Some(entry) = shard.table.find_or_admit(hash, now_nanos) else { return };
+        entry.kept = Kept::Conduct { forgive_ms };
+        let [_, word] = entry.counter.words();
+        word.store(standing, Ordering::Relaxed);
     }
 
     /// What multiplies limits at the moment.

@@ -46,6 +46,11 @@ impl<E: Tracked> Table<E> {
         self.entries.iter().map(|(_, entry)| entry)
     }
 
+    /// Entries with their hashes.
+    pub(crate) fn hashed_entries(&self) -> impl Iterator<Item = (u128, &E)> {
+        self.entries.iter().map(|(hash, entry)| (*hash, entry))
+    }
+
     pub(crate) fn find(&mut self, hash: u128) -> Option<&mut E> {
         let slot = *self.slots.get(&hash)?;
         self.entries.get_mut(slot).map(|(_, entry)| entry)

@@ -39,6 +39,12 @@ pub struct MessageLimit {
     pub calendar_factors: Vec<(usize, Factor)>,
     /// What happens on excess.
     pub on_excess: OnRefuse,
+    /// On excess the message passes, and its sender is not read until the limit allows what it owes.
+    pub delays: bool,
+    /// For [`Measure::Cost`]: each started piece of so many bytes costs 1 more.
+    pub bytes_per_cost: Option<u32>,
+    /// For [`Measure::Cost`]: a JSON Pointer to the list of those for each of whom the weight counts.
+    pub fan_out: Option<String>,
 }
 
 impl MessageLimit {
@@ -56,13 +62,16 @@ impl MessageLimit {
             role_factors: Vec::new(),
             calendar_factors: Vec::new(),
             on_excess,
+            delays: false,
+            bytes_per_cost: None,
+            fan_out: None,
         }
     }
 
     /// Whether it must know a message's type.
     #[must_use]
     pub fn is_typed(&self) -> bool {
-        !self.types.is_empty() || self.per.is_typed() || !self.weights.is_empty()
+        !self.types.is_empty() || self.per.is_typed() || !self.weights.is_empty() || self.fan_out.is_some()
     }
 }
 

@@ -153,6 +153,24 @@ impl Flood {
         self.spec = spec.clone();
     }
 
+    /// What it has learned: samples seen, and of each signal its mean and swing.
+    #[must_use]
+    pub fn learned(&self) -> (u64, Vec<(f64, f64)>) {
+        (self.age, self.signals.iter().map(|signal| (signal.mean, signal.swing)).collect())
+    }
+
+    /// Goes on with what an earlier run has learned. What is no rate is left out.
+    pub fn restore(&mut self, age: u64, learned: &[(f64, f64)]) {
+        let sane = |rate: &f64| rate.is_finite() && (0.0..1e12).contains(rate);
+        if learned.len() != self.signals.len() || !learned.iter().all(|(mean, swing)| sane(mean) && sane(swing)) {
+            return;
+        }
+        self.age = age;
+        for (signal, (mean, swing)) in self.signals.iter_mut().zip(learned) {
+            (signal.mean, signal.swing) = (*mean, *swing);
+        }
+    }
+
     /// The level.
     #[must_use]
     pub fn level(&self) -> Level {
@@ -234,6 +252,9 @@ fn evidence(worst: Signal, observed: &Observed) -> String {
             let _ = write!(words, "; most from {what} {net}: {count}");
         }
     }
+    if let Some((country, count)) = observed.country {
+        let _ = write!(words, "; most from country {country}: {count}");
+    }
     words
 }
 
@@ -278,6 +299,26 @@ mod tests {
     fn run(flood: &mut Flood, seconds: u64, observed: &Observed, messages: u64) -> Vec<(u64, Level)> {
         let step = |second| flood.step(observed, messages).map(|change| (second, change.to));
         (1..=seconds).filter_map(step).collect()
+    }
+
+    #[test]
+    fn what_was_learned_is_known_after_a_restart() {
+        let mut first = Flood::new(spec());
+        let usual = Observed { attempts: 200, failures: 1, sources: 1, ..Observed::default() };
+        for _ in 0..700 {
+            assert_eq!(first.step(&usual, 5_000), None);
+        }
+        let (age, learned) = first.learned();
+        let mut second = Flood::new(spec());
+        second.restore(age, &learned);
+        for _ in 0..60 {
+            assert_eq!(second.step(&usual, 5_000), None, "the usual is the usual");
+        }
+        let many = Observed { attempts: 200 * 60, ..usual.clone() };
+        assert!((0..20).any(|_| second.step(&many, 5_000).is_some()), "volume is judged at once, for it has learned");
+        let mut fresh = Flood::new(spec());
+        fresh.restore(age, &[(f64::NAN, 0.0); 4]);
+        assert_eq!(fresh.learned().0, 0, "what is no rate teaches nothing");
     }
 
     #[test]

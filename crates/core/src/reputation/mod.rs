@@ -28,6 +28,6 @@ pub use lockdown::{LOCKDOWN_MAX, Lockdown};
 pub use provenance::Provenance;
 pub use ranges::{NETWORKS_MAX, Ranges};
 pub use score::Score;
-pub use scores::{Kept, NAMED_MAX, Risen, Scored, Scores, Standing};
+pub use scores::{KEPT_MAX, Kept, NAMED_MAX, Risen, Scored, Scores, Standing};
 pub use threat_list::{BROKEN_SHARE, LISTS_MAX, ListError, ThreatList, ThreatLists};
 pub use watch::{Observed, Watch};

@@ -20,6 +20,8 @@ pub struct Provenance {
     atlas: ArcSwap<Atlas>,
     lists: ArcSwap<ThreatLists>,
     attempts: CountryCounts,
+    /// Failures since they were taken last.
+    failures: CountryCounts,
 }
 
 impl Provenance {
@@ -65,6 +67,19 @@ impl Provenance {
         if atlas.countries.is_some() {
             self.attempts.count(atlas.locate(ip).country);
         }
+    }
+
+    /// Counts a failed handshake to its country.
+    pub fn failure(&self, ip: IpAddr) {
+        let atlas = self.atlas.load();
+        if atlas.countries.is_some() {
+            self.failures.count(atlas.locate(ip).country);
+        }
+    }
+
+    /// The country with most failures since the last call.
+    pub fn take_failures(&self) -> Option<(Country, u64)> {
+        self.failures.take_most()
     }
 
     /// Attempts by country since the start, without zeros; empty where no database of countries is in force.

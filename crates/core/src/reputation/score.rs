@@ -39,6 +39,13 @@ impl Score {
         }
     }
 
+    /// The same score as it is at another time.
+    #[must_use]
+    pub fn at(&self, half_life: Duration, now_ms: u64) -> Self {
+        let faded = self.faded(half_life, now_ms);
+        Self { points: self.points.map(|points| points * faded), at_ms: self.at_ms.max(now_ms) }
+    }
+
     /// When no more than so many points are left, milliseconds.
     #[must_use]
     pub fn fades_to(&self, points: f32, half_life: Duration) -> u64 {

@@ -99,8 +99,11 @@ enum Counted {
     Again,
 }
 
-/// One row as it is kept over a restart: a hash, its points, and how long ago they were true, milliseconds.
-pub type Kept = (u128, [f32; super::fact::FACTS], u64);
+/// One score as it is kept over a restart: the hash of its source, and its points by fact.
+pub type Kept = (u128, [f32; super::fact::FACTS]);
+
+/// Scores kept at most, the highest first.
+pub const KEPT_MAX: usize = 10_000;
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Entry {
@@ -318,6 +321,38 @@ impl Scores {
         }
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         found
+    }
+
+    /// Scores that are worth remembering, at most [`KEPT_MAX`], the highest first.
+    #[must_use]
+    pub fn kept(&self, now: Now) -> Vec<Kept> {
+        let (spec, now_ms) = (self.spec.load(), millis(now));
+        let mut kept = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let live = shard.hashed_entries().filter(|(_, entry)| entry.protected_ms > now_ms);
+            kept.extend(live.map(|(hash, entry)| (hash, entry.score.at(spec.half_life, now_ms).parts().0)));
+        }
+        let total = |(_, points): &Kept| points.iter().sum::<f32>();
+        kept.sort_by(|a, b| total(b).total_cmp(&total(a)));
+        kept.truncate(KEPT_MAX);
+        kept
+    }
+
+    /// Puts scores of an earlier run in force, as they have faded since. Whom they banned stands on the blocklist.
+    pub fn restore(&self, kept: impl IntoIterator<Item = Kept>, away: std::time::Duration, now: Now) {
+        let (spec, now_ms) = (self.spec.load(), millis(now));
+        let away_ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
+        for (hash, points) in kept.into_iter().take(KEPT_MAX) {
+            let score = Score::from_parts(points, 0).at(spec.half_life, away_ms);
+            let score = Score::from_parts(score.parts().0, now_ms);
+            if let Some(entry) = self.shard(hash).find_or_admit(hash, now_ms) {
+                entry.score = score;
+                entry.standing = judged(&spec, score.total(spec.half_life, now_ms), 1);
+                entry.idle_ms = score.fades_to(FORGOTTEN_BELOW, spec.half_life);
+                entry.protected_ms = score.fades_to(points_of(spec.suspicious, 1) / 2.0, spec.half_life);
+            }
+        }
     }
 
     /// Sources that something is remembered of.

@@ -52,6 +52,8 @@ pub struct Observed {
     pub network: Heaviest,
     /// The source that was refused most.
     pub source: Heaviest,
+    /// The country that was refused most, where countries are known.
+    pub country: Option<(super::Country, u64)>,
 }
 
 struct Sketch(Box<[AtomicU32]>);
@@ -161,6 +163,7 @@ impl Watch {
             sources: distinct(empty),
             network,
             source,
+            country: None,
         }
     }
 

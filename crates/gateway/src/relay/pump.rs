@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use portcullis_codec::{Control, Item, Message, MessageKind, Opcode, ProtocolError, Wire, encode_message};
 use portcullis_core::event::Decision;
-use portcullis_core::inspection::{self, Action, Direction, Finding, Verdict};
+use portcullis_core::inspection::{self, Action, Direction, Finding, PAUSE_MAX, Verdict};
 use portcullis_core::notice;
 use portcullis_core::policy::checked::OnRefuse;
+use portcullis_core::reputation::Fact;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::{Reason, Severity};
 
@@ -121,6 +122,12 @@ impl Relay {
             }
         }
         scratch.read = buffer;
+        drop(scratch);
+        let side = if direction == Direction::Inbound { &self.client } else { &self.upstream };
+        let paused_until = side.memory.paused_until();
+        if paused_until > now.mono {
+            self.wake_by(paused_until);
+        }
         again
     }
 
@@ -138,7 +145,8 @@ impl Relay {
             Direction::Inbound => (&mut self.client, &mut self.upstream),
             Direction::Outbound => (&mut self.upstream, &mut self.client),
         };
-        if from.ended {
+        // Whoever owes a limit is not read: what it sends waits with it.
+        if from.ended || from.memory.paused_until() > now {
             return false;
         }
         if to.poll_flush(cx, now).is_err() {
@@ -365,12 +373,14 @@ impl Lane<'_> {
             self.worker.shard().refused(finding.reason, decision);
             // What a backend says does not speak against its client.
             if self.direction == Direction::Inbound {
-                self.worker.accuse(
-                    self.caller.client,
-                    self.caller.principal.subject.as_deref(),
-                    finding.reason,
-                    decision,
-                );
+                let subject = self.caller.principal.subject.as_deref();
+                self.worker.accuse(self.caller.client, subject, finding.reason, decision);
+                if Fact::of(finding.reason).is_some() {
+                    let slowed = self.worker.slowed_for(self.caller.client, subject).min(PAUSE_MAX);
+                    if !slowed.is_zero() {
+                        self.from.memory.pause(self.now.mono + slowed, self.now.mono);
+                    }
+                }
             }
             let severity = finding.reason.row().severity;
             if let Some(suppressed) = self.events.spend(severity, self.now.mono) {

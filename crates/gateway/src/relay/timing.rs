@@ -70,6 +70,7 @@ impl Relay {
             consider(times.dead_after.map(|after| side.heard_at + after));
             consider(times.ping_interval.map(|every| side.heard_at.max(side.pinged_at) + every));
             consider(side.stalled_since.map(|since| since + times.write));
+            consider(Some(side.memory.paused_until()).filter(|until| *until > now));
         }
         consider(self.credential_ends_in().map(|left| now + left));
         consider(self.session_idles_in().map(|left| now + left));

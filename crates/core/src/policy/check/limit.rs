@@ -117,12 +117,44 @@ impl Checking<'_> {
         let role_factors = self.role_factors(at, raw, per);
         let calendar_factors = self.calendar_factors(at, raw);
         let types = types?;
-        if of == Measure::Cost && setting.weights.is_empty() {
-            self.fault(&at.key("of"), "nothing says what a message costs", "add `weights` to the direction");
+        let priced = !setting.weights.is_empty() || raw.bytes_per_cost.is_some() || raw.fan_out.is_some();
+        if of == Measure::Cost && !priced {
+            let help = "add `weights` to the direction, or `bytes_per_cost` or `fan_out` to the limit";
+            self.fault(&at.key("of"), "nothing says what a message costs", help);
             return None;
         }
+        for (key, written) in [("bytes_per_cost", raw.bytes_per_cost.is_some()), ("fan_out", raw.fan_out.is_some())] {
+            if written && of != Measure::Cost {
+                self.fault(&at.key(key), "the limit does not count cost", "add `of: cost`");
+                return None;
+            }
+        }
+        let bytes_per_cost = match raw.bytes_per_cost {
+            Some(bytes) => Some(self.within(&at.key("bytes_per_cost"), bytes.0, 1..=1 << 30)?),
+            None => None,
+        };
+        let fan_out = match &raw.fan_out {
+            Some(pointer) => Some(self.pointer(&at.key("fan_out"), pointer)?),
+            None => None,
+        };
+        let delays = raw.on_excess == Some(raw::OnExcess::Delay);
+        if delays && matches!(per, LimitKey::Type | LimitKey::Domain) {
+            let help = "refuse there, or delay by a limit per `connection`, `user` or `ip`";
+            self.fault(&at.key("on_excess"), "a sender cannot be delayed for one type alone", help);
+            return None;
+        }
+        let on_excess = match raw.on_excess {
+            None => setting.on_refuse?,
+            Some(raw::OnExcess::Observe | raw::OnExcess::Delay) => OnRefuse::Observe,
+            Some(raw::OnExcess::Drop) => OnRefuse::Drop,
+            Some(raw::OnExcess::Reply) => OnRefuse::Reply,
+            Some(raw::OnExcess::Close) => OnRefuse::Close,
+        };
         let name = raw.name.clone().unwrap_or_else(|| per.label().to_owned());
-        let mut limit = MessageLimit::new(name, per, rate?, raw.on_excess.or(setting.on_refuse)?);
+        let mut limit = MessageLimit::new(name, per, rate?, on_excess);
+        limit.delays = delays;
+        limit.bytes_per_cost = bytes_per_cost.and_then(|bytes| u32::try_from(bytes).ok());
+        limit.fan_out = fan_out;
         limit.of = of;
         limit.groups = match per {
             LimitKey::Type => self.groups_by_type(at, &types, setting)?,

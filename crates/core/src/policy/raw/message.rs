@@ -147,8 +147,29 @@ pub(crate) struct Limit {
     pub(crate) types: Option<Vec<String>>,
     /// When more or less is allowed.
     pub(crate) multipliers: Option<Multipliers>,
-    /// What happens on excess: `observe`, `drop`, `reply` or `close`. Default `on_refuse` of the direction.
-    pub(crate) on_excess: Option<OnRefuse>,
+    /// What happens on excess: `observe`, `drop`, `reply`, `close`, or `delay`: the message passes, and the sender is not
+    /// read until the limit allows what it owes. Default `on_refuse` of the direction.
+    pub(crate) on_excess: Option<OnExcess>,
+    /// With `of: cost`: each started piece of this size costs 1 more.
+    pub(crate) bytes_per_cost: Option<Bytes>,
+    /// With `of: cost`: a JSON Pointer to the list of those who get the message; the weight counts for each of them.
+    pub(crate) fan_out: Option<String>,
+}
+
+/// What happens to a message past a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnExcess {
+    /// Passed on; an event says what would have been done.
+    Observe,
+    /// Passed on; its sender is not read for a while.
+    Delay,
+    /// Dropped in silence.
+    Drop,
+    /// Dropped, and the sender is told.
+    Reply,
+    /// Dropped, and the connection is closed.
+    Close,
 }
 
 /// Repeat offenders wait. A caller with a subject answers for itself, an anonymous one with its address.

@@ -17,7 +17,8 @@ pub(crate) struct Reputation {
     pub(crate) points: Option<FactPoints>,
     /// From so many points on a source is noted by an event.
     pub(crate) suspicious: Option<u32>,
-    /// From so many points on a source is slowed, or `off`: its handshakes wait `delay`.
+    /// From so many points on a source is slowed, or `off`: its handshakes wait `delay`, and after each further offence it
+    /// is not read for as long (at most 10 s).
     pub(crate) slow: Option<OrOff<u32>>,
     /// From so many points on a source is banned for `ban_for`, or `off`.
     pub(crate) ban: Option<OrOff<u32>>,

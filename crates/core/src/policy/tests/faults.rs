@@ -171,6 +171,20 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "sources.attempt_delay.max",
         "longer",
     ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { domains: { a: [b] }, limits: [{ per: domain, rate: 1/s, on_excess: delay }] } }",
+        "a sender cannot be delayed for one type alone",
+        "2:91",
+        "messages.inbound.limits[0].on_excess",
+        "`connection`",
+    ),
+    (
+        "upstream: ws://x\nmessages: { inbound: { limits: [{ rate: 1/s, fan_out: /to }] } }",
+        "the limit does not count cost",
+        "2:55",
+        "messages.inbound.limits[0].fan_out",
+        "`of: cost`",
+    ),
     ("upstream: ws://x\naudit: { enabled: maybe }", "`maybe` is not `on` or `off`", "2:19", "audit.enabled", "`off`"),
     (
         "upstream: ws://x\nlisten: { address: here }",

@@ -1,0 +1,68 @@
+"""Limits that slow instead of refusing, and what is held against callers over a restart (SPEC 6.3, 6.4, 7.1)."""
+
+import json
+import time
+
+from harness.processes import until
+from harness.raw import TEXT, frame
+from harness.registry import case
+
+from cases.identity import KEYS
+from cases.provenance import ATTACK, PROXIED, SCORED
+
+
+@case("a limit that delays passes every message in order, and its sender is not read meanwhile", needs=("node",))
+async def delayed(lab):
+    back = await lab.npm_echo()
+    limits = {"limits": [{"name": "slow", "per": "connection", "rate": "40/s burst 5", "on_excess": "delay"}]}
+    gateway = await lab.gateway(back.url, {"messages": {"inbound": limits}})
+    client = await (await lab.npm()).open(gateway.url)
+    began = time.monotonic()
+    for number in range(45):
+        await client.send(json.dumps({"n": number, "filler": "x" * 8000}))
+    for number in range(45):
+        assert json.loads(await client.receive())["n"] == number
+    # A lower bound is no race: what came in one read passes together, the rest waits until that is paid.
+    assert time.monotonic() - began > 0.3, "nothing was slowed"
+    event = await gateway.event(type="message_delayed")
+    assert "limit `slow`" in event["detail"] and event["decision"] == "observed", event
+    assert await gateway.metric("portcullis_refusals_total", reason="message_rate") == 0
+    assert await gateway.metric("portcullis_refusals_total", reason="message_delayed", decision="observed") >= 1
+
+
+@case("a wait that a repeat offender earned, and the score of an attacker, go on after a restart", needs=("node",))
+async def remembered(lab):
+    back = await lab.npm_echo()
+    inbound = {"limits": [{"name": "few", "per": "user", "rate": "1/h", "on_excess": "reply"}],
+               "offenders": {"after": "2/1h", "waits": ["1h"], "forgive_after": "1h"}, "threats": {"mode": "block"}}
+    config = {**KEYS, **PROXIED, "reputation": {**SCORED["reputation"], "ban": "off", "slow": "off"}, "messages": {"inbound": inbound}}
+    gateway = await lab.gateway(back.url, config, route={"authenticate": "optional", "credentials": ["header"]})
+    token = {"Authorization": f"Bearer {await lab.token('--subject', 'mallory')}"}
+    client = await (await lab.npm()).open(gateway.url, headers=token)
+    for _ in range(6):
+        await client.send("{}")
+    await gateway.event(type="offender_slowed")
+    raw, _ = await lab.raw(gateway, headers={"X-Forwarded-For": "203.0.113.9"})
+    await raw.send(frame(TEXT, ATTACK.encode()))
+    await gateway.event(type="reputation_standing")
+    state = gateway.folder / "state"
+    await gateway.stop()
+    assert (state / "memory.json").stat().st_mode & 0o077 == 0, "readable by its owner only"
+    assert "mallory" not in (state / "memory.json").read_text(), "it names nobody"
+    again = await lab.gateway(back.url, config, route={"authenticate": "optional", "credentials": ["header"]}, flags=["--state", state])
+    client = await (await lab.npm()).open(again.url, headers=token)
+    await client.send("{}")
+
+    async def waits() -> bool:
+        return await again.metric("portcullis_refusals_total", reason="offender_waits") >= 1
+
+    await until(waits, "the wait goes on", 5)
+    assert await again.metric("portcullis_scores_tracked") >= 1
+    raw, _ = await lab.raw(again, headers={"X-Forwarded-For": "203.0.113.9"})
+    await raw.send(frame(TEXT, ATTACK.encode()))
+
+    async def two_attacks() -> bool:
+        _, _, text = await again.admin("/api/security/reputation")
+        return any(source["score"] > 15 for source in json.loads(text)["sources"])
+
+    await until(two_attacks, "both attacks count together", 5)
