@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::command::PROGRAMS;
 use super::signs::Signs;
-use super::text::{Bytes, before, byte, bytes, is_space, is_word, rest, skip_space, word_at, word_before, words};
+use super::text::{self, Bytes, bytes, is_space, is_word, rest, skip_space, word_at, word_before, words};
 use crate::message::survey::{Class, Prints, Surveyed};
 
 /// A word without white space or punctuation that is shorter than this carries nothing.
@@ -63,9 +63,9 @@ fn goes_on(low: &[u8], word: &str, end: usize) -> bool {
 }
 
 /// First words of SQL statements that have no word above.
-fn opens_statement(low: &[u8]) -> bool {
+fn opens_statement(text: &[u8]) -> bool {
     words!("drop truncate alter create update exec execute declare grant load shutdown use copy backup")
-        .has(word_at(low, 0))
+        .has(word_at(text, 0))
 }
 
 /// How the words begin.
@@ -82,22 +82,23 @@ fn words_in(text: Surveyed<'_>) -> impl Iterator<Item = (&'static str, Signs, us
     })
 }
 
-/// Nothing in it is worth a closer look; nearly all that people write to each other. Copies nothing.
-pub(super) fn is_quiet(text: Surveyed<'_>) -> bool {
-    let loud = text.any(Class::Loud) && (text.any(Class::Mark) || words_in(text).next().is_some());
-    !loud && !begins(text.text).any(Signs::all())
-}
-
-/// What a text shows, given it in lower case as well; the classes worth judging rest on it.
-pub(super) fn signs(text: Surveyed<'_>, low: &[u8]) -> Signs {
-    let mut signs = begins(low);
-    for (word, shown, at) in words_in(text) {
-        signs.add(when(goes_on(low, word, at + word.len()), shown));
-    }
+/// What a text shows without regard to its case; what its words show is added by [`word_signs`].
+pub(super) fn signs(text: Surveyed<'_>) -> Signs {
+    let mut signs = begins(text.text);
     for at in text.each(Class::Mark) {
-        signs.add(shown_by(low, at, byte(low, at)));
+        signs.add(shown_by(text.text, at));
     }
     signs
+}
+
+/// Whether one of the words stands in a text.
+pub(super) fn has_words(text: Surveyed<'_>) -> bool {
+    words_in(text).next().is_some()
+}
+
+/// What the words in a text show, given it in lower case as well.
+pub(super) fn word_signs(text: Surveyed<'_>, low: &[u8]) -> Signs {
+    words_in(text).fold(NONE, |signs, (word, shown, at)| signs.and(when(goes_on(low, word, at + word.len()), shown)))
 }
 
 /// What its first words show.
@@ -115,19 +116,40 @@ const fn when(condition: bool, shown: Signs) -> Signs {
     if condition { shown } else { NONE }
 }
 
-/// What one mark shows, given its neighbours.
-fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
-    let next = byte(low, at + 1);
-    let last = before(low, at);
+/// The byte at an offset, in lower case; 0 past the end.
+#[inline]
+fn byte(text: &[u8], at: usize) -> u8 {
+    text::byte(text, at).to_ascii_lowercase()
+}
+
+/// The byte before an offset, in lower case; 0 at the start.
+#[inline]
+fn before(text: &[u8], at: usize) -> u8 {
+    text::before(text, at).to_ascii_lowercase()
+}
+
+/// Whether a word is this one, in any case.
+fn is(word: &[u8], other: &str) -> bool {
+    word.eq_ignore_ascii_case(other.as_bytes())
+}
+
+/// Whether what follows an offset starts with a word, in any case.
+fn starts(text: &[u8], at: usize, word: &str) -> bool {
+    rest(text, at).get(..word.len()).is_some_and(|here| is(here, word))
+}
+
+/// What the mark at an offset shows, given its neighbours. The text may be in any case; so for all below.
+fn shown_by(text: &[u8], at: usize) -> Signs {
+    let (b, next, last) = (byte(text, at), byte(text, at + 1), before(text, at));
     match b {
-        b'\'' | b'"' => quote(low, at, last, next),
+        b'\'' | b'"' => quote(text, at, last, next),
         b'`' => {
-            let start = skip_space(low, at + 1);
-            let program = PROGRAMS.has(word_at(low, start)) || matches!(byte(low, start), b'/' | b'$');
-            quote(low, at, last, next).and(when(program, Signs::SUBSTITUTION)).and(called(low, at))
+            let start = skip_space(text, at + 1);
+            let program = PROGRAMS.has(word_at(text, start)) || matches!(byte(text, start), b'/' | b'$');
+            quote(text, at, last, next).and(when(program, Signs::SUBSTITUTION)).and(called(text, at))
         }
-        b'<' => tag(low, at, next),
-        b';' | b'|' | b'&' | b'\n' | b'\r' => separator(low, at, b),
+        b'<' => tag(text, at, next),
+        b';' | b'|' | b'&' | b'\n' | b'\r' => separator(text, at, b),
         b'$' => match next {
             b'{' => Signs::DOLLAR_BRACE,
             b'(' => Signs::SUBSTITUTION,
@@ -136,9 +158,9 @@ fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
             _ => Signs::DISGUISE.and(Signs::DOLLAR),
         },
         b'{' => {
-            let word = word_at(low, at + 1);
-            let called = word.len() > 1 && matches!(byte(low, at + 1 + word.len()), b'(' | b'}' | b':' | b' ');
-            let expands = PROGRAMS.has(word) && byte(low, at + 1 + word.len()) == b',';
+            let word = word_at(text, at + 1);
+            let called = word.len() > 1 && matches!(byte(text, at + 1 + word.len()), b'(' | b'}' | b':' | b' ');
+            let expands = PROGRAMS.has(word) && byte(text, at + 1 + word.len()) == b',';
             let opens = matches!(next, b'{' | b'%' | b'#' | b'$' | b'0'..=b'9' | b'@' | b'=')
                 || matches!(last, b'#' | b'*' | b'@' | b'~');
             when(opens || called, Signs::TEMPLATE).and(when(expands, Signs::DISGUISE))
@@ -151,151 +173,145 @@ fn shown_by(low: &[u8], at: usize, b: u8) -> Signs {
             when(chain, Signs::BRACKETS).and(when(next == b'[' || next == b'=', Signs::TEMPLATE))
         }
         b']' => when(next == b'.' || next == b'(' || next == b'[', Signs::BRACKETS),
-        b'(' => parenthesis(low, at, last, next),
+        b'(' => parenthesis(text, at, last, next),
         b')' => when(next == b'(' || last == b'*' || next == b')' && last == b'(', Signs::FILTER)
-            .and(when(matches!(byte(low, skip_space(low, at + 1)), b'('), Signs::FILTER)),
-        b'=' => equals(low, at, last),
-        b'>' | b'!' => when(is_literal_edge(low, at, next), Signs::COMPARISON),
+            .and(when(matches!(byte(text, skip_space(text, at + 1)), b'('), Signs::FILTER)),
+        b'=' => equals(text, at, last),
+        b'>' | b'!' => when(is_literal_edge(text, at, next), Signs::COMPARISON),
         b'#' => {
-            let word = word_at(low, at + 1);
-            when(matches!(word, b"set" | b"rt" | b"foreach" | b"include" | b"parse"), Signs::TEMPLATE)
+            let word = word_at(text, at + 1);
+            when(words!("set rt foreach include parse").has(word), Signs::TEMPLATE)
                 .and(when(last.is_ascii_digit() || matches!(last, b')' | b'\'' | b'"'), Signs::COMMENT))
         }
         b'@' => match next {
             b'@' => Signs::SERVER_VARIABLE,
             b'(' | b'{' => Signs::TEMPLATE.and(Signs::CALL),
-            b'i' if word_at(low, at + 1) == b"import" => Signs::ADDRESS,
-            b's' if word_at(low, at + 1) == b"system" => Signs::TEMPLATE,
+            b'i' if is(word_at(text, at + 1), "import") => Signs::ADDRESS,
+            b's' if is(word_at(text, at + 1), "system") => Signs::TEMPLATE,
             _ => NONE,
         },
-        b'-' => dash(low, at, last, next),
-        b'_' => underscore(low, at, next),
-        b'+' => when(word_at(low, at + 1) == b"adw", Signs::ADDRESS),
-        b'/' | b'\\' => slash(low, at, b, last, next),
-        b'^' => when(last.is_ascii_lowercase() && next.is_ascii_lowercase(), Signs::DISGUISE),
+        b'-' => dash(text, at, last, next),
+        b'_' => underscore(text, at, next),
+        b'+' => when(is(word_at(text, at + 1), "adw"), Signs::ADDRESS),
+        b'/' | b'\\' => slash(text, at, b, last, next),
+        b'^' => when(last.is_ascii_alphabetic() && next.is_ascii_alphabetic(), Signs::DISGUISE),
         b'%' => when(matches!(next, b'c' | b'u' | b'0' | b'e' | b'f' | b'2') || last == b'.', Signs::OVERLONG)
             .and(when(next == b'>', Signs::SERVER))
-            .and(when(matches!(word_at(low, at + 1), b"comspec" | b"programfiles" | b"path"), Signs::DISGUISE)),
-        b':' => colon(low, at, next),
+            .and(when(words!("comspec programfiles path").has(word_at(text, at + 1)), Signs::DISGUISE)),
+        b':' => colon(text, at, next),
         0..=0x1f => when(b != b'\t', Signs::ADDRESS.and(Signs::QUOTE)),
         _ => NONE,
     }
 }
 
 /// A comment, a folder of a Java server, or an interpreter that is given its program.
-fn dash(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
+fn dash(text: &[u8], at: usize, last: u8, next: u8) -> Signs {
     if last == b' ' && matches!(next, b'c' | b'e' | b'r') {
-        let interpreter = matches!(word_before(low, at - 1), b"bash" | b"sh" | b"zsh" | b"ksh" | b"dash" | b"perl")
-            || matches!(word_before(low, at - 1), b"python" | b"python2" | b"python3" | b"ruby" | b"php" | b"node");
-        return when(interpreter, Signs::CALL);
+        let interpreters = words!("bash sh zsh ksh dash perl python python2 python3 ruby php node");
+        return when(interpreters.has(word_before(text, at - 1)), Signs::CALL);
     }
-    let utf7 = word_before(low, at) == b"adw";
-    if next == b'w' && rest(low, at).starts_with(b"-wrapper") {
+    let utf7 = is(word_before(text, at), "adw");
+    if next == b'w' && starts(text, at, "-wrapper") {
         return Signs::PATH;
     }
     when(next == b'-' && (!is_space(last) || at < 48), Signs::COMMENT)
         .and(when(utf7, Signs::ADDRESS))
-        .and(when(next == b'i' && last == b'b' && rest(low, at).starts_with(b"-inf"), Signs::PATH))
+        .and(when(next == b'i' && last == b'b' && starts(text, at, "-inf"), Signs::PATH))
 }
 
 /// Packages and procedures of databases: `dbms_…`, `xp_cmd…`, `…_schema`.
-fn underscore(low: &[u8], at: usize, next: u8) -> Signs {
-    let tail = || rest(low, at + 1);
-    let known = match before(low, at) {
-        b's' => low.get(..at).is_some_and(|head| head.ends_with(b"dbms")),
-        b'l' => low.get(..at).is_some_and(|head| head.ends_with(b"utl")),
-        b'g' => tail().starts_with(b"sleep"),
-        b'p' => match low.get(at.saturating_sub(7)..at) {
-            Some([.., b'x', _]) => tail().starts_with(b"cmd"),
-            Some([head @ .., b's', _]) => {
-                head == b"exec " || tail().starts_with(b"password") || tail().starts_with(b"addlogin")
-            }
-            _ => false,
-        },
+fn underscore(text: &[u8], at: usize, next: u8) -> Signs {
+    let tail = |word| starts(text, at + 1, word);
+    let head = |word: &str| at.checked_sub(word.len()).is_some_and(|from| starts(text, from, word));
+    let known = match before(text, at) {
+        b's' => head("dbms"),
+        b'l' => head("utl"),
+        b'g' => tail("sleep"),
+        b'p' => head("xp") && tail("cmd") || head("sp") && (head("exec sp") || tail("password") || tail("addlogin")),
         _ => false,
     };
-    when(known || next == b's' && tail().starts_with(b"schema"), Signs::STATEMENT)
+    when(known || next == b's' && tail("schema"), Signs::STATEMENT)
 }
 
 /// A quote asks only where it is not an apostrophe and what follows is no prose.
-fn quote(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
+fn quote(text: &[u8], at: usize, last: u8, next: u8) -> Signs {
     let inside = is_word(last) && (is_word(next) || matches!(next, b'\'' | b'"' | b'*' | b'?'));
     let disguise = when(
-        inside && !next.is_ascii_lowercase()
-            || is_word(last) && next.is_ascii_lowercase() && at > 0 && matches!(byte(low, at + 2), b'\'' | b'"'),
+        inside && !next.is_ascii_alphabetic()
+            || is_word(last) && next.is_ascii_alphabetic() && at > 0 && matches!(byte(text, at + 2), b'\'' | b'"'),
         Signs::DISGUISE,
     );
     if matches!(next, b'.' | b',' | b'?' | b'!' | b':' | 0x80..) {
         return disguise;
     }
-    let mut from = skip_space(low, at + 1);
-    while matches!(byte(low, from), b')' | b']' | b'}') {
-        from = skip_space(low, from + 1);
+    let mut from = skip_space(text, at + 1);
+    while matches!(byte(text, from), b')' | b']' | b'}') {
+        from = skip_space(text, from + 1);
     }
-    let asks = match byte(low, from) {
-        b'a'..=b'z' => is_operator_word(rest(low, from)),
+    let asks = match byte(text, from) {
+        b'a'..=b'z' => is_operator_word(rest(text, from)),
         b'0'..=b'9' | b'.' | b',' | b'?' | b':' | b'_' | b'~' | b'$' | b'[' | b'{' | b'\\' | 0x80.. => false,
-        0 => from < low.len(),
+        0 => from < text.len(),
         _ => true,
     };
     disguise.and(when(asks, Signs::QUOTE))
 }
 
 /// Whether the quote at an offset asks for SQL: what follows it continues an expression.
-pub(super) fn quote_asks(low: &[u8], at: usize) -> bool {
-    quote(low, at, before(low, at), byte(low, at + 1)).any(Signs::QUOTE)
+pub(super) fn quote_asks(text: &[u8], at: usize) -> bool {
+    quote(text, at, before(text, at), byte(text, at + 1)).any(Signs::QUOTE)
 }
 
-fn tag(low: &[u8], at: usize, next: u8) -> Signs {
+fn tag(text: &[u8], at: usize, next: u8) -> Signs {
     match next {
         b'<' => Signs::TAG.and(Signs::SUBSTITUTION),
         b'a'..=b'z' | b'/' | 0x01..=0x1f => Signs::TAG,
-        b'!' => Signs::TAG.and(Signs::DECLARATION).and(when(rest(low, at).starts_with(b"<!--#"), Signs::SERVER)),
+        b'!' => Signs::TAG.and(Signs::DECLARATION).and(when(rest(text, at).starts_with(b"<!--#"), Signs::SERVER)),
         b'?' | b'%' | b'#' => Signs::TAG.and(Signs::SERVER),
         b'(' => Signs::SUBSTITUTION,
-        _ => when(is_literal_edge(low, at, next), Signs::COMPARISON),
+        _ => when(is_literal_edge(text, at, next), Signs::COMPARISON),
     }
 }
 
 /// A separator asks when a program, a statement or a path follows.
-fn separator(low: &[u8], at: usize, b: u8) -> Signs {
+fn separator(text: &[u8], at: usize, b: u8) -> Signs {
     let mut start = at + 1;
     while matches!(
-        byte(low, start),
+        byte(text, start),
         b' ' | b'\t' | b'|' | b'&' | b';' | b'(' | b'{' | b'!' | b'\'' | b'"' | b'`' | b'$' | b'\n' | b'\r'
     ) && start < at + 24
     {
         start += 1;
     }
-    let first = byte(low, start);
-    let word = word_at(low, start);
+    let first = byte(text, start);
+    let word = word_at(text, start);
     let asks = if word.is_empty() {
         matches!(first, b'/' | b'\\' | b'-' | b'+') && b != b'\n' || first == b'/' || start == at + 24
     } else {
         PROGRAMS.has(word) || words!("drop insert update delete select create alter truncate exec execute declare shutdown waitfor if begin grant copy backup restore call handler use set return var while function this db iex it sleep commit rollback invoke rundll32 c99 http https start").has(word)
-            || matches!(byte(low, start + word.len()), b'\\' | b'\'' | b'"' | b'$' | b'/' | b'.' | b'-')
+            || matches!(byte(text, start + word.len()), b'\\' | b'\'' | b'"' | b'$' | b'/' | b'.' | b'-')
     };
-    let doubled = (b == b'|' || b == b'&') && (byte(low, at + 1) == b);
-    let operates = doubled && (is_literal_start(low, at + 2) || at < 48);
+    let doubled = (b == b'|' || b == b'&') && (byte(text, at + 1) == b);
+    let operates = doubled && (is_literal_start(text, at + 2) || at < 48);
     when(asks, Signs::SEPARATOR).and(when(operates, Signs::COMPARISON))
 }
 
-fn parenthesis(low: &[u8], at: usize, last: u8, next: u8) -> Signs {
+fn parenthesis(text: &[u8], at: usize, last: u8, next: u8) -> Signs {
     let filter = when(matches!(next, b'&' | b'|' | b'!') || last == b'(' && next == b')', Signs::FILTER);
-    let function = when(next == b')' && byte(low, skip_space(low, at + 2)) == b'{', Signs::FUNCTION);
-    let exponent = last == b'e' && at > 2 && byte(low, at - 2) == b'.';
-    let query = when(exponent || word_at(low, skip_space(low, at + 1)) == b"select", Signs::STATEMENT);
-    filter.and(function).and(query).and(when(last == b'<' || last == b'>', Signs::SUBSTITUTION)).and(called(low, at))
+    let function = when(next == b')' && byte(text, skip_space(text, at + 2)) == b'{', Signs::FUNCTION);
+    let exponent = last == b'e' && at > 2 && byte(text, at - 2) == b'.';
+    let query = when(exponent || is(word_at(text, skip_space(text, at + 1)), "select"), Signs::STATEMENT);
+    filter.and(function).and(query).and(when(last == b'<' || last == b'>', Signs::SUBSTITUTION)).and(called(text, at))
 }
 
 /// The name before a call is one that an attacker calls.
-fn called(low: &[u8], at: usize) -> Signs {
+fn called(text: &[u8], at: usize) -> Signs {
     let mut end = at;
-    while end > 0 && end + 6 > at && (is_space(before(low, end)) || matches!(before(low, end), b'.' | b'?' | b')')) {
+    while end > 0 && end + 6 > at && (is_space(before(text, end)) || matches!(before(text, end), b'.' | b'?' | b')')) {
         end -= 1;
     }
-    let name = word_before(low, end);
-    if name.len() < 2 || end + 1 < at && !is_word(before(low, end)) {
+    let name = word_before(text, end);
+    if name.len() < 2 || end + 1 < at && !is_word(before(text, end)) {
         return NONE;
     }
     let known = super::sql::FUNCTIONS.has(name)
@@ -311,110 +327,107 @@ fn called(low: &[u8], at: usize) -> Signs {
     when(known, Signs::CALL)
 }
 
-fn equals(low: &[u8], at: usize, last: u8) -> Signs {
+fn equals(text: &[u8], at: usize, last: u8) -> Signs {
     let mut end = at;
-    while end > 0 && is_space(before(low, end)) && end + 8 > at {
+    while end > 0 && is_space(before(text, end)) && end + 8 > at {
         end -= 1;
     }
-    let name = word_before(low, end);
-    let handler = name.len() > 4 && name.starts_with(b"on");
-    let browser = matches!(name, b"innerhtml" | b"outerhtml" | b"location" | b"href" | b"cookie" | b"onerror")
-        && (last == b'.' || before(low, end - name.len()) == b'.' || name == b"location");
+    let name = word_before(text, end);
+    let handler = name.len() > 4 && starts(name, 0, "on");
+    let browser = words!("innerhtml outerhtml location href cookie onerror").has(name)
+        && (last == b'.' || before(text, end - name.len()) == b'.' || is(name, "location"));
     when(handler, Signs::HANDLER)
         .and(when(browser, Signs::BROWSER))
-        .and(when(is_literal_edge(low, at, byte(low, at + 1)), Signs::COMPARISON))
+        .and(when(is_literal_edge(text, at, byte(text, at + 1)), Signs::COMPARISON))
 }
 
 /// A comparison's both sides look like literals, or one side closes or opens a quote.
-fn is_literal_edge(low: &[u8], at: usize, next: u8) -> bool {
+fn is_literal_edge(text: &[u8], at: usize, next: u8) -> bool {
     let mut end = at;
     while end > 0
-        && (is_space(before(low, end)) || matches!(before(low, end), b'=' | b'<' | b'>' | b'!'))
+        && (is_space(before(text, end)) || matches!(before(text, end), b'=' | b'<' | b'>' | b'!'))
         && end + 8 > at
     {
         end -= 1;
     }
-    let left = before(low, end);
+    let left = before(text, end);
     let left_literal = left.is_ascii_digit() || matches!(left, b'\'' | b'"' | b')' | b'`');
-    left_literal && (next == b'=' || next == b'>' || is_literal_start(low, at + 1))
+    left_literal && (next == b'=' || next == b'>' || is_literal_start(text, at + 1))
 }
 
-fn is_literal_start(low: &[u8], at: usize) -> bool {
-    let mut start = skip_space(low, at);
-    while matches!(byte(low, start), b'(' | b'=' | b'-' | b'+') && start < at + 8 {
-        start = skip_space(low, start + 1);
+fn is_literal_start(text: &[u8], at: usize) -> bool {
+    let mut start = skip_space(text, at);
+    while matches!(byte(text, start), b'(' | b'=' | b'-' | b'+') && start < at + 8 {
+        start = skip_space(text, start + 1);
     }
-    matches!(byte(low, start), b'0'..=b'9' | b'\'' | b'"' | b'@')
+    matches!(byte(text, start), b'0'..=b'9' | b'\'' | b'"' | b'@')
 }
 
-fn slash(low: &[u8], at: usize, b: u8, last: u8, next: u8) -> Signs {
-    if last == b'.' && before(low, at.saturating_sub(1)) == b'.'
-        || next == b'.' && matches!(byte(low, at + 2), b'.' | b'/' | b'\\')
+fn slash(text: &[u8], at: usize, b: u8, last: u8, next: u8) -> Signs {
+    if last == b'.' && before(text, at.saturating_sub(1)) == b'.'
+        || next == b'.' && matches!(byte(text, at + 2), b'.' | b'/' | b'\\')
     {
         return Signs::CLIMB.and(Signs::PATH);
     }
-    let near = [next, byte(low, at + 2), byte(low, at + 3)];
+    let near = [next, byte(text, at + 2), byte(text, at + 3)];
     let wild = !is_word(last) && last != b'/' && near.iter().any(|b| matches!(b, b'?' | b'*' | b'['));
-    let word = word_at(low, at + 1);
+    let word = word_at(text, at + 1);
     let folder =
         words!("etc bin proc dev var root sbin windows winnt boot usr inetpub config passwd shadow system32 opt")
             .has(word)
-            || (next == b'.' && (2..20).contains(&rest(low, at + 1).len()));
-    let hidden = next == b'.' && words!("ssh git aws env htpasswd htaccess bash_history").has(word_at(low, at + 2));
+            || (next == b'.' && (2..20).contains(&rest(text, at + 1).len()));
+    let hidden = next == b'.' && words!("ssh git aws env htpasswd htaccess bash_history").has(word_at(text, at + 2));
     let comment = b == b'/' && next == b'*' || b == b'*' && next == b'/';
-    let disguise = b == b'\\' && last.is_ascii_lowercase() && next.is_ascii_lowercase() || wild && b == b'/';
+    let disguise = b == b'\\' && last.is_ascii_alphabetic() && next.is_ascii_alphabetic() || wild && b == b'/';
     when(folder || hidden, Signs::PATH)
         .and(when(comment, Signs::COMMENT))
         .and(when(disguise, Signs::DISGUISE))
         .and(when(b == b'\\' && matches!(next, b'\'' | b'"'), Signs::QUOTE))
 }
 
-fn colon(low: &[u8], at: usize, next: u8) -> Signs {
-    let name = word_before(low, at);
+fn colon(text: &[u8], at: usize, next: u8) -> Signs {
+    let name = word_before(text, at);
     // `O:8:"name":…`: an object as PHP writes it.
-    if name == b"o" && next.is_ascii_digit() {
+    if is(name, "o") && next.is_ascii_digit() {
         return Signs::CALL;
     }
     // `name:1.2.3:=`: a directory's match by rule.
-    if next == b'=' && before(low, at).is_ascii_digit() {
+    if next == b'=' && before(text, at).is_ascii_digit() {
         return Signs::FILTER;
     }
-    match name {
-        b"data" if rest(low, at).starts_with(b":image/png") || rest(low, at).starts_with(b":image/jpeg") => NONE,
-        b"javascript" | b"vbscript" | b"livescript" | b"mocha" | b"binding" | b"behavior" | b"behaviour" | b"data" => {
-            Signs::ADDRESS
-        }
-        b"file" | b"php" | b"expect" | b"phar" | b"zip" | b"glob" => Signs::SCHEME,
-        b"c" | b"d" if matches!(next, b'/' | b'\\') => Signs::PATH,
-        name if name.ends_with(b"script") => Signs::ADDRESS,
-        _ => NONE,
+    let picture = || is(name, "data") && (starts(text, at, ":image/png") || starts(text, at, ":image/jpeg"));
+    let script = name.len().checked_sub(6).is_some_and(|from| starts(name, from, "script"));
+    if script || words!("mocha binding behavior behaviour data").has(name) {
+        return when(!picture(), Signs::ADDRESS);
     }
+    let drive = matches!(next, b'/' | b'\\') && words!("c d").has(name);
+    when(drive, Signs::PATH).and(when(words!("file php expect phar zip glob").has(name), Signs::SCHEME))
 }
 
 /// The string begins with a value, or nothing, and goes on with a word that operates on it.
-fn begins_as_value(low: &[u8]) -> bool {
-    let mut at = low
+fn begins_as_value(text: &[u8]) -> bool {
+    let mut at = text
         .iter()
         .take(8)
         .take_while(|&&b| is_space(b) || matches!(b, b'(' | b'-' | b'+' | b'~' | b'!' | b'@' | b'.' | b'\'' | b'"'))
         .count();
-    if is_operator_word(rest(low, at)) {
+    if is_operator_word(rest(text, at)) {
         return true;
     }
-    at += word_at(low, at).len();
-    if byte(low, at) == b'.' && byte(low, at + 1).is_ascii_digit() {
-        at += 1 + word_at(low, at + 1).len();
+    at += word_at(text, at).len();
+    if byte(text, at) == b'.' && byte(text, at + 1).is_ascii_digit() {
+        at += 1 + word_at(text, at + 1).len();
     }
-    if byte(low, at) == b'=' {
-        at += 1 + word_at(low, at + 1).len();
+    if byte(text, at) == b'=' {
+        at += 1 + word_at(text, at + 1).len();
     }
-    let mut next = skip_space(low, at);
-    while matches!(byte(low, next), b')' | b'/' | b'*' | b'%' | b'\'' | b'"') && next < at + 8 {
-        next = skip_space(low, next + 1);
+    let mut next = skip_space(text, at);
+    while matches!(byte(text, next), b')' | b'/' | b'*' | b'%' | b'\'' | b'"') && next < at + 8 {
+        next = skip_space(text, next + 1);
     }
-    match byte(low, next) {
-        b'a'..=b'z' | b'A'..=b'Z' => is_operator_word(rest(low, next)) || opens_statement(rest(low, next)),
-        b'-' => byte(low, next + 1) == b'-',
+    match byte(text, next) {
+        b'a'..=b'z' => is_operator_word(rest(text, next)) || opens_statement(rest(text, next)),
+        b'-' => byte(text, next + 1) == b'-',
         b'|' | b'&' | b'#' | b';' => true,
         _ => false,
     }
@@ -430,4 +443,39 @@ pub(super) fn is_operator_word(text: &[u8]) -> bool {
             )
             .has(word)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::survey::Survey;
+    use proptest::prelude::*;
+
+    fn all(text: &[u8]) -> Signs {
+        let mut survey = Survey::default();
+        survey.of(text, Some(&PRINTS));
+        let text = Surveyed::at(text, &survey, 0);
+        signs(text).and(word_signs(text, &text.text.to_ascii_lowercase()))
+    }
+
+    proptest! {
+        #[test]
+        fn case_changes_nothing(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    "[ -~]{0,6}",
+                    prop::sample::select(vec![
+                        "' OR ", "Select 1", "uNion aLL", "<ScRipt", "Xp_Cmd", "Exec Sp_", "dBms_", "JavaScript:", "OnError=",
+                        "E:", "O:8", "Data:image/PNG", "$A", "{Cat,", "1.E(", "@Import", "-Wrapper", "#Set", "%C0", "Document.",
+                        "; Ls", "B-Inf", "+ADw-", "/Etc/", "FILE:", "Eval (", "W[O", "A^B", "C:\\", "..\\",
+                    ]).prop_map(str::to_owned),
+                ],
+                0..8,
+            ),
+        ) {
+            let text = pieces.concat();
+            prop_assert_eq!(all(text.as_bytes()), all(text.to_ascii_lowercase().as_bytes()), "{}", text);
+            prop_assert_eq!(all(text.as_bytes()), all(text.to_ascii_uppercase().as_bytes()), "{}", text);
+        }
+    }
 }

@@ -72,11 +72,18 @@ impl Signs {
         self.0 & others.0 != 0
     }
 
+    /// Nothing is shown.
+    #[inline]
+    pub(super) const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
     pub(super) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// All of them.
+    #[cfg(test)]
     pub(super) const fn all() -> Self {
         Self(u32::MAX)
     }
