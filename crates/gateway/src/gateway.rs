@@ -284,7 +284,7 @@ fn share(policy: Arc<Policy>, workers: usize, sessions: sessions::Desk) -> Resul
         clock: Clock::start(),
         generation: AtomicU64::new(1),
         gate: Gate::new(&policy, kept_seed),
-        ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX, kept_seed)),
+        ledger: Arc::new(ledger(&policy, kept_seed)),
         kept_seed,
         keys: ArcSwap::from_pointee(keys),
         cache: ArcSwap::from_pointee(token_cache(&policy)),
@@ -315,6 +315,11 @@ fn key_ring(policy: &Policy) -> Result<KeyRing, StartError> {
 fn token_cache(policy: &Policy) -> TokenCache {
     let identity = &policy.checked.identity;
     TokenCache::new(identity.cache_entries_max, identity.cache_ttl)
+}
+
+fn ledger(policy: &Policy, seed: [u64; 2]) -> Ledger {
+    let ledger = Ledger::new(LEDGER_ENTRIES_MAX, seed);
+    if policy.checked.shared_state.is_some() { ledger.named() } else { ledger }
 }
 
 /// 128 bits from the system's generator.

@@ -10,7 +10,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use portcullis_core::limits::{Allowance, IpKey, Limit, LimitState};
+use portcullis_core::limits::exchange::charge;
+use portcullis_core::limits::{Allowance, IpKey, Ledger, Limit, LimitState, Party};
 use portcullis_core::policy::checked::{Rate, RateAlgorithm, Secret, SharedState};
 use portcullis_store::redis::{Limits, Link, Lists, Places, Verdict};
 use portcullis_store::{Entries, Entry};
@@ -132,6 +133,30 @@ async fn a_server_counts_as_memory_does() {
                 assert!(apart <= Duration::from_nanos(1), "{limit:?} {seed} {step}: {here:?} {there:?}");
             }
             assert!(here.iter().any(|one| one.allowed) && here.iter().any(|one| !one.allowed), "{limit:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_charges_as_the_core_says() {
+    let Some(server) = server().await else { return };
+    let there = Limits::new("test");
+    for (number, limit) in limits().iter().enumerate() {
+        // A node's ledger makes what is charged, so that the name is one that nodes make.
+        let ledger = Ledger::new(16, [number as u64, 1]).named();
+        let (_, held) = ledger.open(limit, u32::try_from(number).unwrap(), Party::User("ada"), 0);
+        let (mut state, mut steps) = (LimitState::default(), Steps(number as u64));
+        let mut at = Duration::from_secs(1_780_000_000);
+        for step in 0..60 {
+            at += limit.period() * u32::try_from(steps.next(5)).unwrap() / 3;
+            at = Duration::from_micros(u64::try_from(at.as_micros()).unwrap());
+            let now = u64::try_from(at.as_nanos()).unwrap();
+            while held.counter.check(limit, now, 1).allowed && steps.next(4) > 0 {}
+            for spent in ledger.spent(9) {
+                let here = charge(limit, &mut state, now, spent.amount);
+                assert_eq!(there.charge(&server.link, &spent, Some(at)).await, Ok(here), "{limit:?} {step}");
+                ledger.settle(&spent, 0, now);
+            }
         }
     }
 }

@@ -349,30 +349,57 @@ async def hung(lab):
     assert await knock(lab, gateway) == 101
 
 
+class Traffic:
+    """On every gateway one connection that talks and one client that comes and goes; neither may ever fail."""
+
+    def __init__(self, lab, gateways):
+        self.lab, self.gateways = lab, gateways
+        self.over, self.counts = asyncio.Event(), {"messages": 0, "connections": 0}
+        self.tasks = [asyncio.create_task(work(gateway)) for gateway in gateways for work in (self.talk, self.come_and_go)]
+        lab.ending(self)
+
+    async def stop(self):
+        """A case that failed leaves nothing running."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def talk(self, gateway):
+        connection = await (await self.lab.npm()).open(gateway.url + "/")
+        while not self.over.is_set():
+            self.counts["messages"] += 1
+            text = f"m{self.counts['messages']}"
+            await connection.send(text)
+            assert await connection.receive() == text
+        await connection.close(1000)
+
+    async def come_and_go(self, gateway):
+        while not self.over.is_set():
+            assert await knock(self.lab, gateway) == 101
+            self.counts["connections"] += 1
+
+    async def goes_on(self):
+        before = dict(self.counts)
+
+        def more() -> bool:
+            return all(self.counts[one] > before[one] + 20 for one in self.counts)
+
+        await until(more, f"traffic goes on after {before}", 20)
+        assert not [task for task in self.tasks if task.done()], [task.exception() for task in self.tasks if task.done()]
+
+    async def end(self):
+        self.over.set()
+        await asyncio.gather(*self.tasks)
+        for gateway in self.gateways:
+            assert gateway.child.process.returncode is None
+            assert not [line for line in gateway.child.lines if "panicked" in line]
+
+
 @case("Redis killed, hung and restarted empty under traffic: no message is lost, no gateway ends, and they act as one again", needs=NEEDS, seconds=90)
 async def under_traffic(lab):
     redis, gateways = await nodes(lab, config={"sources": {"connection_rate": "100000/h"}}, route=OPEN)
-    stop, counts = asyncio.Event(), {"messages": 0, "connections": 0}
-
-    async def talk(gateway):
-        connection = await (await lab.npm()).open(gateway.url + "/")
-        while not stop.is_set():
-            counts["messages"] += 1
-            await connection.send(f"m{counts['messages']}")
-            await connection.receive()
-        await connection.close(1000)
-
-    async def come_and_go(gateway):
-        while not stop.is_set():
-            assert await knock(lab, gateway) == 101
-            counts["connections"] += 1
-
-    tasks = [asyncio.create_task(work(gateway)) for gateway in gateways for work in (talk, come_and_go)]
-
-    async def goes_on():
-        before = dict(counts)
-        await until(lambda: all(counts[one] > before[one] + 20 for one in counts), f"traffic goes on {before} {counts}", 20)
-        assert not [task for task in tasks if task.done()], [task.exception() for task in tasks if task.done()]
+    traffic = Traffic(lab, gateways)
+    goes_on = traffic.goes_on
 
     await goes_on()
     await redis.kill()
@@ -391,8 +418,77 @@ async def under_traffic(lab):
     for gateway in gateways:
         await met(gateway)
     await goes_on()
-    stop.set()
-    await asyncio.gather(*tasks)
+    await traffic.end()
+
+
+# Messages, counted together in the background
+
+
+@case("a message rate of one user holds over three nodes within the documented overshoot, and messages wait for nobody", needs=NEEDS, seconds=60)
+async def messages_everywhere(lab):
+    rate, burst, exchange = 40, 40, 0.1
+    limits = {"inbound": {"limits": [{"per": "user", "rate": f"{rate}/s burst {burst}", "on_excess": "drop"}]}}
+    _, gateways = await nodes(lab, config={"shared_state": {"exchange_interval": "100ms"}}, route=limits)
+    token, other = await lab.token("--subject", "ada"), await lab.token("--subject", "bob")
+    connections = [await opened(lab, gateway, token) for gateway in gateways]
+    echoed, sent = 0, 0
+    began = time.monotonic()
+
+    async def talk(connection):
+        nonlocal sent
+        while time.monotonic() - began < 5:
+            await connection.send("m")
+            sent += 1
+
+    async def hear(connection):
+        nonlocal echoed
+        while True:
+            await connection.receive()
+            echoed += 1
+
+    hearing = [asyncio.create_task(hear(connection)) for connection in connections]
+    await asyncio.gather(*(talk(connection) for connection in connections))
+    took = time.monotonic() - began
+    # What was let through is here once the counters say so.
+    async def all_here():
+        dropped = sum([await gateway.metric("portcullis_refusals_total", reason="message_rate", decision="dropped") for gateway in gateways])
+        return echoed + dropped >= sent
+    await until(all_here, "every message is echoed or dropped", 20)
+    for one in hearing:
+        one.cancel()
+    # A clock of ours and a busy machine: an exchange may be a little late.
+    bound = burst + rate * took + 2 * (burst + rate * (exchange + 0.4))
+    assert sent > 3 * (burst + rate * took), f"only {sent} were sent"
+    assert echoed <= bound, f"{echoed} of {sent} in {took:.1f} s, at most {bound:.0f}"
+    assert echoed >= rate * took * 0.8, f"only {echoed} of {sent} in {took:.1f} s"
+    quiet = await opened(lab, gateways[0], other)
+    await quiet.send("mine is another count")
+    assert await quiet.receive() == "mine is another count"
+
+
+@case("a cluster of six: a master killed under traffic costs no message and no connection; its replica takes over, and no ban is lost", needs=(*NEEDS, "redis-cli"), seconds=120)
+async def cluster(lab):
+    redis = await lab.redis_cluster()
+    _, gateways = await nodes(lab, redis=redis, config={"sources": {"connection_rate": "100000/h"}}, route=OPEN)
+    await cli(gateways[0], "ban", "203.0.113.9", "--for", "1h")
+
+    async def listed(gateway, address):
+        return address in (await gateway.admin("/api/security/blocks"))[2]
+
     for gateway in gateways:
-        assert gateway.child.process.returncode is None
-        assert not [line for line in gateway.child.lines if "panicked" in line]
+        await until(lambda gateway=gateway: listed(gateway, "203.0.113.9"), "the ban has spread", 3)
+    traffic = Traffic(lab, gateways)
+    await traffic.goes_on()
+    master = await redis.master_of("{portcullis:lists}:entries")
+    await master.kill()
+    for gateway in gateways:
+        await alone(gateway)
+    await traffic.goes_on()
+    await cli(gateways[1], "ban", "203.0.113.10", "--for", "1h")
+    for gateway in gateways:
+        await until(lambda gateway=gateway: up(gateway), "the replica has taken over", 30)
+    await traffic.goes_on()
+    for gateway in gateways:
+        for address in ("203.0.113.9", "203.0.113.10"):
+            await until(lambda gateway=gateway, address=address: listed(gateway, address), f"{address} is banned", 5)
+    await traffic.end()

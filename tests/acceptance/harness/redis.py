@@ -81,3 +81,58 @@ class Redis:
         if self.child.process.returncode is None:
             self.go_on()
         await self.child.stop()
+
+
+class Cluster:
+    """Three masters, each with a replica."""
+
+    def __init__(self, servers: list[Redis]):
+        self.servers = servers
+        # Three of six: the others are found through them.
+        self.url = ",".join(server.url for server in servers[:3])
+
+    @classmethod
+    async def start(cls, folder: pathlib.Path) -> "Cluster":
+        folder.mkdir()
+        servers = []
+        self = cls(servers)
+        try:
+            for number in range(6):
+                servers.append(await Redis.start(
+                    folder / str(number), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
+                    "--cluster-port", str(free_port()), "--cluster-config-file", "nodes.conf",
+                    "--repl-diskless-sync-delay", "0"))
+            places = [f"127.0.0.1:{server.port}" for server in servers]
+            await run("redis-cli", "--cluster", "create", *places, "--cluster-replicas", "1", "--cluster-yes", seconds=60)
+            for server in servers:
+                await until(lambda server=server: self.whole(server), "the cluster is whole", 30)
+        except BaseException:
+            await self.stop()
+            raise
+        return cls(servers)
+
+    @staticmethod
+    async def whole(server: Redis) -> bool:
+        """It knows all the others, and a replica has what its master has."""
+        _, cluster, _ = await run("redis-cli", "-p", server.port, "cluster", "info")
+        _, own, _ = await run("redis-cli", "-p", server.port, "info", "replication")
+        synced = "master_link_status:up" in own or ("role:master" in own and "connected_slaves:1" in own)
+        return "cluster_state:ok" in cluster and "cluster_known_nodes:6" in cluster and synced
+
+    async def master_of(self, key: str) -> Redis:
+        """The server that holds a key."""
+        slot = int((await self.servers[0].ask("CLUSTER", "KEYSLOT", key))[1:])
+        _, out, _ = await run("redis-cli", "-p", self.servers[0].port, "cluster", "nodes")
+        for line in out.splitlines():
+            fields = line.split()
+            if "master" in fields[2] and "fail" not in fields[2]:
+                for span in fields[8:]:
+                    low, _, high = span.partition("-")
+                    if low.isdigit() and int(low) <= slot <= int(high or low):
+                        port = int(fields[1].split("@")[0].rsplit(":", 1)[1])
+                        return next(server for server in self.servers if server.port == port)
+        raise AssertionError(f"nobody holds {key}:\n{out}")
+
+    async def stop(self) -> None:
+        for server in self.servers:
+            await server.stop()

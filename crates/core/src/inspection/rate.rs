@@ -225,8 +225,8 @@ impl One {
         let limit = self.limit_for(cx.principal, conditions);
         let state = match self.party(cx) {
             Some(party) => {
-                let key = cx.ledger.key(self.scope, party);
-                State::Shared { held: cx.ledger.counter(&limit, &key, now), key, ask_again: now }
+                let (key, held) = cx.ledger.open(&limit, self.scope, party, now);
+                State::Shared { held, key, ask_again: now }
             }
             None if self.spec.groups.is_empty() => State::Own(LimitState::default()),
             None => State::Each(vec![LimitState::default(); self.spec.groups.len() + 1].into()),

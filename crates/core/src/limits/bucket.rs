@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::exchange::DEBT_MAX;
 use super::{Allowance, LimitState, nanos};
 use crate::policy::checked::Factor;
 
@@ -50,9 +51,15 @@ impl Bucket {
 
     /// Takes `cost` from the bucket when it holds that much.
     pub fn check(&self, state: &mut LimitState, now: u64, cost: u32) -> Allowance {
-        // Credit used, in nanoseconds. More than a full bucket can only come from a clock that went back.
-        // It is forgotten at once, or the key would wait until the clock is back where it was.
-        state.at = state.at.min(now.saturating_add(self.depth));
+        // More than a full bucket can only come from a clock that went back. It is forgotten at once, or the key
+        // would wait until the clock is back where it was.
+        self.check_owing(state, now, cost, 1)
+    }
+
+    /// The same where so many full buckets may be owed.
+    pub(super) fn check_owing(&self, state: &mut LimitState, now: u64, cost: u32, debt_max: u64) -> Allowance {
+        state.at = state.at.min(now.saturating_add(self.depth.saturating_mul(debt_max)));
+        // Credit used, in nanoseconds.
         let used = state.at.saturating_sub(now);
         let wanted = used.saturating_add(self.emission.saturating_mul(u64::from(cost)));
         if wanted > self.depth {
@@ -73,6 +80,15 @@ impl Bucket {
         self.emission
     }
 
+    /// Charges nanoseconds of credit that were let through elsewhere; what is owed in all. More than a full bucket may
+    /// be owed, up to [`DEBT_MAX`] of them.
+    pub(super) fn charge(&self, state: &mut LimitState, now: u64, amount: u64) -> u64 {
+        let most = self.depth.saturating_mul(DEBT_MAX);
+        let owed = state.at.saturating_sub(now).saturating_add(amount).min(most);
+        state.at = now.saturating_add(owed);
+        owed
+    }
+
     /// Gives an event back that was counted and did not come to be.
     pub(super) fn give_back(&self, state: &mut LimitState, cost: u32) {
         state.at = state.at.saturating_sub(self.emission.saturating_mul(u64::from(cost)));
@@ -83,7 +99,7 @@ impl Bucket {
     }
 
     fn whole_events(&self, used: u64) -> u32 {
-        u32::try_from((self.depth - used) / self.emission).unwrap_or(u32::MAX)
+        u32::try_from(self.depth.saturating_sub(used) / self.emission).unwrap_or(u32::MAX)
     }
 }
 

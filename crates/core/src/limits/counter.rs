@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::exchange::DEBT_MAX;
 use super::{Allowance, Limit, LimitState, Window};
 
 /// Windows by which another thread's clock may be ahead of ours.
@@ -20,6 +21,8 @@ pub struct Counter {
     even: AtomicU64,
     /// Window: an odd window's number and count.
     odd: AtomicU64,
+    /// What was let through since it was made: of a bucket nanoseconds of credit, of a window cost.
+    spent: AtomicU64,
 }
 
 /// A window's number, modulo 2^32, and what was counted in it.
@@ -46,8 +49,12 @@ impl Counter {
             Limit::Bucket(bucket) => loop {
                 let at = self.even.load(Ordering::Relaxed);
                 let mut state = LimitState { at, ..LimitState::default() };
-                let allowance = bucket.check(&mut state, now, cost);
+                // Other nodes may have let through more than fits.
+                let allowance = bucket.check_owing(&mut state, now, cost, DEBT_MAX);
                 if put(&self.even, at, state.at) {
+                    if allowance.allowed {
+                        self.note(bucket.emission_nanos().saturating_mul(u64::from(cost)));
+                    }
                     return allowance;
                 }
             },
@@ -56,8 +63,39 @@ impl Counter {
                 let now = now.max(state.at);
                 let allowance = window.check(&mut state, now, cost);
                 let number = state.at / window.period_nanos();
-                if !allowance.allowed || put(slot, bits, Slot { number, count: state.current }.bits()) {
+                if !allowance.allowed {
                     return allowance;
+                }
+                if put(slot, bits, Slot { number, count: state.current }.bits()) {
+                    self.note(u64::from(cost));
+                    return allowance;
+                }
+            },
+        }
+    }
+
+    fn note(&self, amount: u64) {
+        self.spent.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// What was let through since it was made, in the units of [`Spent`](super::exchange::Spent).
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// All nodes have used this much, in the same units: the state is raised to it, never lowered.
+    pub fn raise(&self, limit: &Limit, now: u64, used: u64) {
+        match limit {
+            Limit::Bucket(_) => {
+                self.even.fetch_max(now.saturating_add(used), Ordering::Relaxed);
+            }
+            Limit::Window(window) => loop {
+                let (state, slot, bits) = self.window(window, now);
+                let count = window.current_for(&state, now.max(state.at), used);
+                let number = state.at / window.period_nanos();
+                if count <= state.current || put(slot, bits, Slot { number, count }.bits()) {
+                    return;
                 }
             },
         }

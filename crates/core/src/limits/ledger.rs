@@ -18,8 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::exchange::Spent;
 use super::table::{Table, Tracked};
 use super::{Conditions, Counter, IpKey, Ladder, Limit};
+use crate::identity::cache::digest;
 use crate::message::seen::Seen;
 
 /// Shards of a large ledger; a small one has fewer.
@@ -60,6 +62,8 @@ pub struct Ledger {
     seed: [u64; 2],
     conditions: AtomicU64,
     seen: Seen,
+    /// Entries have names that other nodes know them by.
+    named: bool,
 }
 
 /// A key's counter, as a connection holds it.
@@ -82,6 +86,10 @@ struct Shard {
 struct Entry {
     counter: Arc<Counter>,
     kept: Kept,
+    /// What other nodes know it by; zero where they do not.
+    name: u128,
+    /// Of what was let through, so much was told.
+    told: u64,
 }
 
 /// What a counter counts.
@@ -122,7 +130,7 @@ impl Ledger {
         &self.seen
     }
 
-    /// A table of at most `entries_max` entries (at least 1); about 180 bytes each. `seed` is drawn once per process.
+    /// A table of at most `entries_max` entries (at least 1); about 210 bytes each. `seed` is drawn once per process.
     #[must_use]
     pub fn new(entries_max: usize, seed: [u64; 2]) -> Self {
         let entries_max = entries_max.max(1);
@@ -132,7 +140,65 @@ impl Ledger {
             .map(|i| entries_max / shards + usize::from(i < entries_max % shards))
             .map(|entries_max| Mutex::new(Shard::new(entries_max)))
             .collect();
-        Self { shards, seed, conditions: AtomicU64::new(Conditions::default().to_bits()), seen: Seen::default() }
+        Self {
+            shards,
+            seed,
+            conditions: AtomicU64::new(Conditions::default().to_bits()),
+            seen: Seen::default(),
+            named: false,
+        }
+    }
+
+    /// One whose counts other nodes may hear of.
+    #[must_use]
+    pub fn named(self) -> Self {
+        Self { named: true, ..self }
+    }
+
+    /// The key of a limit and a party, and its counter.
+    #[must_use]
+    pub fn open(&self, limit: &Limit, scope: u32, party: Party<'_>, now_nanos: u64) -> (Key, Held) {
+        let key = self.key(scope, party);
+        let held = self.counter(limit, &key, now_nanos);
+        if self.named
+            && held.own
+            && let Some(mut shard) = self.shard(&key)
+            && let Some(entry) = shard.table.find(key.hash).filter(|entry| entry.name == 0)
+        {
+            entry.name = name(scope, party);
+        }
+        (key, held)
+    }
+
+    /// What was let through and not told, at most so many entries. The same again until it is
+    /// [`settle`](Self::settle)d.
+    #[must_use]
+    pub fn spent(&self, entries_max: usize) -> Vec<Spent> {
+        let mut found = Vec::new();
+        for shard in self.shards.iter().filter(|_| self.named) {
+            let shard = lock(shard);
+            let spent = shard.table.hashed_entries().filter_map(|(hash, entry)| {
+                let amount = entry.counter.spent().saturating_sub(entry.told);
+                match entry.kept {
+                    Kept::Limit(limit) if amount > 0 && entry.name != 0 => {
+                        Some(Spent { name: entry.name, limit, amount, hash })
+                    }
+                    _ => None,
+                }
+            });
+            found.extend(spent.take(entries_max.saturating_sub(found.len())));
+        }
+        found
+    }
+
+    /// An amount was told, and all nodes have used so much.
+    pub fn settle(&self, spent: &Spent, used: u64, now_nanos: u64) {
+        let Some(mut shard) = self.shard(&Key { hash: spent.hash, scope: 0 }) else { return };
+        let Some(entry) = shard.table.find(spent.hash).filter(|entry| entry.name == spent.name) else { return };
+        entry.told = entry.told.saturating_add(spent.amount);
+        // What was let through while the answer was on its way comes on top.
+        let since = entry.counter.spent().saturating_sub(entry.told);
+        entry.counter.raise(&spent.limit, now_nanos, used.saturating_add(since));
     }
 
     /// The key of a limit (`scope`: any number that names it) and a party.
@@ -210,6 +276,21 @@ impl Ledger {
         let index = usize::try_from(key.hash >> 96).unwrap_or(0) % self.shards.len().max(1);
         self.shards.get(index).map(lock)
     }
+}
+
+/// 128 bits of SHA-256 over a limit and a party: nobody can make two meet, and all nodes say the same.
+fn name(scope: u32, party: Party<'_>) -> u128 {
+    let (kind, text) = match party {
+        Party::User(name) => (b'u', name.as_bytes().to_vec()),
+        Party::Ip(key) => (b'i', key.to_string().into_bytes()),
+        Party::ApiKey(id) => (b'k', id.as_bytes().to_vec()),
+        Party::Tenant(name) => (b't', name.as_bytes().to_vec()),
+        Party::All => (b'a', Vec::new()),
+    };
+    let digest = digest(&[&scope.to_be_bytes()[..], &[kind], &text].concat());
+    let (half, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    // Zero is no name.
+    u128::from_be_bytes(*half).max(1)
 }
 
 /// A panic elsewhere never poisons a counter: states are plain numbers and always whole.

@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod conditions;
 pub mod counter;
+pub mod exchange;
 pub mod ip_key;
 pub mod kept;
 pub mod ladder;

@@ -35,6 +35,21 @@ impl Window {
         Self { count: by.multiply(self.count).max(1), ..*self }
     }
 
+    /// Charges cost that was let through elsewhere; what is used in all.
+    pub(super) fn charge(&self, state: &mut LimitState, now: u64, amount: u64) -> u64 {
+        *state = self.moved_to(*state, now);
+        let elapsed = now.saturating_sub(state.at).min(self.period);
+        let current = u64::from(state.current).saturating_add(amount).min(u64::from(u32::MAX));
+        state.current = u32::try_from(current).unwrap_or(u32::MAX);
+        self.carried(state.previous, elapsed).saturating_add(current)
+    }
+
+    /// The count of the present window with which so much is used in all.
+    pub(super) fn current_for(&self, state: &LimitState, now: u64, used: u64) -> u32 {
+        let elapsed = now.saturating_sub(state.at).min(self.period);
+        u32::try_from(used.saturating_sub(self.carried(state.previous, elapsed))).unwrap_or(u32::MAX)
+    }
+
     /// Gives an event back that was counted and did not come to be.
     pub(super) fn give_back(state: &mut LimitState, cost: u32) {
         state.current = state.current.saturating_sub(cost);

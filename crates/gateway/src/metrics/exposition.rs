@@ -200,6 +200,10 @@ impl Scrape {
             let mut asked = encoder.encode_descriptor("shared_state_questions", help, None, MetricType::Counter)?;
             counter(&mut asked, &[("outcome", "answered")], shared.answered)?;
             counter(&mut asked, &[("outcome", "failed")], shared.failed)?;
+            let help = "Counts of messages exchanged with other nodes, by limit and party; a failed one is told later";
+            let mut told = encoder.encode_descriptor("shared_state_exchanges", help, None, MetricType::Counter)?;
+            counter(&mut told, &[("outcome", "answered")], shared.exchanged)?;
+            counter(&mut told, &[("outcome", "failed")], shared.unexchanged)?;
         }
         let help = "Open connections by backend";
         let mut loads = encoder.encode_descriptor("upstream_connections_open", help, None, MetricType::Gauge)?;
@@ -307,7 +311,7 @@ mod tests {
             config_version: 1,
             upstreams: vec![("127.0.0.1:3000".into(), 2)],
             upstream_up: vec![("127.0.0.1:3000".into(), true)],
-            shared_state: Some(SharedStateGauges { up: true, answered: 7, failed: 2 }),
+            shared_state: Some(SharedStateGauges { up: true, answered: 7, failed: 2, exchanged: 9, unexchanged: 1 }),
             uptime: Duration::from_millis(1500),
             ..Gauges::default()
         }
@@ -359,6 +363,7 @@ mod tests {
             "portcullis_upstream_up{upstream=\"127.0.0.1:3000\"} 1",
             "portcullis_shared_state_up 1",
             "portcullis_shared_state_questions_total{outcome=\"failed\"} 2",
+            "portcullis_shared_state_exchanges_total{outcome=\"answered\"} 9",
             "portcullis_uptime_seconds 1.5",
         ] {
             assert!(text.lines().any(|l| l == line), "`{line}` is missing from\n{text}");

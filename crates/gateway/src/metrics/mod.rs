@@ -122,6 +122,10 @@ pub struct SharedStateGauges {
     pub answered: u64,
     /// Questions of admissions that were not, so that this node decided alone.
     pub failed: u64,
+    /// Counts of messages, by limit and party, that were exchanged.
+    pub exchanged: u64,
+    /// Those that were not, and are told later.
+    pub unexchanged: u64,
 }
 
 /// Sums over all shards, for the live page and the JSON of the admin API.

@@ -3,6 +3,7 @@
 //! Where no `shared_state` is configured there is no [`Nodes`], no thread and no question.
 
 mod count;
+mod exchange;
 mod keeper;
 mod places;
 
@@ -34,6 +35,9 @@ pub(crate) struct Nodes {
     connected: AtomicBool,
     /// How often it has connected.
     joins: AtomicU64,
+    /// Counts of messages told, and not told.
+    exchanged: AtomicU64,
+    unexchanged: AtomicU64,
 }
 
 impl Nodes {
@@ -51,6 +55,8 @@ impl Nodes {
                 releases: Mutex::new(Some(releases)),
                 connected: AtomicBool::new(false),
                 joins: AtomicU64::new(0),
+                exchanged: AtomicU64::new(0),
+                unexchanged: AtomicU64::new(0),
             })
         }))
     }
@@ -66,6 +72,8 @@ impl Nodes {
             up: self.connected.load(Ordering::Relaxed) && self.link.is_up(),
             answered: counts.answered,
             failed: counts.failed,
+            exchanged: self.exchanged.load(Ordering::Relaxed),
+            unexchanged: self.unexchanged.load(Ordering::Relaxed),
         }
     }
 }
@@ -89,6 +97,7 @@ pub(crate) fn start(
         runtime.spawn(places::release(Arc::clone(nodes), releases));
     }
     runtime.spawn(places::renew(Arc::clone(nodes)));
+    runtime.spawn(exchange::exchange(Arc::clone(nodes), Arc::clone(shared)));
     let body = move || runtime.block_on(keeper.run(stopping));
     std::thread::Builder::new().name(String::from("nodes")).spawn(body).map_err(StartError::Thread)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use portcullis_core::limits::exchange::{DEBT_MAX, Spent};
 use portcullis_core::limits::{Allowance, IpKey, Limit};
 use redis::Script;
 
@@ -15,6 +16,7 @@ pub struct Limits {
     attempt: Script,
     failed: Script,
     user: Script,
+    charge: Script,
 }
 
 /// What a question came to.
@@ -45,6 +47,7 @@ impl Limits {
             attempt: script(include_str!("lua/attempt.lua")),
             failed: script(include_str!("lua/failed.lua")),
             user: script(include_str!("lua/user.lua")),
+            charge: script(include_str!("lua/charge.lua")),
         }
     }
 
@@ -153,6 +156,23 @@ impl Limits {
         let mut call = self.user.prepare_invoke();
         call.key(places).arg("").arg(places_max).arg(member).arg(millis(lease));
         link.ask(timeout, async |to| call.invoke_async::<u8>(to).await).await.map(|taken| taken == 1)
+    }
+
+    /// Charges what this node let through of a limit on messages, and tells what all nodes have used. At the server's
+    /// instant, or the caller's, which is for tests.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn charge(&self, link: &Link, spent: &Spent, at: Option<Duration>) -> Result<u64, LinkError> {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let period = nanos(spent.limit.period());
+        let what = match spent.limit {
+            Limit::Bucket(_) => format!("b {} {}", period.saturating_mul(DEBT_MAX), spent.amount),
+            Limit::Window(_) => format!("w {} {}", period.div_ceil(1000).max(1), spent.amount),
+        };
+        let mut call = self.charge.prepare_invoke();
+        call.key(format!("{{{}:spent:{:032x}}}", self.prefix, spent.name)).arg(instant(at)).arg(what);
+        link.tend(async |to| call.invoke_async(to).await).await
     }
 
     /// Forgets the ban of an address, which somebody lifted.

@@ -53,11 +53,10 @@ local function bucket(key, s, ns, emission, depth, burst, cost, keep)
   return true, 0, math.floor((depth - wanted) / emission)
 end
 
--- Sliding window: when it began (microseconds), what was counted in it, and in the one before.
-local function window(key, s, ns, count, period_us, cost, keep)
-  local now = s * 1e6 + math.floor(ns / 1e3)
+-- Sliding window: when it began (microseconds), what was counted in it, and in the one before; moved so that `now` lies
+-- in it.
+local function moved(held, now, period_us)
   local at, current, previous = 0, 0, 0
-  local held = redis.call('GET', key)
   if held then
     local a, c, p = string.match(held, '^(%d+) (%d+) (%d+)$')
     if a then
@@ -66,12 +65,16 @@ local function window(key, s, ns, count, period_us, cost, keep)
   end
   local age = math.max(0, now - at)
   if age >= 2 * period_us then
-    at, current, previous = now, 0, 0
+    return now, 0, 0
   elseif age >= period_us then
-    at, current, previous = at + period_us, 0, current
-  else
-    at = math.min(at, now + period_us)
+    return at + period_us, 0, current
   end
+  return math.min(at, now + period_us), current, previous
+end
+
+local function window(key, s, ns, count, period_us, cost, keep)
+  local now = s * 1e6 + math.floor(ns / 1e3)
+  local at, current, previous = moved(redis.call('GET', key), now, period_us)
   local elapsed = math.min(math.max(0, now - at), period_us)
   local used = math.ceil(previous * (period_us - elapsed) / period_us) + current
   local function share(part, total)
