@@ -153,6 +153,7 @@ table! {
     TicketForeign = "ticket_foreign", 4001, 401, Authentication, High, "Authentication failed", "the ticket was issued for another route or address", "use a ticket where it was fetched for";
     TicketsFull = "tickets_full", 4008, 429, Security, Medium, "Too many requests", "too many tickets wait to be used, of this subject or in all", "use the tickets that were issued";
     TicketIssued = "ticket_issued", 1000, 200, Authentication, Low, "Done", "a one-time ticket was issued", "nothing to do";
+    CertificateName = "certificate_name", 4001, 401, Authentication, Medium, "Authentication failed", "the client certificate has not exactly one name of the kind that is the subject", "issue certificates with one; `listen.tls.client_certificates.subject` says which";
     SessionInvalid = "session_invalid", 4001, 401, Authentication, Medium, "Authentication failed", "the session is unknown: it ended, was revoked, or was not issued here", "sign in again";
     SessionIdle = "session_idle", 4001, 401, Authentication, Low, "Authentication failed", "the session was not used for as long as `identity.sessions.idle_timeout`", "sign in again";
     SessionExpired = "session_expired", 4001, 401, Authentication, Low, "Authentication failed", "the session reached `identity.sessions.lifetime`", "sign in again";

@@ -22,6 +22,7 @@ use portcullis_core::admission::{
     Admission, Admitted, Answer, Arrival, Decision, Head, Pending, Question, Refusal, Step, credential, judges_path,
 };
 use portcullis_core::event::Decision as Recorded;
+use portcullis_core::identity::Certificate;
 use portcullis_core::policy::checked::RefuseWith;
 use portcullis_core::verdict::Reason;
 
@@ -44,6 +45,8 @@ pub(crate) struct Socket {
     pub tls: bool,
     /// Its counted place until it has a seat.
     pub(crate) pending: Rc<Cell<Option<Pending>>>,
+    /// The certificate it showed, verified.
+    pub certificate: Option<std::sync::Arc<Certificate>>,
 }
 
 /// Answers one request.
@@ -91,7 +94,12 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         std::sync::Arc::clone(&worker.shared.gate),
         worker.shared.keys.load_full(),
         worker.shared.cache.load_full(),
-        Arrival { client, tls: socket.tls, connection_id: visit.connection_id.clone() },
+        Arrival {
+            client,
+            tls: socket.tls,
+            connection_id: visit.connection_id.clone(),
+            certificate: socket.certificate.clone(),
+        },
     );
     if let Some(tickets) = tickets {
         return crate::ticket::serve(&visit, admission, &tickets, socket.tls, request).await;

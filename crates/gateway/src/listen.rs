@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use portcullis_core::admission::{self, proxy_protocol};
 use portcullis_core::event::Decision;
+use portcullis_core::identity::Certificate;
 use portcullis_core::policy::checked::{ClientAddressFrom, Listen};
 use portcullis_core::verdict::Reason;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
@@ -109,19 +110,29 @@ async fn welcome(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
         Err(reason) => return turn_away(&worker, stream, peer, reason).await,
     };
     let tls = worker.shared.tls.load_full();
-    let socket = Socket { peer, tls: tls.is_some(), pending: Rc::new(Cell::new(Some(pending))) };
+    let pending = Rc::new(Cell::new(Some(pending)));
+    let mut socket = Socket { peer, tls: tls.is_some(), pending, certificate: None };
     let leg = match tls {
         None => Leg::Tcp(stream),
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
             match tokio::time::timeout(listen.handshake_timeout, handshake).await {
-                Ok(Ok(stream)) => Leg::TlsServer(Box::new(stream)),
+                Ok(Ok(stream)) => {
+                    socket.certificate = certificate(&stream);
+                    Leg::TlsServer(Box::new(stream))
+                }
                 Ok(Err(error)) => return note(&worker, peer, Reason::HandshakeMalformed, format!("TLS: {error}")),
                 Err(_) => return note(&worker, peer, Reason::HandshakeTimeout, String::from("TLS")),
             }
         }
     };
     speak_http(&worker, leg, socket, listen).await;
+}
+
+/// The client's certificate, which TLS has verified. One that cannot be read proves nobody.
+fn certificate(stream: &tokio_rustls::server::TlsStream<TcpStream>) -> Option<std::sync::Arc<Certificate>> {
+    let shown = stream.get_ref().1.peer_certificates()?.first()?;
+    Certificate::read(shown).map(std::sync::Arc::new)
 }
 
 async fn speak_http(worker: &Rc<Worker>, leg: Leg, socket: Socket, listen: &Listen) {

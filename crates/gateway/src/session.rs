@@ -60,7 +60,7 @@ async fn settle(
     request: &Request<Incoming>,
 ) -> Result<Box<Exchanged>, Box<Refusal>> {
     let shared = &visit.worker.shared;
-    let arrival = Arrival { client: visit.client, tls, connection_id: visit.connection_id.clone() };
+    let arrival = Arrival { client: visit.client, tls, connection_id: visit.connection_id.clone(), certificate: None };
     let mut exchange =
         Exchange::new(policy, Arc::clone(&shared.gate), shared.keys.load_full(), shared.cache.load_full(), arrival);
     let head =

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use portcullis_core::policy::checked::TlsFiles;
+use portcullis_core::policy::checked::{ClientCertificates, TlsFiles};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto};
 
 /// Why TLS cannot be set up.
@@ -25,6 +27,9 @@ pub enum TlsError {
     /// Certificate and key do not fit, or are unusable.
     #[error("the certificate and key cannot be used: {0}")]
     Unusable(#[from] tokio_rustls::rustls::Error),
+    /// The authorities of client certificates, or their lists, are unusable.
+    #[error("`listen.tls.client_certificates` cannot be used: {0}")]
+    Clients(#[from] VerifierBuilderError),
 }
 
 /// The listener's side.
@@ -41,12 +46,40 @@ pub(crate) fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         return Err(TlsError::Empty(files.certificate.display().to_string()));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem(&files.key))?;
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match &files.client_certificates {
+        Some(clients) => builder.with_client_cert_verifier(verifier(clients)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Verifies the certificates of clients: chain, dates, purpose, and what their authorities revoked.
+fn verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let pem = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| TlsError::Pem { path, source }
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&clients.ca).map_err(pem(&clients.ca))? {
+        roots.add(certificate.map_err(pem(&clients.ca))?)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::Empty(clients.ca.display().to_string()));
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    if let Some(path) = &clients.crl {
+        let lists = CertificateRevocationListDer::pem_file_iter(path).map_err(pem(path))?;
+        let lists = lists.collect::<Result<Vec<_>, _>>().map_err(pem(path))?;
+        // Intermediates without a list of their own are not refused for that; the certificate itself is looked up.
+        builder = builder.with_crls(lists).only_check_end_entity_revocation().enforce_revocation_expiration();
+    }
+    if !clients.required {
+        builder = builder.allow_unauthenticated();
+    }
+    Ok(builder.build()?)
 }
 
 /// The client's side, towards upstreams and key sets: the system's roots.

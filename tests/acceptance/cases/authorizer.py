@@ -149,3 +149,27 @@ async def renewal(lab):
     await renew(other)
     assert (await other.closed())[0] == 4003
     await gateway.event(type="authorizer_denied")
+
+
+@case("a renewal that the authorizer does not answer leaves the connection as it was and says so; its own end still comes")
+async def unanswered(lab):
+    open_doors = document({"allow": True})
+    server = await lab.tcp(misbehaves({"/": open_doors}))
+    back = await lab.py_echo()
+    over = config({"url": server.http_url + "/", "cache_ttl": "0s", "timeout": "300ms"}, upstream=back.url, notices={"refresh": True})
+    gateway = await lab.gateway_from({"environment": "development", **over})
+    client = await lab.python()
+
+    def token(seconds) -> str:
+        return Lab.hs256({"sub": "ada", "exp": Lab.now() + seconds})
+
+    # Past the leeway of clocks nothing is forgiven: the first credential ends by itself.
+    connection = await client.open(gateway.url + "/rooms/r1", headers={"Authorization": f"Bearer {token(4)}"})
+    server.handler = misbehaves({"/": never})
+    await connection.send(json.dumps({"type": "auth.refresh", "token": token(900)}))
+    answer = json.loads(await connection.receive())
+    assert answer["type"] == "error" and answer["code"] == "authorizer_unavailable" and answer["retry_after_ms"] == 5000, answer
+    await connection.send('{"type":"say"}')
+    assert await connection.receive() == '{"type":"say"}', "the connection stays"
+    await gateway.event(type="authorizer_unavailable", decision="replied", user="ada")
+    assert (await connection.closed(8))[0] == 4001, "until its credential ends"

@@ -40,7 +40,8 @@ pub fn find(places: &[CredentialPlace], names: &ClaimPointers, headers: &HeaderM
             CredentialPlace::Cookie => Some(from_cookies(headers, &names.cookie_name)),
             CredentialPlace::Query => Some(from_query(query, &names.query_name)),
             CredentialPlace::Subprotocol => from_protocols(headers),
-            CredentialPlace::FirstMessage => Some(Vec::new()),
+            // Neither stands in the head.
+            CredentialPlace::FirstMessage | CredentialPlace::Certificate => Some(Vec::new()),
         };
         let Some(tokens) = tokens else { return Found::Unclear };
         for token in tokens {

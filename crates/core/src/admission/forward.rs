@@ -224,7 +224,8 @@ mod tests {
         for (name, value) in pairs {
             client.append(*name, value.parse().unwrap());
         }
-        let arrival = Arrival { client: "192.0.2.7".parse().unwrap(), tls: true, connection_id: "c-1".into() };
+        let arrival =
+            Arrival { client: "192.0.2.7".parse().unwrap(), tls: true, connection_id: "c-1".into(), certificate: None };
         let now = Now { mono: Duration::ZERO, wall: Duration::from_secs(1_700_000_000) };
         let places = [CredentialPlace::Header, CredentialPlace::Cookie, CredentialPlace::Query];
         headers(&client, &arrival, principal, &identity(), &places, now)

@@ -49,7 +49,7 @@ pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};
 pub use renewal::{Renewal, RenewalStep, Renewing};
 
 use crate::identity::introspection::Opaque;
-use crate::identity::{KeyRing, Method, Principal, TokenCache};
+use crate::identity::{Certificate, KeyRing, Method, Principal, TokenCache};
 use crate::policy::checked::{Authenticate, CredentialPlace, Identity, PlainHttp, RefuseWith};
 use crate::policy::{Policy, Route};
 use crate::time::Now;
@@ -80,6 +80,8 @@ pub struct Arrival {
     pub tls: bool,
     /// The id of the connection.
     pub connection_id: String,
+    /// The certificate it showed in the TLS handshake, verified.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// What comes next.
@@ -374,7 +376,8 @@ impl Admission {
         let nothing = || {
             let places = places(route, &self.means.policy);
             let found = look(places, identity, head.headers, head.uri.query());
-            found == Found::Nothing && !places.contains(&CredentialPlace::FirstMessage)
+            let certificate = places.contains(&CredentialPlace::Certificate) && self.arrival.certificate.is_some();
+            found == Found::Nothing && !places.contains(&CredentialPlace::FirstMessage) && !certificate
         };
         match route.spec.authenticate {
             Authenticate::Off => true,
@@ -402,7 +405,17 @@ impl Admission {
         }
         if visit.proof.is_none() {
             let places = places(&visit.route, &self.means.policy);
-            match look(places, identity, &visit.headers, visit.uri.query()) {
+            let found = look(places, identity, &visit.headers, visit.uri.query());
+            // First of the list, a certificate goes before tokens; else it speaks where there is none.
+            let first = places.first() == Some(&CredentialPlace::Certificate);
+            if places.contains(&CredentialPlace::Certificate) && (first || found == Found::Nothing) {
+                match certified(&self.means.policy, &self.arrival, now) {
+                    Some(Ok(principal)) => return self.permit(Arc::new(principal), now),
+                    Some(Err(reason)) => return self.reject(reason, now, reason.row().internal),
+                    None => {}
+                }
+            }
+            match found {
                 Found::Token(token) => visit.proof = Some(Proof::new(token)),
                 Found::Unclear => {
                     return self.reject(
@@ -634,6 +647,12 @@ fn look(places: &[CredentialPlace], identity: &Identity, headers: &HeaderMap, qu
 
 fn user_agent(headers: &HeaderMap) -> Option<&str> {
     headers.get(http::header::USER_AGENT)?.to_str().ok()
+}
+
+/// Whom the certificate of the TLS handshake proves; `None` without one.
+fn certified(policy: &Policy, arrival: &Arrival, now: Now) -> Option<Result<Principal, Reason>> {
+    let rules = policy.checked.listen.tls.as_ref()?.client_certificates.as_ref()?;
+    Some(arrival.certificate.as_ref()?.principal(rules, now))
 }
 
 /// Whether a refusal before the route may be told by a close code. Denied and banned sources are not worth an

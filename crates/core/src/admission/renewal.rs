@@ -53,6 +53,8 @@ pub enum RenewalStep {
     Ask(Question),
     /// Who it is from now on, or why it may not stay and which check said so.
     Done(Result<Arc<Principal>, (Reason, &'static str)>),
+    /// Nobody could say whether the credential is good: the connection stays under the one it has.
+    Unanswered(Reason, &'static str),
 }
 
 impl Renewal {
@@ -91,7 +93,7 @@ impl Renewal {
         RenewalStep::Done(match self.proof.step(&self.means, &place, now) {
             Proved::RefreshKeys { source, kid } => return RenewalStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => return RenewalStep::Ask(Question::Introspect { token }),
-            Proved::Unavailable(reason, _) => Err((reason, "token")),
+            Proved::Unavailable(reason, _) => return RenewalStep::Unanswered(reason, "token"),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.client, now);
                 Err((reason, "token"))
@@ -104,6 +106,7 @@ impl Renewal {
         match self.entitle(principal, now) {
             Ok(Entitled::Yes(principal)) => RenewalStep::Done(Ok(principal)),
             Ok(Entitled::Ask(question)) => RenewalStep::Ask(question),
+            Err((reason @ Reason::AuthorizerUnavailable, check)) => RenewalStep::Unanswered(reason, check),
             Err(refused) => RenewalStep::Done(Err(refused)),
         }
     }

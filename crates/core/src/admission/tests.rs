@@ -60,7 +60,8 @@ impl House {
     }
 
     fn admission(&self, client: &str) -> Admission {
-        let arrival = Arrival { client: client.parse().unwrap(), tls: false, connection_id: "c-1".into() };
+        let arrival =
+            Arrival { client: client.parse().unwrap(), tls: false, connection_id: "c-1".into(), certificate: None };
         let (keys, cache) = (Arc::clone(&self.keys), Arc::clone(&self.cache));
         Admission::new(Arc::clone(&self.policy), Arc::clone(&self.gate), keys, cache, arrival)
     }

@@ -9,6 +9,7 @@
 
 pub mod api_key;
 pub mod cache;
+pub mod certificate;
 pub mod claims;
 pub mod csrf;
 pub mod discovery;
@@ -37,6 +38,7 @@ mod wycheproof;
 
 pub use api_key::{ApiKey, KeyBook};
 pub use cache::TokenCache;
+pub use certificate::Certificate;
 pub use jwks::{JwksError, KeySet};
 pub use jwt::{Failure, MissingKey, Verifier};
 pub use key::{Key, KeyError};

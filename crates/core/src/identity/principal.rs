@@ -16,6 +16,8 @@ pub enum Method {
     ApiKey,
     /// A session of the gateway's own.
     Session,
+    /// A client certificate of the TLS handshake.
+    Certificate,
     /// The development bypass; never outside the development environment.
     DevelopmentBypass,
 }

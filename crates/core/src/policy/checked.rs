@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::message::leak::LeakClass;
 
 mod binary;
+mod certificate;
 mod csrf;
 mod geo;
 mod html;
@@ -28,6 +29,7 @@ mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use binary::Binaries;
+pub use certificate::{CertificateName, ClientCertificates};
 pub use csrf::{Csrf, CsrfTokens};
 pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
@@ -126,6 +128,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// PEM private key.
     pub key: PathBuf,
+    /// Certificates of clients; none are asked for without.
+    pub client_certificates: Option<ClientCertificates>,
 }
 
 /// How a trusted proxy tells the client's address.
@@ -378,6 +382,8 @@ pub enum CredentialPlace {
     Subprotocol,
     /// `{"type":"auth","token":"…"}` as the first message.
     FirstMessage,
+    /// The certificate of the TLS handshake.
+    Certificate,
 }
 
 /// JSON Pointers (RFC 6901) into the claims, and the names of carriers.

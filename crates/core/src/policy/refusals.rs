@@ -2,7 +2,7 @@
 //! error says which key or flag puts it right.
 
 use super::check::Checking;
-use super::checked::{Authenticate, Checked, Environment};
+use super::checked::{Authenticate, Checked, CredentialPlace, Environment};
 use super::layers::environment_name;
 use super::tree::KeyPath;
 use crate::inspection::{Direction, Plan, PlanError};
@@ -20,6 +20,7 @@ pub(crate) fn refuse(checking: &mut Checking<'_>, checked: &Checked) {
     unnamed_environment(checking, checked);
     admin_token(checking, checked);
     proxies(checking, checked);
+    certificates(checking, checked);
     fields(checking, checked);
 }
 
@@ -128,6 +129,21 @@ fn admin_token(checking: &mut Checking<'_>, checked: &Checked) {
         let message =
             format!("the admin listener {} can be reached from other machines without a token", checked.admin.address);
         checking.fault(&KeyPath::parse("admin.address"), message, help);
+    }
+}
+
+/// A certificate proves nobody where none is asked for.
+fn certificates(checking: &mut Checking<'_>, checked: &Checked) {
+    let asked = checked.listen.tls.as_ref().is_some_and(|tls| tls.client_certificates.is_some());
+    let general = (KeyPath::parse("identity.credentials"), Some(&checked.identity.credentials));
+    let own = checked.routes.iter().enumerate().map(|(position, route)| {
+        (KeyPath::parse("routes").index(position).key("credentials"), route.credentials.as_ref())
+    });
+    for (at, places) in own.chain([general]) {
+        if !asked && places.is_some_and(|places| places.contains(&CredentialPlace::Certificate)) {
+            let help = "write `listen.tls.client_certificates`, or take `certificate` off the list";
+            checking.fault(&at, "`certificate` is a credential, but clients are not asked for one", help);
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //! its credential ends, and another credential brought over the open connection.
 //!
 //! A renewal is verified off the message path, one at a time, with the same checks as the first credential. While it
-//! runs messages go on under the old one; when it fails the connection closes as a failed authentication would.
+//! runs messages go on under the old one; when it fails the connection closes as a failed authentication would. Where
+//! nobody can say whether it is good, because a provider or authorizer does not answer, the client is told so and the
+//! connection stays until its credential ends.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +14,9 @@ use portcullis_codec::{MessageKind, encode_message};
 use portcullis_core::admission::{Question, Renewal, RenewalStep, Renewing};
 use portcullis_core::event::Decision;
 use portcullis_core::identity::Principal;
+use portcullis_core::inspection::{Finding, error_reply};
 use portcullis_core::notice;
+use portcullis_core::policy::checked::OnRefuse;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
@@ -23,7 +27,14 @@ use crate::worker::Worker;
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// What came of a renewal.
-pub(crate) type Renewed = Result<Arc<Principal>, (Reason, &'static str)>;
+pub(crate) enum Renewed {
+    /// Who it is from now on.
+    As(Arc<Principal>),
+    /// It may not stay: why, and which check said so.
+    Refused(Reason, &'static str),
+    /// Nobody could say; it stays as it was.
+    Unanswered(Reason, &'static str),
+}
 
 /// Where a connection stands with its credential.
 #[derive(Debug, Default)]
@@ -75,7 +86,7 @@ impl Relay {
         self.credential.renewing = true;
         self.credential.renewed_at = Some(now.mono);
         let Some((token, path)) = token.zip(self.caller.path.clone()) else {
-            return self.renewed(Err((Reason::CredentialInvalid, "renewal")), now);
+            return self.renewed(Renewed::Refused(Reason::CredentialInvalid, "renewal"), now);
         };
         let shared = &self.worker.shared;
         let renewing = Renewing {
@@ -105,8 +116,9 @@ impl Relay {
     pub(super) fn renewed(&mut self, outcome: Renewed, now: Now) {
         self.credential.renewing = false;
         let principal = match outcome {
-            Ok(principal) => principal,
-            Err((reason, check)) => {
+            Renewed::As(principal) => principal,
+            Renewed::Unanswered(reason, check) => return self.unanswered(reason, check, now),
+            Renewed::Refused(reason, check) => {
                 let subject = self.caller.principal.subject.as_deref();
                 self.worker.accuse(self.caller.client, subject, reason, Decision::Closed);
                 return self.turn_out(reason, check, now.mono);
@@ -130,6 +142,26 @@ impl Relay {
         }
     }
 
+    /// Tells the client that its renewal came to nothing, and when to try again.
+    fn unanswered(&mut self, reason: Reason, check: &'static str, now: Now) {
+        let detail = reason.row().internal.to_owned();
+        self.worker.shard().refused(reason, Decision::Replied);
+        let reference = self.worker.record(self.caller.draft(reason, Decision::Replied, check, detail.clone()), now);
+        let finding = Finding {
+            reason,
+            check,
+            outcome: OnRefuse::Reply,
+            field: None,
+            rule: None,
+            evidence: None,
+            detail,
+            message_type: None,
+            retry_after: Some(RENEW_EVERY),
+        };
+        let text = error_reply(&self.caller.route.spec.errors, &finding, &reference);
+        self.say(&text);
+    }
+
     /// A message of the gateway's own to the client.
     fn say(&mut self, text: &str) {
         let mut frame = Vec::with_capacity(text.len() + 14);
@@ -142,7 +174,9 @@ impl Relay {
 async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
     loop {
         match renewal.step(worker.shared.clock.now()) {
-            RenewalStep::Done(outcome) => return outcome,
+            RenewalStep::Done(Ok(principal)) => return Renewed::As(principal),
+            RenewalStep::Done(Err((reason, check))) => return Renewed::Refused(reason, check),
+            RenewalStep::Unanswered(reason, check) => return Renewed::Unanswered(reason, check),
             // Whether it came or not, the next step tells.
             RenewalStep::Ask(Question::RefreshKeys { source, .. }) => {
                 let _ = crate::fetch::refresh(&worker.shared, source).await;
@@ -154,7 +188,7 @@ async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
                 renewal.authorized(crate::authorize::ask(&worker.shared, &route, body).await);
             }
             RenewalStep::Ask(Question::FirstMessage { .. } | Question::Wait { .. } | Question::Count(_)) => {
-                return Err((Reason::CredentialInvalid, "renewal"));
+                return Renewed::Refused(Reason::CredentialInvalid, "renewal");
             }
         }
     }

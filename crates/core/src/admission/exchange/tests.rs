@@ -94,7 +94,7 @@ impl House {
 }
 
 fn arrival() -> Arrival {
-    Arrival { client: "192.0.2.7".parse().unwrap(), tls: true, connection_id: "c-1".into() }
+    Arrival { client: "192.0.2.7".parse().unwrap(), tls: true, connection_id: "c-1".into(), certificate: None }
 }
 
 fn map(pairs: &[(&str, &str)]) -> HeaderMap {

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Checking;
-use crate::policy::checked::{Admin, Audit, ClientAddressFrom, Listen, Rate, Sources, TlsFiles};
+use crate::policy::checked::{
+    Admin, Audit, CertificateName, ClientAddressFrom, ClientCertificates, Listen, Rate, Sources, TlsFiles,
+};
 use crate::policy::human::{OrOff, RateText};
 use crate::policy::raw;
 use crate::policy::read::clip;
@@ -74,11 +76,35 @@ impl Checking<'_> {
     fn tls(&mut self, at: &KeyPath, raw: &raw::Tls) -> Option<TlsFiles> {
         let certificate = self.pem_file(&at.key("certificate"), raw.certificate.as_ref(), "CERTIFICATE");
         let key = self.pem_file(&at.key("key"), raw.key.as_ref(), "PRIVATE KEY");
-        Some(TlsFiles { certificate: certificate?, key: key? })
+        let clients = raw.client_certificates.as_ref();
+        let clients = clients.map(|clients| self.client_certificates(&at.key("client_certificates"), clients));
+        Some(TlsFiles {
+            certificate: certificate?,
+            key: key?,
+            client_certificates: clients.map_or(Some(None), |clients| clients.map(Some))?,
+        })
+    }
+
+    fn client_certificates(&mut self, at: &KeyPath, raw: &raw::ClientCertificates) -> Option<ClientCertificates> {
+        let ca = self.pem_file(&at.key("ca"), raw.ca.as_ref(), "CERTIFICATE");
+        let crl = raw.crl.as_ref().map(|crl| self.pem_file(&at.key("crl"), Some(crl), "X509 CRL"));
+        Some(ClientCertificates {
+            ca: ca?,
+            crl: crl.map_or(Some(None), |crl| crl.map(Some))?,
+            required: raw.mode == Some(raw::CertificateMode::Required),
+            subject: raw.subject.unwrap_or(CertificateName::CommonName),
+            roles: raw.roles.clone().unwrap_or_default(),
+            permissions: raw.permissions.clone().unwrap_or_default(),
+            tenant: raw.tenant.clone(),
+        })
     }
 
     fn pem_file(&mut self, at: &KeyPath, written: Option<&String>, label: &str) -> Option<PathBuf> {
-        let written = self.need(at, written, "name a PEM file; `listen.tls` needs `certificate` and `key`")?;
+        let written = self.need(
+            at,
+            written,
+            "name a PEM file; `listen.tls` needs `certificate` and `key`, its `client_certificates` need `ca`",
+        )?;
         let bytes = self.file(at, written)?;
         let text = String::from_utf8_lossy(&bytes);
         if !text.lines().any(|line| line.starts_with("-----BEGIN") && line.contains(label)) {

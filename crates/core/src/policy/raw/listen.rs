@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::policy::checked::CertificateName;
 use crate::policy::human::{Bytes, Network, OrOff, RateText, Span, Switch};
 
 /// The listener that clients reach.
@@ -44,6 +45,40 @@ pub(crate) struct Tls {
     pub(crate) certificate: Option<String>,
     /// PEM file with the private key.
     pub(crate) key: Option<String>,
+    /// Certificates of clients (mTLS). Unset: none are asked for.
+    pub(crate) client_certificates: Option<ClientCertificates>,
+}
+
+/// Certificates that clients show in the TLS handshake. Routes take one for a credential where `certificate` is among
+/// their `credentials`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientCertificates {
+    /// Authorities that may have issued them, as PEM. The system's are not asked.
+    pub(crate) ca: Option<String>,
+    /// Lists of what the authorities revoked, as PEM. Default none.
+    pub(crate) crl: Option<String>,
+    /// `required`: whoever shows none gets no TLS at all; `optional`: routes decide. Default `optional`.
+    pub(crate) mode: Option<CertificateMode>,
+    /// Which name is the subject: `common_name`, `dns`, `email` or `uri` of the alternative names. There must be exactly
+    /// one. Default `common_name`.
+    pub(crate) subject: Option<CertificateName>,
+    /// Roles of whoever shows one. Default none.
+    pub(crate) roles: Option<Vec<String>>,
+    /// Permissions of whoever shows one. Default none.
+    pub(crate) permissions: Option<Vec<String>>,
+    /// The tenant of whoever shows one. Default none.
+    pub(crate) tenant: Option<String>,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CertificateMode {
+    /// They must.
+    Required,
+    /// They may.
+    Optional,
 }
 
 /// How a trusted proxy tells the client's address.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{PRODUCTION, load_furnished};
-use crate::policy::checked::{SameSite, Sessions, WhenFull};
+use crate::policy::checked::{CertificateName, SameSite, Sessions, WhenFull};
 
 fn production(sessions: &str) -> Result<Option<Sessions>, String> {
     let text = PRODUCTION.replace("identity:\n", &format!("identity:\n  sessions: {{ {sessions} }}\n"));
@@ -72,5 +72,43 @@ fn a_backchannel_logout_says_where_and_for_whom() {
     ] {
         let errors = with(written, more).expect_err(written);
         assert!(errors.contains(&format!("key: identity.providers[0].{key}")), "{written}\n{errors}");
+    }
+}
+
+#[test]
+fn client_certificates_need_an_authority_and_a_route_that_lists_them_needs_them() {
+    let with = |tls: &str, credentials: &str| {
+        let text = PRODUCTION
+            .replace(
+                "listen: { tls_terminated_by_proxy: on }",
+                &format!("listen: {{ tls: {{ certificate: chain.pem, key: private.pem{tls} }} }}"),
+            )
+            .replace("identity:\n", &format!("identity:\n  credentials: [{credentials}]\n"));
+        load_furnished(&text)
+            .map(|loaded| loaded.checked.listen.tls.unwrap().client_certificates)
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(with("", "header"), Ok(None));
+    let clients = with(", client_certificates: { ca: chain.pem }", "certificate, header").unwrap().unwrap();
+    assert_eq!((clients.required, clients.subject, clients.crl), (false, CertificateName::CommonName, None));
+    for (tls, credentials, key, help) in [
+        ("", "certificate", "identity.credentials", "listen.tls.client_certificates"),
+        (", client_certificates: { }", "certificate", "listen.tls.client_certificates.ca", "PEM"),
+        (", client_certificates: { ca: set.json }", "header", "listen.tls.client_certificates.ca", "PEM"),
+        (
+            ", client_certificates: { ca: chain.pem, crl: chain.pem }",
+            "header",
+            "listen.tls.client_certificates.crl",
+            "PEM",
+        ),
+        (
+            ", client_certificates: { ca: chain.pem, subject: cn }",
+            "header",
+            "listen.tls.client_certificates.subject",
+            "common_name",
+        ),
+    ] {
+        let errors = with(tls, credentials).expect_err(tls);
+        assert!(errors.contains(&format!("key: {key}")) && errors.contains(help), "{tls}\n{errors}");
     }
 }
