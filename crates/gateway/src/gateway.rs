@@ -461,6 +461,7 @@ fn admin_state(core: &Arc<Core>, address: SocketAddr) -> AdminState {
         sessions: policy.checked.state_dir.join(SESSIONS_FILE),
         live: Arc::new(view),
         token: policy.checked.admin.token.clone(),
+        tokens: policy.checked.admin.tokens.clone(),
         address,
     }
 }

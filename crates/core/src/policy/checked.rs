@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::message::leak::LeakClass;
 
+mod admin;
 mod binary;
 mod certificate;
 mod csrf;
@@ -28,6 +29,7 @@ mod session;
 mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
+pub use admin::{ADMIN_PERMISSIONS, AdminToken};
 pub use binary::Binaries;
 pub use certificate::{CertificateName, ClientCertificates};
 pub use csrf::{Csrf, CsrfTokens};
@@ -152,6 +154,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// Bearer token; `None` is allowed on loopback in development only.
     pub token: Option<Secret>,
+    /// Further ones, each for a part of what the listener does.
+    pub tokens: Vec<AdminToken>,
 }
 
 /// A secret value: printed as `[redacted]`, wiped when dropped.

@@ -17,7 +17,7 @@ use portcullis_core::verdict::Reason;
 use subtle::ConstantTimeEq;
 
 use super::problem::problem;
-use super::{Shared, login};
+use super::{AdminState, Shared, login};
 
 /// Refusals recorded in one [`DENIALS_PERIOD`]; the rest are counted and named in the next one.
 const DENIALS_RECORDED_MAX: u32 = 10;
@@ -39,62 +39,95 @@ pub enum Access {
     Act,
 }
 
-/// Every method and path, and what it asks. `{id}` stands for one segment.
-pub const ENDPOINTS: &[(&str, &str, Access)] = &[
-    ("GET", "/", Access::Read),
-    ("GET", "/login", Access::Open),
-    ("POST", "/login", Access::Open),
-    ("POST", "/logout", Access::Act),
-    ("GET", "/live", Access::Read),
-    ("GET", "/assets/live.js", Access::Open),
-    ("GET", "/assets/style.css", Access::Open),
-    ("GET", "/metrics", Access::Read),
-    ("GET", "/health", Access::Open),
-    ("GET", "/ready", Access::Open),
-    ("GET", "/api/security/metrics", Access::Read),
-    ("GET", "/api/security/health", Access::Read),
-    ("GET", "/api/security/audit-logs", Access::Disclose),
-    ("GET", "/api/security/config", Access::Disclose),
-    ("GET", "/api/security/blocks", Access::Disclose),
-    ("GET", "/api/security/reputation", Access::Disclose),
-    ("POST", "/api/security/block", Access::Act),
-    ("POST", "/api/security/unblock", Access::Act),
-    ("POST", "/api/security/block-ip", Access::Act),
-    ("POST", "/api/security/unblock-ip", Access::Act),
-    ("GET", "/api/security/keys", Access::Disclose),
-    ("POST", "/api/security/keys", Access::Act),
-    ("POST", "/api/security/keys/{id}/rotate", Access::Act),
-    ("DELETE", "/api/security/keys/{id}", Access::Act),
-    ("GET", "/api/security/sessions", Access::Disclose),
-    ("POST", "/api/security/sessions/revoke", Access::Act),
-    ("DELETE", "/api/security/sessions/{id}", Access::Act),
-    ("GET", "/api/security/lockdown", Access::Disclose),
-    ("PUT", "/api/security/lockdown", Access::Act),
-    ("DELETE", "/api/security/lockdown", Access::Act),
-    ("GET", "/api/connections", Access::Read),
-    ("DELETE", "/api/connections/{id}", Access::Act),
-    ("POST", "/api/reload", Access::Act),
+/// Every method and path, what it asks, and the permission it takes (nothing where it is open). `{id}` stands for one
+/// segment.
+pub const ENDPOINTS: &[(&str, &str, Access, &str)] = &[
+    ("GET", "/", Access::Read, "page.read"),
+    ("GET", "/login", Access::Open, ""),
+    ("POST", "/login", Access::Open, ""),
+    ("POST", "/logout", Access::Act, "page.read"),
+    ("GET", "/live", Access::Read, "page.read"),
+    ("GET", "/assets/live.js", Access::Open, ""),
+    ("GET", "/assets/style.css", Access::Open, ""),
+    ("GET", "/metrics", Access::Read, "metrics.read"),
+    ("GET", "/health", Access::Open, ""),
+    ("GET", "/ready", Access::Open, ""),
+    ("GET", "/api/security/metrics", Access::Read, "metrics.read"),
+    ("GET", "/api/security/health", Access::Read, "health.read"),
+    ("GET", "/api/security/audit-logs", Access::Disclose, "audit.read"),
+    ("GET", "/api/security/config", Access::Disclose, "config.read"),
+    ("GET", "/api/security/blocks", Access::Disclose, "blocks.read"),
+    ("GET", "/api/security/reputation", Access::Disclose, "blocks.read"),
+    ("POST", "/api/security/block", Access::Act, "blocks.write"),
+    ("POST", "/api/security/unblock", Access::Act, "blocks.write"),
+    ("POST", "/api/security/block-ip", Access::Act, "blocks.write"),
+    ("POST", "/api/security/unblock-ip", Access::Act, "blocks.write"),
+    ("GET", "/api/security/keys", Access::Disclose, "keys.read"),
+    ("POST", "/api/security/keys", Access::Act, "keys.write"),
+    ("POST", "/api/security/keys/{id}/rotate", Access::Act, "keys.write"),
+    ("DELETE", "/api/security/keys/{id}", Access::Act, "keys.write"),
+    ("GET", "/api/security/sessions", Access::Disclose, "sessions.read"),
+    ("POST", "/api/security/sessions/revoke", Access::Act, "sessions.write"),
+    ("DELETE", "/api/security/sessions/{id}", Access::Act, "sessions.write"),
+    ("GET", "/api/security/lockdown", Access::Disclose, "lockdown.read"),
+    ("PUT", "/api/security/lockdown", Access::Act, "lockdown.write"),
+    ("DELETE", "/api/security/lockdown", Access::Act, "lockdown.write"),
+    ("GET", "/api/connections", Access::Read, "connections.read"),
+    ("DELETE", "/api/connections/{id}", Access::Act, "connections.close"),
+    ("POST", "/api/reload", Access::Act, "config.reload"),
 ];
 
 /// How a caller was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// The bearer token.
-    Token,
-    /// A login's cookie, with its id.
-    Login(String),
+    /// A bearer token.
+    Token(Bearer),
+    /// A login's cookie, with its id, and the token it was begun with.
+    Login(String, Bearer),
     /// No token is configured, and the peer is on this machine.
     Loopback,
 }
 
+/// Whose token it is: the one for the whole, or one of `admin.tokens`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bearer {
+    /// `admin.token`.
+    Whole,
+    /// The one at this place of `admin.tokens`.
+    Part(usize),
+}
+
 impl Caller {
-    fn name(&self) -> &'static str {
+    /// For the audit.
+    fn name(&self, state: &AdminState) -> String {
+        let of = |bearer: &Bearer| match bearer {
+            Bearer::Whole => String::new(),
+            Bearer::Part(place) => state.tokens.get(*place).map(|one| format!(" `{}`", one.name)).unwrap_or_default(),
+        };
         match self {
-            Self::Token => "token",
-            Self::Login(_) => "login",
-            Self::Loopback => "loopback",
+            Self::Token(bearer) => format!("token{}", of(bearer)),
+            Self::Login(_, bearer) => format!("login{}", of(bearer)),
+            Self::Loopback => String::from("loopback"),
         }
     }
+
+    fn may(&self, permission: &str, state: &AdminState) -> bool {
+        match self {
+            Self::Token(Bearer::Part(place)) | Self::Login(_, Bearer::Part(place)) => {
+                state.tokens.get(*place).is_some_and(|token| token.may(permission))
+            }
+            Self::Token(Bearer::Whole) | Self::Login(_, Bearer::Whole) | Self::Loopback => true,
+        }
+    }
+}
+
+/// Whose token this is. Every known one is compared.
+pub(super) fn bearer(sent: &[u8], state: &AdminState) -> Option<Bearer> {
+    let whole = state.token.as_ref().filter(|token| equal(sent, token.expose())).map(|_| Bearer::Whole);
+    let part = state.tokens.iter().enumerate().fold(None, |found, (place, one)| {
+        if equal(sent, one.token.expose()) { Some(Bearer::Part(place)) } else { found }
+    });
+    whole.or(part)
 }
 
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
@@ -116,7 +149,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Reques
     }
     let response = next.run(request).await;
     if matches!(access, Access::Act | Access::Disclose) {
-        let who = caller.as_ref().map_or("nobody", Caller::name);
+        let who = caller.as_ref().map_or_else(|| String::from("nobody"), |caller| caller.name(&shared.state));
         let detail = format!("{method} {path} by {who}: {}", response.status().as_u16());
         let decision = if response.status().is_success() { Decision::Allowed } else { Decision::Refused };
         shared.state.live.record(event(Reason::AdminAction, decision, peer, detail));
@@ -140,16 +173,20 @@ fn judge(
     let headers = request.headers();
     let caller = caller(shared, headers, peer);
     // Who shows the token in a header is no page that a browser was led to.
-    if caller != Some(Caller::Token) && !host_is_ours(headers) {
+    if !matches!(caller, Some(Caller::Token(_))) && !host_is_ours(headers) {
         let words = "this listener answers to `localhost` and to addresses, not to other names, unless the request \
                      carries the bearer token";
         return Err(refuse(StatusCode::MISDIRECTED_REQUEST, words, "the Host is not ours"));
     }
-    let access = access(request.method(), request.uri().path()).map_err(|status| {
+    let (access, permission) = access(request.method(), request.uri().path()).map_err(|status| {
         Box::new(Refusal { response: problem(status, "see the manual for what this listener serves"), detail: None })
     })?;
     if changes(request.method()) && !same_origin(headers) {
         return Err(refuse(StatusCode::FORBIDDEN, "requests from other origins are refused", "the Origin is not ours"));
+    }
+    if access != Access::Open && caller.as_ref().is_some_and(|caller| !caller.may(permission, &shared.state)) {
+        let words = format!("the token has no permission `{permission}`");
+        return Err(refuse(StatusCode::FORBIDDEN, &words, "the token lacks the permission"));
     }
     if access == Access::Open || caller.is_some() {
         return Ok((access, caller));
@@ -168,10 +205,10 @@ fn judge(
 }
 
 /// What the table asks; 404 or 405 where it has no line.
-fn access(method: &Method, path: &str) -> Result<Access, StatusCode> {
+fn access(method: &Method, path: &str) -> Result<(Access, &'static str), StatusCode> {
     let wanted = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut known = false;
-    for (method, template, access) in ENDPOINTS {
+    for (method, template, access, permission) in ENDPOINTS {
         let matches = match template.split_once("{id}") {
             Some((before, after)) => path
                 .strip_prefix(before)
@@ -180,7 +217,7 @@ fn access(method: &Method, path: &str) -> Result<Access, StatusCode> {
             None => path == *template,
         };
         if matches && *method == wanted {
-            return Ok(*access);
+            return Ok((*access, permission));
         }
         known |= matches;
     }
@@ -188,17 +225,17 @@ fn access(method: &Method, path: &str) -> Result<Access, StatusCode> {
 }
 
 fn caller(shared: &Shared, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<Caller> {
-    let Some(token) = &shared.state.token else {
+    if shared.state.token.is_none() {
         let here = |ip: IpAddr| ip.to_canonical().is_loopback();
         let local = here(shared.state.address.ip()) && peer.is_some_and(|peer| here(peer.ip()));
         return local.then_some(Caller::Loopback);
-    };
+    }
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let sent = value.as_bytes().split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-        return sent.and_then(|(_, sent)| equal(sent, token.expose()).then_some(Caller::Token));
+        return sent.and_then(|(_, sent)| bearer(sent, &shared.state)).map(Caller::Token);
     }
     let id = login::cookie(headers)?;
-    shared.logins.holds(id, Instant::now()).then(|| Caller::Login(id.to_owned()))
+    shared.logins.holds(id, Instant::now()).map(|bearer| Caller::Login(id.to_owned(), bearer))
 }
 
 /// Compares without telling by time where two texts differ; the length shows.

@@ -17,7 +17,7 @@ use maud::html;
 use portcullis_core::event::Decision;
 use portcullis_core::verdict::Reason;
 
-use super::guard::{Caller, denied, equal, event};
+use super::guard::{Bearer, Caller, bearer, denied, equal, event};
 use super::{Shared, page};
 
 /// Bytes of a form, and of any other body.
@@ -34,33 +34,33 @@ const FORM_CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src
 
 /// Ids of logins, oldest first.
 #[derive(Default)]
-pub(super) struct Logins(Mutex<VecDeque<(String, Instant)>>);
+pub(super) struct Logins(Mutex<VecDeque<(String, Instant, Bearer)>>);
 
 impl Logins {
     /// A new login's id: 256 bits from the system. `None` where the system gives none.
-    pub(super) fn begin(&self, now: Instant) -> Option<String> {
+    pub(super) fn begin(&self, bearer: Bearer, now: Instant) -> Option<String> {
         let mut random = [0_u8; 32];
         getrandom::fill(&mut random).ok()?;
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.retain(|(_, ends)| *ends > now);
+        logins.retain(|(_, ends, _)| *ends > now);
         if logins.len() >= LOGINS_MAX {
             logins.pop_front();
         }
-        logins.push_back((id.clone(), now + LOGIN_LIFETIME));
+        logins.push_back((id.clone(), now + LOGIN_LIFETIME, bearer));
         Some(id)
     }
 
-    /// Whether a login with this id goes on. Every known id is compared.
-    pub(super) fn holds(&self, id: &str, now: Instant) -> bool {
+    /// Whose token a login with this id was begun with, while it goes on. Every known id is compared.
+    pub(super) fn holds(&self, id: &str, now: Instant) -> Option<Bearer> {
         let logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        logins
-            .iter()
-            .fold(false, |found, (known, ends)| found | (equal(id.as_bytes(), known.as_bytes()) && *ends > now))
+        logins.iter().fold(None, |found, (known, ends, bearer)| {
+            if equal(id.as_bytes(), known.as_bytes()) && *ends > now { Some(*bearer) } else { found }
+        })
     }
 
     fn end(&self, id: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != id);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, ..)| known != id);
     }
 }
 
@@ -92,13 +92,15 @@ pub(super) async fn login(
     form: Result<Form<Login>, FormRejection>,
 ) -> Response {
     let peer = peer.map(|Extension(ConnectInfo(peer))| peer);
-    let Some(token) = &shared.state.token else { return Redirect::to("/").into_response() };
-    let right = matches!(&form, Ok(Form(form)) if equal(form.token.as_bytes(), token.expose()));
-    if !right {
-        denied(&shared, peer, "POST /login: the token is wrong");
-        return form_page(StatusCode::UNAUTHORIZED, Some("That is not the admin token."));
+    if shared.state.token.is_none() {
+        return Redirect::to("/").into_response();
     }
-    let Some(id) = shared.logins.begin(Instant::now()) else {
+    let right = form.ok().and_then(|Form(form)| bearer(form.token.as_bytes(), &shared.state));
+    let Some(right) = right else {
+        denied(&shared, peer, "POST /login: the token is wrong");
+        return form_page(StatusCode::UNAUTHORIZED, Some("That is not an admin token."));
+    };
+    let Some(id) = shared.logins.begin(right, Instant::now()) else {
         return form_page(StatusCode::SERVICE_UNAVAILABLE, Some("The system gave no random numbers. Try again."));
     };
     shared.state.live.record(event(Reason::AdminAction, Decision::Allowed, peer, "POST /login".into()));
@@ -107,7 +109,7 @@ pub(super) async fn login(
 }
 
 pub(super) async fn logout(State(shared): State<Arc<Shared>>, caller: Option<Extension<Caller>>) -> Response {
-    if let Some(Extension(Caller::Login(id))) = caller {
+    if let Some(Extension(Caller::Login(id, _))) = caller {
         shared.logins.end(&id);
     }
     with_cookie(format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"), StatusCode::NO_CONTENT)

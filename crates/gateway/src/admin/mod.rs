@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use axum::routing::{delete, get, post};
 use portcullis_core::event::Event;
-use portcullis_core::policy::checked::Secret;
+use portcullis_core::policy::checked::{AdminToken, Secret};
 use portcullis_core::reputation::{Block, Lockdown, Scored, Target};
 use portcullis_store::StoreError;
 use tokio::sync::broadcast;
@@ -63,6 +63,8 @@ pub struct AdminState {
     /// The bearer token. Without one the listener answers loopback peers at a loopback address only,
     /// which a checked policy allows in development.
     pub token: Option<Secret>,
+    /// Further tokens, each with permissions of its own.
+    pub tokens: Vec<AdminToken>,
     /// Where the listener is bound.
     pub address: SocketAddr,
 }

@@ -257,8 +257,7 @@ impl Watcher {
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return None,
             };
-            let logged_out =
-                matches!(&self.caller, Some(Caller::Login(id)) if !self.shared.logins.holds(id, Instant::now()));
+            let logged_out = matches!(&self.caller, Some(Caller::Login(id, _)) if self.shared.logins.holds(id, Instant::now()).is_none());
             if logged_out {
                 return None;
             }

@@ -119,7 +119,9 @@ impl Checking<'_> {
         let raw = self.need(at, raw, "write the section")?;
         let address = self.address(&at.key("address"), raw.address.as_ref());
         let token = self.secret(at, "token", raw.token.as_ref(), raw.token_file.as_ref(), raw.token_env.as_ref()).ok();
-        Some(Admin { address: address?, token: token? })
+        let main = token.as_ref().and_then(Option::as_ref);
+        let tokens = self.admin_tokens(&at.key("tokens"), raw.tokens.as_deref().unwrap_or_default(), main);
+        Some(Admin { address: address?, token: token?, tokens: tokens? })
     }
 
     pub(super) fn state(&mut self, at: &KeyPath, raw: Option<&raw::State>) -> Option<PathBuf> {

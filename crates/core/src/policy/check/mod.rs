@@ -13,6 +13,7 @@ use super::tree::{Content, Entry, KeyPath, Node, Step, TextId};
 use super::{Outside, Source};
 
 mod access;
+mod admin;
 mod asyncapi;
 mod authorizer;
 mod binary;

@@ -107,6 +107,26 @@ pub(crate) struct Admin {
     pub(crate) token_file: Option<String>,
     /// Environment variable that holds the bearer token.
     pub(crate) token_env: Option<String>,
+    /// Further tokens, each for a part of what the listener does; at most 64. Default none.
+    pub(crate) tokens: Option<Vec<AdminToken>>,
+}
+
+/// A token of the admin listener with permissions of its own.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdminToken {
+    /// Names it in the audit.
+    pub(crate) name: Option<String>,
+    /// The token, inline. Prefer `token_file` or `token_env`.
+    pub(crate) token: Option<String>,
+    /// File that holds the token; the line end is cut off.
+    pub(crate) token_file: Option<String>,
+    /// Environment variable that holds the token.
+    pub(crate) token_env: Option<String>,
+    /// What its bearer may: `page.read`, `metrics.read`, `health.read`, `audit.read`, `config.read`, `config.reload`,
+    /// `blocks.read`, `blocks.write`, `keys.read`, `keys.write`, `sessions.read`, `sessions.write`, `lockdown.read`,
+    /// `lockdown.write`, `connections.read`, `connections.close`; `keys.*` for all that begin so.
+    pub(crate) permissions: Option<Vec<String>>,
 }
 
 /// Where what lasts is kept.

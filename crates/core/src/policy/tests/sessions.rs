@@ -1,4 +1,4 @@
-//! `identity.sessions`: by preset, and what it refuses.
+//! Sessions, sign-outs, client certificates and admin tokens: by preset, and what is refused.
 
 use std::time::Duration;
 
@@ -110,5 +110,40 @@ fn client_certificates_need_an_authority_and_a_route_that_lists_them_needs_them(
     ] {
         let errors = with(tls, credentials).expect_err(tls);
         assert!(errors.contains(&format!("key: {key}")) && errors.contains(help), "{tls}\n{errors}");
+    }
+}
+
+#[test]
+fn an_admin_token_has_a_name_a_secret_of_its_own_and_permissions_that_there_are() {
+    let with = |tokens: &str, main: &str| {
+        let text = format!("{PRODUCTION}admin: {{ {main} tokens: [{tokens}] }}\n");
+        load_furnished(&text).map(|loaded| loaded.checked.admin.tokens).map_err(|errors| errors.to_string())
+    };
+    let main = "token: 0123456789abcdef0123456789abcdef,";
+    let one = "{ name: watch, token: a-token-of-enough-characters-here, permissions: [metrics.read, 'blocks.*'] }";
+    let tokens = with(one, main).unwrap();
+    assert!(tokens[0].may("metrics.read") && tokens[0].may("blocks.write") && !tokens[0].may("keys.read"));
+    for (tokens, main, key, help) in [
+        (one, "", "admin.tokens", "admin.token_file"),
+        (&*format!("{one}, {one}"), main, "admin.tokens[1]", "openssl"),
+        ("{ token: x-y-z, permissions: ['*'] }", main, "admin.tokens[0].name", "audit"),
+        ("{ name: a, permissions: ['*'] }", main, "admin.tokens[0]", "token_file"),
+        ("{ name: a, token: x-y-z }", main, "admin.tokens[0].permissions", "metrics.read"),
+        (
+            "{ name: a, token: x-y-z, permissions: [metric.read] }",
+            main,
+            "admin.tokens[0].permissions[0]",
+            "did you mean `metrics.read`?",
+        ),
+        ("{ name: a, token: x-y-z, permissions: ['chat.*'] }", main, "admin.tokens[0].permissions[0]", "keys.write"),
+        (
+            "{ name: a, token: 0123456789abcdef0123456789abcdef, permissions: ['*'] }",
+            main,
+            "admin.tokens[0]",
+            "another",
+        ),
+    ] {
+        let errors = with(tokens, main).expect_err(tokens);
+        assert!(errors.contains(&format!("key: {key}")) && errors.contains(help), "{tokens}\n{errors}");
     }
 }

@@ -1,6 +1,7 @@
 //! The admin listener, driven as a browser, a script or an attacker would. Each endpoint has a denial.
 
 mod files;
+mod permissions;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,7 +21,7 @@ use portcullis_store::{AuditLog, Settings, StoreError};
 use tokio::sync::broadcast;
 use tower::ServiceExt as _;
 
-use super::guard::{Denials, event};
+use super::guard::{Bearer, Denials, event};
 use super::login::{LOGINS_MAX, Logins};
 use super::stream::{EVENTS_A_TICK_MAX, History, RECENT_MAX, SAMPLES_MAX, WATCHERS_MAX, drain};
 use super::{Access, AdminState, Blocked, ConnectionInfo, ENDPOINTS, Live, router};
@@ -129,6 +130,15 @@ impl Stage {
     }
 
     fn at(token: Option<&str>, address: &str, reader: Option<std::path::PathBuf>) -> Self {
+        Self::with(token, address, reader, Vec::new())
+    }
+
+    fn with(
+        token: Option<&str>,
+        address: &str,
+        reader: Option<std::path::PathBuf>,
+        tokens: Vec<portcullis_core::policy::checked::AdminToken>,
+    ) -> Self {
         let live = Arc::new(Fake::default());
         let folder = tempfile::tempdir().unwrap();
         let state = AdminState {
@@ -139,6 +149,7 @@ impl Stage {
             sessions: folder.path().join("sessions.db"),
             live: Arc::clone(&live) as Arc<dyn Live>,
             token: token.map(|token| Secret::new(token.into())),
+            tokens,
             address: address.parse().unwrap(),
         };
         Self { live, router: router(state.clone()), state, _folder: folder }
@@ -225,7 +236,7 @@ async fn with_table(
     peer: Option<&str>,
 ) -> Vec<(&'static str, &'static str, Access, StatusCode)> {
     let mut met = Vec::new();
-    for (method, path, access) in ENDPOINTS {
+    for (method, path, access, _) in ENDPOINTS {
         let answer = stage.ask(Ask { method, path: &real(path), headers, peer, body: "" }).await;
         met.push((*method, *path, *access, answer.status));
     }
@@ -288,7 +299,7 @@ async fn whatever_changes_something_denies_other_origins() {
     let changing = || ENDPOINTS.iter().filter(|(method, ..)| *method != "GET");
     assert!(changing().count() >= 4);
     for headers in foreign {
-        for (method, path, _) in changing() {
+        for (method, path, ..) in changing() {
             let answer = stage.ask(Ask { method, headers, ..get(&real(path)) }).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path} {headers:?}");
         }
@@ -363,7 +374,7 @@ async fn paths_outside_the_table_do_not_exist_and_other_methods_are_refused() {
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
     let stage = Stage::new(Some(TOKEN));
-    for (method, path, _) in ENDPOINTS {
+    for (method, path, ..) in ENDPOINTS {
         for headers in [&[][..], &[AUTHORIZED]] {
             let answer = stage.ask(Ask { method, headers, ..get(&real(path)) }).await;
             let policy = answer.header(header::CONTENT_SECURITY_POLICY);
@@ -413,12 +424,13 @@ async fn a_login_is_a_cookie_that_no_script_reads_and_it_ends() {
 #[test]
 fn one_login_too_many_ends_the_oldest_and_time_ends_all() {
     let (logins, now) = (Logins::default(), Instant::now());
-    let ids: Vec<String> = (0..LOGINS_MAX).map(|_| logins.begin(now).unwrap()).collect();
-    assert!(ids.iter().all(|id| logins.holds(id, now)));
-    let one_more = logins.begin(now).unwrap();
-    assert!(!logins.holds(&ids[0], now) && logins.holds(&ids[1], now) && logins.holds(&one_more, now));
-    assert!(!logins.holds(&one_more, now + Duration::from_secs(12 * 3600)));
-    assert!(!logins.holds("", now));
+    let ids: Vec<String> = (0..LOGINS_MAX).map(|_| logins.begin(Bearer::Whole, now).unwrap()).collect();
+    assert!(ids.iter().all(|id| logins.holds(id, now) == Some(Bearer::Whole)));
+    let one_more = logins.begin(Bearer::Whole, now).unwrap();
+    let holds = |id: &str, now| logins.holds(id, now).is_some();
+    assert!(!holds(&ids[0], now) && holds(&ids[1], now) && holds(&one_more, now));
+    assert!(!holds(&one_more, now + Duration::from_secs(12 * 3600)));
+    assert!(!holds("", now));
 }
 
 #[tokio::test]
