@@ -92,7 +92,7 @@ impl House {
     }
 
     pub(crate) fn connect(&mut self, client: IpAddr, token: &str, now: Now) -> Result<Connection, Reason> {
-        let arrival = Arrival { client, tls: false, connection_id: String::from("c") };
+        let arrival = Arrival { client, tls: false, connection_id: String::from("c"), certificate: None };
         let (keys, cache) = (Arc::clone(&self.keys), Arc::clone(&self.cache));
         let mut admission = Admission::new(Arc::clone(&self.policy), Arc::clone(&self.gate), keys, cache, arrival);
         let mut headers = HeaderMap::new();
