@@ -252,6 +252,7 @@ table! {
     FeedLoaded = "feed_loaded", 1000, 200, Administration, Low, "Done", "a database of addresses or a threat list is in force", "nothing to do";
     ConnectionDelayed = "connection_delayed", 1000, 200, Security, Low, "Done", "a connection attempt was let wait before it was looked at", "`sources.attempt_delay` and `reputation.delay` set the times";
     ReputationStanding = "reputation_standing", 1000, 200, Security, Medium, "Done", "what speaks against a source has crossed a threshold", "look at its facts; `reputation` sets points and thresholds";
+    Anomaly = "anomaly", 1000, 200, Security, High, "Done", "a user does what is unusual for it", "look at the signs; `anomalies` says what happens then";
     ReputationBan = "reputation_ban", 1000, 200, Security, High, "Done", "a source was banned for what speaks against it", "look at its facts; `portcullis bans` lists it and `portcullis unban` lifts it";
     FloodLevel = "flood_level", 1000, 200, Security, High, "Done", "the flood level changed, and limits with it", "look at the evidence; `floods` sets levels and factors";
     LockdownChanged = "lockdown_changed", 1000, 200, Administration, High, "Done", "a lockdown began, changed or ended", "look at `portcullis lockdown`";

@@ -208,6 +208,8 @@ impl Visit {
             Ok(upstream::Answer::Refused(response, lease)) => self.refused_by_upstream(&admitted, response, &lease),
             Ok(upstream::Answer::Opened(opened)) => {
                 drop(self.pending.take());
+                let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+                self.note_arrival(&admitted, agent);
                 let on_upgrade = hyper::upgrade::on(&mut request);
                 let response = switching(&key, request.headers(), &admitted, &opened);
                 self.relay_after(on_upgrade, admitted, *opened);
@@ -226,6 +228,13 @@ impl Visit {
         };
         self.worker.record(draft, self.worker.shared.clock.now());
         tokio::time::sleep(delay).await;
+    }
+
+    /// Holds a user's arrival against what is usual for it.
+    fn note_arrival(&self, admitted: &Admitted, agent: Option<&str>) {
+        if let Some(subject) = &admitted.principal.subject {
+            self.worker.arrived(self.client, subject, agent);
+        }
     }
 
     /// Records that somebody was let in who stands on a threat list that is only observed.
@@ -355,6 +364,7 @@ impl Visit {
                 let (client, client_early) = waiting.into_socket();
                 let caller = self.caller(&admitted);
                 self.note_listed(&caller);
+                self.note_arrival(&admitted, None);
                 let parts = Parts {
                     caller,
                     seat: admitted.seat,

@@ -98,6 +98,7 @@ impl Live for View {
             countries: countries(shared),
             shared_state: shared.nodes.as_ref().map(|nodes| nodes.gauges()),
             standings: standings(shared),
+            tracked_profiles: shared.gate.anomalies().tracked(),
             tracked_scores: shared.gate.scores().tracked(),
             uptime: shared.clock.now().mono,
             ..Gauges::default()

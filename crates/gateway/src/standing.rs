@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::event::Decision;
-use portcullis_core::reputation::{Fact, Risen, Standing, Target};
+use portcullis_core::policy::checked::AnomalyAction;
+use portcullis_core::reputation::{Fact, Risen, Standing, Target, Unusual};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
@@ -38,6 +39,44 @@ impl Worker {
         let now = self.now();
         for risen in self.shared.gate.scores().count(fact, client, subject, now) {
             self.tell_risen(risen, client, now);
+        }
+    }
+
+    /// A user has connected: what of it is unusual.
+    pub(crate) fn arrived(&self, client: IpAddr, subject: &str, agent: Option<&str>) {
+        let gate = &self.shared.gate;
+        if gate.anomalies().is_on() {
+            let now = self.now();
+            let country = gate.provenance().locate(client).country;
+            let unusual = gate.anomalies().arrived(subject, country, agent, now);
+            self.tell_unusual(unusual, client, subject, now);
+        }
+    }
+
+    /// A user has sent so much on one connection since it was looked at last.
+    pub(crate) fn sent(&self, client: IpAddr, subject: &str, messages: u32, bytes: u64, now: Now) {
+        let unusual = self.shared.gate.anomalies().sent(subject, messages, bytes, now);
+        self.tell_unusual(unusual, client, subject, now);
+    }
+
+    fn tell_unusual(&self, unusual: Option<Unusual>, client: IpAddr, subject: &str, now: Now) {
+        let Some(Unusual { action, detail }) = unusual else { return };
+        self.shard().refused(Reason::Anomaly, Decision::Observed);
+        let draft = Draft {
+            source_ip: Some(client),
+            user: Some(subject.to_owned()),
+            ..Draft::new(Reason::Anomaly, Decision::Observed, "anomaly", detail.clone())
+        };
+        self.record(draft, now);
+        match action {
+            AnomalyAction::Observe => {}
+            AnomalyAction::Score => self.count_fact(Fact::Anomaly, client, Some(subject)),
+            AnomalyAction::Reauthenticate | AnomalyAction::Ban => {
+                let banned = action == AnomalyAction::Ban;
+                if !self.shared.gate.scores().order_user(subject, banned, &format!("unusual: {detail}"), now) {
+                    tracing::error!("a user that is unusual could not be put on the blocklist");
+                }
+            }
         }
     }
 

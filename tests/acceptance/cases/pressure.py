@@ -3,11 +3,13 @@
 import json
 import time
 
+from harness import mmdb
+from harness.clients import Refused
 from harness.processes import until
 from harness.raw import TEXT, frame
 from harness.registry import case
 
-from cases.identity import KEYS
+from cases.identity import KEYS, required
 from cases.provenance import ATTACK, PROXIED, SCORED
 
 
@@ -66,3 +68,52 @@ async def remembered(lab):
         return any(source["score"] > 15 for source in json.loads(text)["sources"])
 
     await until(two_attacks, "both attacks count together", 5)
+
+
+@case("a user who comes from a new country with a new agent is noted, signs named; where the policy says so its credentials end with 4001 until it signs in again", needs=("node",), seconds=40)
+async def unusual(lab):
+    back = await lab.npm_echo()
+    database = lab.folder / "countries.mmdb"
+    database.write_bytes(mmdb.countries({"203.0.113.0/24": "DE", "198.51.100.0/24": "KP"}))
+    config = {**KEYS, **PROXIED, "geo": {"countries_file": str(database)},
+              "anomalies": {"action": "reauthenticate", "learn": 3, "threshold": 4}}
+    gateway = await lab.gateway(back.url, config, route=required("header"))
+    token = {"Authorization": f"Bearer {await lab.token('--subject', 'ada')}"}
+    usual = {**token, "X-Forwarded-For": "203.0.113.9", "User-Agent": "phone"}
+    for _ in range(5):
+        client = await (await lab.npm()).open(gateway.url, headers=usual)
+        await client.close(1000)
+    client = await (await lab.npm()).open(gateway.url, headers={**usual, "X-Forwarded-For": "198.51.100.7", "User-Agent": "curl"})
+    code, _ = await client.closed(5)
+    assert code == 4001, code
+    event = await gateway.event(type="anomaly")
+    assert event["user"] == "ada" and event["detail"].startswith("new country KP, new agent: weight 4 of 4"), event
+    _, _, text = await gateway.admin("/api/security/blocks")
+    assert "unusual: new country KP" in text and '"ada"' in text, text
+
+    async def signs_in_again() -> bool:
+        again = {"Authorization": f"Bearer {await lab.token('--subject', 'ada')}", "X-Forwarded-For": "198.51.100.7", "User-Agent": "curl"}
+        try:
+            connection = await (await lab.npm()).open(gateway.url, headers=again)
+        except Refused:
+            return False
+        await connection.send("here")
+        return await connection.receive() == "here"
+
+    await until(signs_in_again, "a new token is let in", 5)
+    assert await gateway.metric("portcullis_profiles_tracked") == 1
+
+
+@case("a user who sends far more than is usual for it is noted, with how many times", needs=("node",))
+async def unusual_rate(lab):
+    back = await lab.npm_echo()
+    gateway = await lab.gateway(back.url, {**KEYS, "anomalies": {"action": "score", "learn": 3, "over": 10, "threshold": 3}}, route=required("header"))
+    token = {"Authorization": f"Bearer {await lab.token('--subject', 'ada')}"}
+    for count in (2, 2, 2, 2, 2, 60):
+        client = await (await lab.npm()).open(gateway.url, headers=token)
+        for _ in range(count):
+            await client.send("hello")
+            await client.receive()
+        await client.close(1000)
+    event = await gateway.event(type="anomaly")
+    assert event["detail"].startswith("30 times this user's usual rate"), event

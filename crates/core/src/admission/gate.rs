@@ -26,7 +26,7 @@ use crate::limits::table::{Hashed, Table, Tracked};
 use crate::limits::{Allowance, IpKey, Limit, LimitState, nanos};
 use crate::policy::Policy;
 use crate::policy::checked::{AttemptDelay, Factor, Geo};
-use crate::reputation::{Blocklist, Provenance, Scores, Standing, Watch};
+use crate::reputation::{Anomalies, Blocklist, Provenance, Scores, Standing, Watch};
 use crate::time::Now;
 use crate::verdict::Reason;
 
@@ -54,6 +54,7 @@ pub struct Gate {
     watch: Watch,
     provenance: Provenance,
     scores: Scores,
+    anomalies: Anomalies,
     api_keys: ArcSwap<KeyBook>,
     /// Opaque tokens that their provider called active lately.
     introspected: ArcSwap<TokenCache>,
@@ -172,6 +173,7 @@ impl Gate {
             watch: Watch::new(seed),
             provenance: Provenance::default(),
             scores: Scores::new(&policy.checked.reputation, exempt(policy), seed),
+            anomalies: Anomalies::new(&policy.checked.anomalies, seed),
             api_keys: ArcSwap::default(),
             introspected: ArcSwap::from_pointee(introspected(policy)),
             authorized: ArcSwap::from_pointee(authorized(policy)),
@@ -196,6 +198,12 @@ impl Gate {
     #[must_use]
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
+    }
+
+    /// What is usual for users.
+    #[must_use]
+    pub fn anomalies(&self) -> &Anomalies {
+        &self.anomalies
     }
 
     /// What speaks against addresses and users.
@@ -282,6 +290,7 @@ impl Gate {
             lock(shard).table.resize(settings.shard_entries_max());
         }
         self.settings.store(Arc::new(settings));
+        self.anomalies.reconfigure(&policy.checked.anomalies);
         self.scores.reconfigure(&policy.checked.reputation, exempt(policy));
         self.introspected.store(Arc::new(introspected(policy)));
         self.authorized.store(Arc::new(authorized(policy)));

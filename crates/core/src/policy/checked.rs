@@ -37,7 +37,7 @@ pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
 pub use nodes::SharedState;
 pub use provider::{Authorizer, BackchannelLogout, Introspection, LogoutEnds, OnFailure, Provider};
-pub use reputation::{AttemptDelay, Reputation};
+pub use reputation::{Anomalies, AnomalyAction, AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};
 pub use seal::{Seal, Unseal};
 pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
@@ -78,6 +78,8 @@ pub struct Checked {
     pub geo: Geo,
     /// What speaks against a source.
     pub reputation: Reputation,
+    /// What is unusual for a user.
+    pub anomalies: Anomalies,
     /// Lists of addresses that somebody warns of.
     pub threat_lists: Vec<ThreatListSpec>,
     /// Which web origins may open a WebSocket.

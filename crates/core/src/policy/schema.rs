@@ -46,6 +46,7 @@ const SECTIONS: &[&str] = &[
     "shared_state",
     "sources",
     "reputation",
+    "anomalies",
     "geo",
     "threat_lists",
     "origins",

@@ -4,6 +4,8 @@
 //! Never puts anybody there: operators do, by command or by the admin API; the bans that failed authentications bring are the gate's own
 //! ([`Gate::ban`](crate::admission::Gate::ban)).
 
+mod anomalies;
+mod anomaly;
 mod block;
 mod blocklist;
 mod country;
@@ -18,6 +20,7 @@ mod scores;
 mod threat_list;
 mod watch;
 
+pub use anomalies::{Anomalies, Unusual};
 pub use block::{Block, REASON_BYTES_MAX, Target, TargetError, VALUE_BYTES_MAX};
 pub use blocklist::{BLOCKS_MAX, Blocklist};
 pub use country::{Country, CountryCounts};

@@ -270,6 +270,21 @@ impl Scores {
         room
     }
 
+    /// Orders that the credentials of a user end, or a ban, for `ban_for`. False while too many orders wait.
+    pub fn order_user(&self, subject: &str, banned: bool, reason: &str, now: Now) -> bool {
+        let spec = self.spec.load();
+        let Ok(target) = Target::parse("user", subject) else { return false };
+        let make = if banned { Block::ban } else { Block::revocation };
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON_BYTES_MAX / 4).collect();
+        let Ok(block) = make(target, spec.ban_for, &reason, now.unix_millis()) else { return false };
+        let mut orders = lock(&self.orders);
+        let room = orders.len() < ORDERS_MAX;
+        if room {
+            orders.push(block);
+        }
+        room
+    }
+
     /// Bans that scores have earned since the last call.
     pub fn take_orders(&self) -> Vec<Block> {
         std::mem::take(&mut *lock(&self.orders))

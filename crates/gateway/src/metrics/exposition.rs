@@ -156,6 +156,7 @@ impl Scrape {
             ("sessions_open", "Sessions in force", count(gauges.sessions)),
             ("addresses_tracked", "Client addresses that admission counts", count(gauges.tracked_addresses)),
             ("scores_tracked", "Addresses, subnets and users that a score is kept of", count(gauges.tracked_scores)),
+            ("profiles_tracked", "Users whose usual behaviour is known", count(gauges.tracked_profiles)),
             ("audit_events_queued", "Audit events waiting for the disk", count(gauges.audit_queued)),
             ("flood_level", "0 normal, 1 elevated, 2 high, 3 critical", u64::from(gauges.flood_level)),
             ("lockdown", "1 while a lockdown is in force", u64::from(gauges.locked_down)),

@@ -103,6 +103,8 @@ pub struct Gauges {
     pub feeds: Vec<crate::feeds::FeedGauge>,
     /// Sources with a standing, by standing.
     pub standings: Vec<(&'static str, usize)>,
+    /// Users whose usual behaviour is known.
+    pub tracked_profiles: usize,
     /// Addresses, subnets and users that a score is kept of.
     pub tracked_scores: usize,
     /// Attempts by country; those of no country as `unknown`.

@@ -102,6 +102,7 @@ pub(crate) struct Relay {
     end: Option<Reason>,
     started: Duration,
     message_at: Duration,
+    habit: Habit,
     timer: Pin<Box<tokio::time::Sleep>>,
     timer_at: Duration,
     /// The timer knows whom to wake at `timer_at`.
@@ -139,6 +140,7 @@ impl Relay {
         let live = worker.register(&parts.caller, now);
         let counter = worker.shared.metrics.route_index(&spec.name);
         worker.shard().connection_opened(counter);
+        let habit = Habit::new(worker.shared.gate.anomalies().is_on(), now.mono);
         let mut relay = Self {
             generation: worker.generation(),
             counter,
@@ -154,6 +156,7 @@ impl Relay {
             end: None,
             started: now.mono,
             message_at: now.mono,
+            habit,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: Duration::ZERO,
             timer_armed: false,
@@ -224,6 +227,13 @@ impl Relay {
         }
     }
 
+    /// Holds what a user has sent against what is usual for it.
+    fn note_habit(&self, messages: u32, bytes: u64, now: portcullis_core::time::Now) {
+        if let Some(subject) = &self.caller.principal.subject {
+            self.worker.sent(self.caller.client, subject, messages, bytes, now);
+        }
+    }
+
     /// Moves bytes both ways until nothing moves. True when the connection is over.
     fn turn(&mut self, cx: &mut Context<'_>, now: portcullis_core::time::Now) -> bool {
         if let Some(early) = self.early.take() {
@@ -260,6 +270,9 @@ impl Future for Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         let now = self.worker.shared.clock.now();
+        if let Some((messages, bytes)) = self.habit.end() {
+            self.note_habit(messages, bytes, now);
+        }
         let age = now.mono.saturating_sub(self.started);
         self.worker.shard().connection_closed(self.counter, age);
         self.worker.unregister(&self.live);
@@ -277,6 +290,43 @@ impl Drop for Relay {
             }
             self.worker.record(draft, now);
         }
+    }
+}
+
+/// What a client has sent since it was looked at last.
+struct Habit {
+    on: bool,
+    since: Duration,
+    messages: u32,
+    bytes: u64,
+}
+
+impl Habit {
+    /// From one look to the next.
+    const SPAN: Duration = Duration::from_secs(10);
+
+    fn new(on: bool, now: Duration) -> Self {
+        Self { on, since: now, messages: 0, bytes: 0 }
+    }
+
+    /// Counts messages; what was sent in the span before, when they are the first of another.
+    fn add(&mut self, messages: u64, bytes: usize, now: Duration) -> Option<(u32, u64)> {
+        if !self.on {
+            return None;
+        }
+        let over = now.saturating_sub(self.since) >= Self::SPAN;
+        let before = if over { self.end() } else { None };
+        if over {
+            self.since = now;
+        }
+        self.messages = self.messages.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        before
+    }
+
+    fn end(&mut self) -> Option<(u32, u64)> {
+        let sent = (std::mem::take(&mut self.messages), std::mem::take(&mut self.bytes));
+        Some(sent).filter(|(messages, _)| *messages > 0)
     }
 }
 

@@ -189,6 +189,11 @@ impl Relay {
             if let (Direction::Inbound, Some(session)) = (direction, &self.session) {
                 session.touch(now.unix_seconds());
             }
+            if direction == Direction::Inbound
+                && let Some((sent, bytes)) = self.habit.add(messages, input.len(), now.mono)
+            {
+                self.note_habit(sent, bytes, now);
+            }
             self.live.count(direction, messages);
             self.worker.shard().messages(self.counter, direction, messages, input.len() as u64);
         }

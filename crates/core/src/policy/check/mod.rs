@@ -321,6 +321,7 @@ impl<'a> Checking<'a> {
         let sources = self.sources(&root.key("sources"), document.sources.as_ref());
         let geo = self.geo(&root.key("geo"), document.geo.as_ref());
         let reputation = self.reputation(document, &root.key("reputation"));
+        let anomalies = self.anomalies(&root.key("anomalies"), document.anomalies.as_ref());
         let threat_lists = self.threat_lists(&root.key("threat_lists"), document.threat_lists.as_ref());
         let origins = self.origins(&root.key("origins"), document.origins.as_ref());
         let identity = self.identity(&root.key("identity"), document.identity.as_ref());
@@ -340,6 +341,7 @@ impl<'a> Checking<'a> {
             sources: sources?,
             geo: geo?,
             reputation: reputation?,
+            anomalies: anomalies?,
             threat_lists: threat_lists?,
             origins: origins?,
             identity: identity?,

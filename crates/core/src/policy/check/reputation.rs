@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Checking;
 use super::listen::rate;
-use crate::policy::checked::{AttemptDelay, Reputation};
+use crate::policy::checked::{Anomalies, AttemptDelay, Reputation};
 use crate::policy::human::OrOff;
 use crate::policy::raw;
 use crate::policy::tree::KeyPath;
@@ -59,6 +59,21 @@ impl Checking<'_> {
             subnet_times: subnet_times?,
             tracked_max: usize::try_from(tracked_max?).ok()?,
             ipv6_prefix: document.listen.as_ref().and_then(|listen| listen.ipv6_prefix).unwrap_or(64),
+        })
+    }
+
+    pub(super) fn anomalies(&mut self, at: &KeyPath, raw: Option<&raw::Anomalies>) -> Option<Anomalies> {
+        let raw = self.need(at, raw, "write the section")?;
+        let learn = self.bounded(at, "learn", raw.learn, 1..=10_000);
+        let over = self.bounded(at, "over", raw.over, 2..=10_000);
+        let threshold = self.bounded(at, "threshold", raw.threshold, 1..=10);
+        let tracked_max = self.bounded(at, "tracked_max", raw.tracked_max, 1000..=TRACKED_MAX);
+        Some(Anomalies {
+            action: raw.action.and_then(OrOff::value),
+            learn: learn?,
+            over: over?,
+            threshold: threshold?,
+            tracked_max: usize::try_from(tracked_max?).ok()?,
         })
     }
 

@@ -42,3 +42,32 @@ pub struct AttemptDelay {
     /// The longest.
     pub max: Duration,
 }
+
+/// What is unusual for a user, and what happens then (SPEC 7.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anomalies {
+    /// What happens; `None`: nobody is looked at.
+    pub action: Option<AnomalyAction>,
+    /// Connections, and spans with messages, that are only learned from.
+    pub learn: u32,
+    /// So many times the usual is unusual.
+    pub over: u32,
+    /// From this weight of signs on it is acted.
+    pub threshold: u32,
+    /// Users known at once.
+    pub tracked_max: usize,
+}
+
+/// What happens when a user is unusual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnomalyAction {
+    /// An event.
+    Observe,
+    /// Points against the user: `reputation.points.anomaly`.
+    Score,
+    /// The user's credentials end; who signs in again is let in.
+    Reauthenticate,
+    /// The user is banned for `reputation.ban_for`.
+    Ban,
+}

@@ -63,6 +63,8 @@ pub(crate) struct Document {
     pub(crate) geo: Option<Geo>,
     /// What speaks against an address, its subnet or a user, and what that leads to. See [reputation](reputation.md).
     pub(crate) reputation: Option<Reputation>,
+    /// What is unusual for a user, and what happens then. See [reputation](reputation.md).
+    pub(crate) anomalies: Option<Anomalies>,
     /// Lists of addresses that somebody warns of, from files or URLs: one address or network a line, FireHOL's netsets,
     /// Spamhaus' DROP as text or JSON. At most 16.
     pub(crate) threat_lists: Option<Vec<ThreatList>>,
@@ -121,6 +123,8 @@ pub(crate) struct Overlay {
     pub(crate) geo: Option<Geo>,
     /// See `reputation`.
     pub(crate) reputation: Option<Reputation>,
+    /// See `anomalies`.
+    pub(crate) anomalies: Option<Anomalies>,
     /// See `threat_lists`; the list is replaced as a whole.
     pub(crate) threat_lists: Option<Vec<ThreatList>>,
     /// See `origins`.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::policy::checked::AnomalyAction;
 use crate::policy::human::{OrOff, RateText, Span, Switch};
 
 /// What speaks against an address, its subnet or a user, and what that leads to.
@@ -65,4 +66,22 @@ pub(crate) struct AttemptDelay {
     pub(crate) first: Option<Span>,
     /// The longest wait. At most `30s`.
     pub(crate) max: Option<Span>,
+}
+
+/// What is unusual for a user: rates and sizes of messages, hours, countries, agents.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Anomalies {
+    /// What happens: `observe` (an event), `score` (points against the user), `reauthenticate` (its credentials end, close
+    /// code 4001; who signs in again is let in), `ban` (for `reputation.ban_for`), or `off`.
+    pub(crate) action: Option<OrOff<AnomalyAction>>,
+    /// Connections, and spans of ten seconds with messages, that are only learned from.
+    pub(crate) learn: Option<u32>,
+    /// So many times the usual rate or size is unusual.
+    pub(crate) over: Option<u32>,
+    /// From this weight of signs on it is acted: a new country or an unusual rate weighs 3, an unusual size 2, a new agent
+    /// or an unusual hour 1.
+    pub(crate) threshold: Option<u32>,
+    /// Most users known at once; who was not seen for longest leaves first. About 250 bytes each.
+    pub(crate) tracked_max: Option<u32>,
 }
