@@ -158,3 +158,28 @@ async def live_page_escapes(lab):
     await until(shown, "the refusal stands on the page", 10)
     assert "owned" not in await browser.evaluate("() => document.title")
     assert await browser.evaluate("() => document.querySelectorAll('#lines img').length") == 0
+
+
+@case("a token for a part of the admin listener opens that part, is refused elsewhere by name of the permission, and stands in the audit")
+async def parts(lab):
+    tokens = [{"name": "watch", "token": "a-token-for-the-metrics-only-0001", "permissions": ["metrics.read"]},
+              {"name": "desk", "token": "a-token-for-the-blocklist-only-01", "permissions": ["blocks.*"]}]
+    gateway = await lab.gateway_from({"upstream": "ws://127.0.0.1:1", "admin": {"token": "the-token-for-the-whole-listener-1", "tokens": tokens}})
+
+    async def ask(token, path, method="GET", body=None):
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        status, _, text = await gateway.admin(path, method, body, headers)
+        return status, text
+
+    watch, desk = tokens[0]["token"], tokens[1]["token"]
+    assert (await ask(watch, "/metrics"))[0] == 200
+    status, text = await ask(watch, "/api/security/blocks")
+    assert status == 403 and "blocks.read" in text, (status, text)
+    assert (await ask(desk, "/api/security/block-ip", "POST", '{"ip":"203.0.113.9","for":"5m"}'))[0] == 201
+    assert (await ask(desk, "/api/reload", "POST"))[0] == 403
+    assert (await ask("another-token-of-the-same-length-01", "/metrics"))[0] == 401
+    assert (await ask("the-token-for-the-whole-listener-1", "/api/security/keys"))[0] == 200
+    events = await gateway.events("--severity", "low")
+    assert any("by token `desk`" in event["detail"] for event in events), events
+    assert not any(secret in str(events) for secret in (watch, desk))
+    await gateway.event(type="admin_denied")
