@@ -29,7 +29,8 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let operation = operation(request.uri().query().unwrap_or_default());
-    ticket::answer(visit, admission, tls, request, |visit, admitted| issue(visit, admitted, tokens, operation)).await
+    let issue = async |visit: &Visit, admitted: &Admitted| issue(visit, admitted, tokens, operation);
+    ticket::answer(visit, admission, tls, request, issue).await
 }
 
 fn issue(

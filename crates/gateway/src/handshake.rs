@@ -160,6 +160,10 @@ impl Visit {
                     self.wait(delay).await;
                     step = admission.answer(Answer::Waited, self.worker.shared.clock.now());
                 }
+                Step::Ask(Question::Redeem { name }) => {
+                    let kept = crate::nodes::redeem(&self.worker.shared, &name).await;
+                    step = admission.answer(Answer::Redeemed(kept), self.worker.shared.clock.now());
+                }
                 Step::Ask(Question::Count(count)) => {
                     let counted = crate::nodes::count(&self.worker.shared, &count).await;
                     step = admission.answer(Answer::Counted(counted), self.worker.shared.clock.now());

@@ -33,6 +33,14 @@ pub(crate) async fn count(_: &Shared, _: &Count) -> Counted {
     Counted::Alone(None)
 }
 
+/// This node keeps its tickets itself.
+pub(crate) async fn keep_ticket(_: &Shared, _: &str, _: std::time::Duration) {}
+
+/// There are no others' tickets.
+pub(crate) async fn redeem(_: &Shared, _: &str) -> Option<Vec<u8>> {
+    None
+}
+
 pub(crate) fn start(
     nodes: &Arc<Nodes>,
     _: &Arc<Shared>,

@@ -73,6 +73,9 @@ async fn settle(
                 // Whether it came or not, the next step tells.
                 let _ = crate::fetch::refresh(shared, source).await;
             }
+            ExchangeStep::Ask(Question::Redeem { name }) => {
+                exchange.redeemed(crate::nodes::redeem(shared, &name).await);
+            }
             ExchangeStep::Ask(Question::Introspect { token }) => {
                 exchange.introspected(crate::introspect::ask(shared, &token).await);
             }

@@ -26,7 +26,8 @@ pub(crate) async fn serve(
     tls: bool,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    answer(visit, admission, tls, request, |visit, admitted| issue(visit, admitted, tickets)).await
+    let issue = async |visit: &Visit, admitted: &Admitted| issue(visit, admitted, tickets).await;
+    answer(visit, admission, tls, request, issue).await
 }
 
 /// Answers a request for something that `issue` makes for a caller whom the route of `for` would admit.
@@ -35,7 +36,7 @@ pub(crate) async fn answer(
     mut admission: Admission,
     tls: bool,
     request: Request<Incoming>,
-    issue: impl FnOnce(&Visit, &Admitted) -> Result<Response<Body>, Box<Refusal>>,
+    issue: impl AsyncFnOnce(&Visit, &Admitted) -> Result<Response<Body>, Box<Refusal>>,
 ) -> Response<Body> {
     let Some(target) = target(request.uri()) else {
         let words = "`?for=` must name the path of the connection, as `?for=/ws/room1`";
@@ -53,7 +54,7 @@ pub(crate) async fn answer(
     let step = admission.arrive_for_ticket(&head, visit.worker.shared.clock.now());
     let mut response = match visit.settle(&mut admission, step).await {
         Settled::Done(decision) => match *decision {
-            Decision::PassHttp(admitted) => match issue(visit, &admitted) {
+            Decision::PassHttp(admitted) => match issue(visit, &admitted).await {
                 Ok(response) => response,
                 Err(refused) => visit.refuse(&refused, request),
             },
@@ -71,7 +72,7 @@ pub(crate) async fn answer(
     response
 }
 
-fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Response<Body>, Box<Refusal>> {
+async fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Response<Body>, Box<Refusal>> {
     if admitted.principal.is_anonymous() {
         return Err(refusal(Reason::CredentialMissing, "nobody needs a ticket to come as a guest"));
     }
@@ -85,6 +86,7 @@ fn issue(visit: &Visit, admitted: &Admitted, tickets: &Tickets) -> Result<Respon
     };
     let ticket = visit.worker.shared.gate.tickets().issue(&random, fare, tickets.ttl, now);
     let ticket = ticket.ok_or_else(|| refusal(Reason::TicketsFull, Reason::TicketsFull.row().internal))?;
+    crate::nodes::keep_ticket(&visit.worker.shared, &ticket, tickets.ttl).await;
     let draft = Draft {
         source_ip: Some(visit.client),
         user: admitted.principal.subject.as_deref().map(str::to_owned),

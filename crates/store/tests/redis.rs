@@ -239,6 +239,17 @@ async fn places_are_counted_over_nodes_given_back_and_brought_back_by_renewal() 
 }
 
 #[tokio::test]
+async fn a_ticket_is_taken_once_whoever_asks() {
+    let Some(server) = server().await else { return };
+    let limits = Limits::new("test");
+    limits.keep_ticket(&server.link, "name", b"kept", LEASE, SECOND).await.unwrap();
+    let takers = (0..20).map(|_| limits.take_ticket(&server.link, "name", SECOND));
+    let taken = futures_util::future::join_all(takers).await;
+    let taken: Vec<_> = taken.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(taken, [b"kept".to_vec()]);
+}
+
+#[tokio::test]
 async fn the_places_of_a_node_that_died_are_free_after_its_lease() {
     let Some(server) = server().await else { return };
     let limits = Limits::new("test");

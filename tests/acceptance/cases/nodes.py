@@ -13,6 +13,7 @@ from harness.registry import case
 
 from cases.control import claims_of
 from cases.identity import KEYS, required
+from cases.tickets import ticket
 
 NEEDS = ("node", "redis-server")
 
@@ -492,3 +493,38 @@ async def cluster(lab):
         for address in ("203.0.113.9", "203.0.113.10"):
             await until(lambda gateway=gateway, address=address: listed(gateway, address), f"{address} is banned", 5)
     await traffic.end()
+
+
+@case("a one-time ticket fetched from one node opens one connection on another, once; without Redis its own node takes it", needs=NEEDS, seconds=40)
+async def tickets_everywhere(lab):
+    redis = await lab.redis()
+    back = await lab.npm_echo()
+    identity = {**KEYS["identity"], "tickets": {"path": "/auth/ticket", "ttl": "30s"}}
+    config = {"identity": identity, "shared_state": {"url": redis.url}}
+    gateways = [await lab.gateway(back.url, config, route=required("header", "query")) for _ in range(3)]
+    for gateway in gateways:
+        await met(gateway)
+    token = await lab.token("--subject", "ada")
+
+    async def use(gateway, text) -> int:
+        try:
+            connection = await (await lab.python()).open(gateway.url + "/?token=" + text)
+        except Refused as error:
+            return error.status
+        await connection.close(1000)
+        return 101
+
+    text = await ticket(gateways[0], "/", token)
+    assert await use(gateways[1], text) == 101
+    for gateway in gateways:
+        assert await use(gateway, text) == 401
+    text = await ticket(gateways[2], "/", token)
+    assert sorted(await asyncio.gather(*(use(gateway, text) for gateway in gateways))) == [101, 401, 401]
+    assert text not in str(await redis.keys())
+    await redis.kill()
+    for gateway in gateways:
+        await alone(gateway)
+    text = await ticket(gateways[0], "/", token)
+    assert await use(gateways[1], text) == 401
+    assert await use(gateways[0], text) == 101
+    assert await use(gateways[0], text) == 401

@@ -96,6 +96,13 @@ impl Exchange {
         }
     }
 
+    /// The ticket as it was kept where nodes meet.
+    pub fn redeemed(&mut self, kept: Option<Vec<u8>>) {
+        if let Some(asked) = &mut self.asked {
+            asked.proof.redeemed(kept);
+        }
+    }
+
     fn settle(&self, head: &Head<'_>, now: Now) -> Result<Asked, Box<Refusal>> {
         let Means { policy, gate, .. } = &self.means;
         let seat = gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| {
@@ -149,6 +156,7 @@ impl Exchange {
         match asked.proof.step(&self.means, &place, now) {
             Proved::RefreshKeys { source, kid } => ExchangeStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => ExchangeStep::Ask(Question::Introspect { token }),
+            Proved::Redeem(name) => ExchangeStep::Ask(Question::Redeem { name }),
             Proved::Unavailable(reason, detail) => ExchangeStep::Done(Err(refusal(reason, "token", &detail))),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.arrival.client, now);

@@ -121,6 +121,11 @@ pub enum Question {
         /// How long.
         delay: Duration,
     },
+    /// Take a ticket from where nodes meet, so that nobody else has it, and answer [`Answer::Redeemed`].
+    Redeem {
+        /// What it is kept under.
+        name: String,
+    },
     /// Count it together with the other nodes, and answer [`Answer::Counted`].
     Count(Count),
     /// Accept the handshake and answer with the client's first message.
@@ -142,6 +147,8 @@ pub enum Answer {
     Authorized(authorizer::Reply),
     /// It has waited.
     Waited,
+    /// A ticket as it was kept; `None` where there is none, or nobody answered in time.
+    Redeemed(Option<Vec<u8>>),
     /// What the other nodes' counts say.
     Counted(Counted),
     /// The first message; `None` where none came in time.
@@ -304,6 +311,12 @@ impl Admission {
                 self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to no question")
             }
             Answer::Keys(_) | Answer::Waited => self.identify(now),
+            Answer::Redeemed(kept) => {
+                if let Some(proof) = &mut visit.proof {
+                    proof.redeemed(kept);
+                }
+                self.identify(now)
+            }
             Answer::Introspected(answer) => {
                 if let Some(proof) = &mut visit.proof {
                     proof.introspected(answer);
@@ -454,6 +467,7 @@ impl Admission {
             Proved::Principal(principal) => self.permit(principal, now),
             Proved::RefreshKeys { source, kid } => Step::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => Step::Ask(Question::Introspect { token }),
+            Proved::Redeem(name) => Step::Ask(Question::Redeem { name }),
             Proved::Unavailable(reason, detail) => self.refuse_here(reason, "token", &detail),
             Proved::Failed(reason) => self.reject(reason, now, reason.row().internal),
         }

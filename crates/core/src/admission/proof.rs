@@ -39,6 +39,7 @@ pub(super) struct Proof {
     token: String,
     sources_asked: Vec<usize>,
     introspected: Option<Result<Vec<u8>, String>>,
+    redeemed: Option<Option<Vec<u8>>>,
 }
 
 /// What a step came to.
@@ -47,6 +48,8 @@ pub(super) enum Proved {
     Principal(Arc<Principal>),
     /// Read this set of keys again (its place in `identity.jwks`), then ask once more.
     RefreshKeys { source: usize, kid: Option<String> },
+    /// Take the ticket of this name from where nodes meet, answer by [`Proof::redeemed`] and ask once more.
+    Redeem(String),
     /// Ask the provider about this token, then answer by [`Proof::introspected`] and ask once more.
     Introspect(Opaque),
     /// What would tell cannot be had; no fault of the client's.
@@ -57,13 +60,24 @@ pub(super) enum Proved {
 
 impl Proof {
     pub(super) fn new(token: String) -> Self {
-        Self { token, sources_asked: Vec::new(), introspected: None }
+        Self { token, sources_asked: Vec::new(), introspected: None, redeemed: None }
     }
 
     pub(super) fn step(&mut self, means: &Means, at: &Place<'_>, now: Now) -> Proved {
         let Means { policy, gate, keys, cache } = means;
         if ticket::is_ticket(&self.token) && policy.checked.identity.tickets.is_some() {
-            return match gate.tickets().redeem(&self.token, at.route, gate.key(at.client), now) {
+            let key = gate.key(at.client);
+            let outcome = match self.redeemed.take() {
+                Some(Some(kept)) => ticket::redeem_kept(&kept, at.route, key, now),
+                Some(None) => Err(Reason::TicketInvalid),
+                None => match gate.tickets().redeem(&self.token, at.route, key, now) {
+                    Err(Reason::TicketInvalid) if gate.is_shared() => {
+                        return Proved::Redeem(ticket::name(&self.token));
+                    }
+                    outcome => outcome,
+                },
+            };
+            return match outcome {
                 Ok(principal) => Proved::Principal(principal),
                 Err(reason) => Proved::Failed(reason),
             };
@@ -114,6 +128,11 @@ impl Proof {
     /// What the provider said of the token, or why it said nothing.
     pub(super) fn introspected(&mut self, answer: Result<Vec<u8>, String>) {
         self.introspected = Some(answer);
+    }
+
+    /// The ticket as it was kept; `None` where there is none, or nobody answered.
+    pub(super) fn redeemed(&mut self, kept: Option<Vec<u8>>) {
+        self.redeemed = Some(kept);
     }
 
     /// Whether the token's provider is asked. A JWT goes there only where no key could verify one.

@@ -79,6 +79,11 @@ impl Renewal {
         self.proof.introspected(answer);
     }
 
+    /// The ticket as it was kept where nodes meet.
+    pub fn redeemed(&mut self, kept: Option<Vec<u8>>) {
+        self.proof.redeemed(kept);
+    }
+
     /// What the authorizer answered.
     pub fn authorized(&mut self, reply: Reply) {
         self.authorized = Some(reply);
@@ -93,6 +98,7 @@ impl Renewal {
         RenewalStep::Done(match self.proof.step(&self.means, &place, now) {
             Proved::RefreshKeys { source, kid } => return RenewalStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => return RenewalStep::Ask(Question::Introspect { token }),
+            Proved::Redeem(name) => return RenewalStep::Ask(Question::Redeem { name }),
             Proved::Unavailable(reason, _) => return RenewalStep::Unanswered(reason, "token"),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.client, now);

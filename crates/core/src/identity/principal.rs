@@ -23,7 +23,7 @@ pub enum Method {
 }
 
 /// Who is calling. Small and immutable; shared by `Arc` for the life of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// The subject (`sub` unless mapped); `None` for anonymous callers.
     pub subject: Option<Box<str>>,
@@ -52,7 +52,7 @@ pub struct Principal {
 }
 
 /// The credential that a session was exchanged for. Its id is the principal's `token_id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// How it was proved.
     pub method: Method,

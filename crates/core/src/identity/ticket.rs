@@ -2,14 +2,19 @@
 //!
 //! Decides whether a ticket is known, in time, and meant for this route and address. A ticket is gone the moment anybody
 //! shows it, whether it fits or not. Kept in memory as SHA-256; bounded in all and for each subject.
+//!
+//! Where there are other nodes a ticket is kept where they meet, under its SHA-256, and whoever takes it first has it. It
+//! is in one place only: here a mark stays, so that the bounds hold.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 
 use super::cache::digest;
 use super::principal::Principal;
@@ -41,6 +46,17 @@ pub struct Fare {
 struct Ticket {
     fare: Fare,
     until: Duration,
+    /// It is kept where nodes meet.
+    elsewhere: bool,
+}
+
+/// A ticket as it is kept where nodes meet.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    principal: Principal,
+    route: Box<str>,
+    ip: IpAddr,
+    until_unix_ms: u64,
 }
 
 /// The tickets that wait to be used.
@@ -84,7 +100,7 @@ impl Tickets {
         *of_subject += 1;
         let (key, until) = (digest(text.as_bytes()), now.mono + ttl);
         waiting.order.push_back((until, key));
-        waiting.tickets.insert(key, Ticket { fare, until });
+        waiting.tickets.insert(key, Ticket { fare, until, elsewhere: false });
         Some(text)
     }
 
@@ -102,13 +118,62 @@ impl Tickets {
             }
             ticket
         };
-        let Some(Ticket { fare, .. }) = ticket.filter(|ticket| now.mono < ticket.until) else {
+        let Some(Ticket { fare, .. }) = ticket.filter(|ticket| now.mono < ticket.until && !ticket.elsewhere) else {
             return Err(Reason::TicketInvalid);
         };
-        let ended = fare.principal.expires_at_unix_s.is_some_and(|until| now.unix_seconds() >= until);
-        match &*fare.route == route && fare.ip == ip {
+        fare.admits(route, ip, now)
+    }
+
+    /// How a ticket that was just issued is kept where nodes meet.
+    #[must_use]
+    pub fn keep(&self, text: &str, now: Now) -> Option<Vec<u8>> {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ticket { fare, until, .. } = waiting.tickets.get(&digest(text.as_bytes()))?;
+        let left = u64::try_from(until.saturating_sub(now.mono).as_millis()).unwrap_or(u64::MAX);
+        let kept = Kept {
+            principal: Principal::clone(&fare.principal),
+            route: fare.route.clone(),
+            ip: fare.ip.address(),
+            until_unix_ms: now.unix_millis().saturating_add(left),
+        };
+        serde_json::to_vec(&kept).ok()
+    }
+
+    /// It is kept there, and good there alone.
+    pub fn moved(&self, text: &str) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ticket) = waiting.tickets.get_mut(&digest(text.as_bytes())) {
+            ticket.elsewhere = true;
+        }
+    }
+}
+
+/// What a ticket is kept under where nodes meet.
+#[must_use]
+pub fn name(text: &str) -> String {
+    digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whose ticket it is that was taken from where nodes meet.
+///
+/// # Errors
+/// As of [`Tickets::redeem`].
+pub fn redeem_kept(kept: &[u8], route: &str, ip: IpKey, now: Now) -> Result<Arc<Principal>, Reason> {
+    let kept: Kept = serde_json::from_slice(kept).map_err(|_| Reason::TicketInvalid)?;
+    if now.unix_millis() >= kept.until_unix_ms {
+        return Err(Reason::TicketInvalid);
+    }
+    // A key is made anew of its own first address, and stays what it was.
+    let fare = Fare { principal: Arc::new(kept.principal), route: kept.route, ip: IpKey::of(kept.ip, 128) };
+    fare.admits(route, ip, now)
+}
+
+impl Fare {
+    fn admits(self, route: &str, ip: IpKey, now: Now) -> Result<Arc<Principal>, Reason> {
+        let ended = self.principal.expires_at_unix_s.is_some_and(|until| now.unix_seconds() >= until);
+        match &*self.route == route && self.ip == ip {
             true if ended => Err(Reason::TokenExpired),
-            true => Ok(fare.principal),
+            true => Ok(self.principal),
             false => Err(Reason::TicketForeign),
         }
     }
@@ -141,7 +206,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
@@ -164,6 +229,30 @@ mod tests {
         let mut bytes = [7; RANDOM_BYTES];
         bytes.iter_mut().zip(n.to_le_bytes()).for_each(|(to, from)| *to = from);
         bytes
+    }
+
+    #[test]
+    fn a_ticket_that_other_nodes_know_is_no_good_here_and_keeps_its_place() {
+        let tickets = Tickets::default();
+        let issue = |n| tickets.issue(&random(n), fare("u1"), TTL, at(1));
+        let text = issue(1).unwrap();
+        let kept = tickets.keep(&text, at(1)).unwrap();
+        tickets.moved(&text);
+        for (route, address, seconds, outcome) in [
+            ("chat", ip(1), 10, Ok(fare("u1").principal)),
+            ("chat", ip(1), 11, Err(Reason::TicketInvalid)),
+            ("admin", ip(1), 2, Err(Reason::TicketForeign)),
+            ("chat", ip(2), 2, Err(Reason::TicketForeign)),
+        ] {
+            assert_eq!(redeem_kept(&kept, route, address, at(seconds)), outcome, "{route} {seconds}");
+        }
+        assert_eq!(redeem_kept(b"{}", "chat", ip(1), at(2)), Err(Reason::TicketInvalid));
+        for n in 2..=TICKETS_PER_SUBJECT_MAX {
+            assert!(issue(n).is_some(), "{n}");
+        }
+        assert!(issue(99).is_none(), "it counts among its subject's");
+        assert_eq!(tickets.redeem(&text, "chat", ip(1), at(2)), Err(Reason::TicketInvalid));
+        assert!(!String::from_utf8(kept).unwrap().contains(&text) && !name(&text).contains(&text));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod count;
 mod exchange;
 mod keeper;
 mod places;
+mod tickets;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use portcullis_store::redis::{Limits, Link, Lists, Places, Releases};
 use tokio::sync::watch;
 
 pub(crate) use count::count;
+pub(crate) use tickets::{keep_ticket, redeem};
 
 use crate::StartError;
 use crate::metrics::SharedStateGauges;

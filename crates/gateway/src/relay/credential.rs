@@ -184,6 +184,9 @@ async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
             RenewalStep::Ask(Question::Introspect { token }) => {
                 renewal.introspected(crate::introspect::ask(&worker.shared, &token).await);
             }
+            RenewalStep::Ask(Question::Redeem { name }) => {
+                renewal.redeemed(crate::nodes::redeem(&worker.shared, &name).await);
+            }
             RenewalStep::Ask(Question::Authorize { route, body }) => {
                 renewal.authorized(crate::authorize::ask(&worker.shared, &route, body).await);
             }

@@ -175,6 +175,37 @@ impl Limits {
         link.tend(async |to| call.invoke_async(to).await).await
     }
 
+    /// Keeps a ticket for so long.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn keep_ticket(
+        &self,
+        link: &Link,
+        name: &str,
+        kept: &[u8],
+        ttl: Duration,
+        timeout: Duration,
+    ) -> Result<(), LinkError> {
+        let mut keep = redis::cmd("SET");
+        keep.arg(self.of_ticket(name)).arg(kept).arg("PX").arg(millis(ttl).max(1));
+        link.ask(timeout, async |to| keep.query_async::<()>(to).await).await
+    }
+
+    /// Takes a ticket; whoever takes it first has it.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn take_ticket(&self, link: &Link, name: &str, timeout: Duration) -> Result<Option<Vec<u8>>, LinkError> {
+        let mut take = redis::cmd("GETDEL");
+        take.arg(self.of_ticket(name));
+        link.ask(timeout, async |to| take.query_async(to).await).await
+    }
+
+    fn of_ticket(&self, name: &str) -> String {
+        format!("{{{}:ticket:{name}}}", self.prefix)
+    }
+
     /// Forgets the ban of an address, which somebody lifted.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ fn shared() -> House {
         lease: Duration::from_secs(15),
         exchange_interval: Duration::from_millis(250),
     });
+    checked.identity.tickets =
+        Some(crate::policy::checked::Tickets { path: "/ticket".into(), ttl: Duration::from_secs(10) });
     checked.sources.connection_rate = Some(crate::policy::checked::Rate {
         count: 4,
         per: Duration::from_secs(60),
@@ -167,5 +169,36 @@ fn another_answer_or_a_second_one_admits_nobody() {
         assert_eq!(first.reason, Reason::HandshakeMalformed);
         let again = refusal(decided(admission.answer(granted(1), fixture::now())));
         assert_eq!(again.reason, Reason::HandshakeMalformed);
+    }
+}
+
+#[test]
+fn a_ticket_of_another_node_is_taken_where_nodes_meet_and_judged_here() {
+    use crate::identity::ticket::{Fare, RANDOM_BYTES, name};
+    let house = shared();
+    let principal = Principal { subject: Some("u1".into()), ..Principal::anonymous() };
+    let ip = house.gate.key("198.51.100.1".parse().unwrap());
+    let fare = Fare { principal: principal.into(), route: "ws-user_id".into(), ip };
+    let (there, now) = (House::new(), fixture::now());
+    let tickets = there.gate.tickets();
+    let text = tickets.issue(&[7; RANDOM_BYTES], fare, Duration::from_secs(10), now).unwrap();
+    let kept = tickets.keep(&text, now).unwrap();
+    for (client, answer, outcome) in [
+        ("198.51.100.1", Some(kept.clone()), None),
+        ("198.51.100.1", None, Some(Reason::TicketInvalid)),
+        ("198.51.100.2", Some(kept), Some(Reason::TicketForeign)),
+    ] {
+        let (mut admission, _) = arriving(&house, client, &Request::to("/ws/u1").bearing(&text));
+        match admission.answer(granted(3), now) {
+            Step::Ask(Question::Redeem { name: asked }) => assert_eq!(asked, name(&text)),
+            step => panic!("{step:?}"),
+        }
+        // A user's connections, or a failed authentication, are counted then.
+        assert!(matches!(admission.answer(Answer::Redeemed(answer), now), Step::Ask(Question::Count(_))));
+        match (decided(admission.answer(granted(3), now)), outcome) {
+            (Decision::Admit(admitted), None) => assert_eq!(admitted.principal.subject.as_deref(), Some("u1")),
+            (decision, Some(reason)) => assert_eq!(refusal(decision).reason, reason),
+            (decision, None) => panic!("{decision:?}"),
+        }
     }
 }
