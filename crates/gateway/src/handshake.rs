@@ -78,7 +78,8 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         Err(reason) => return Plain::new(reason, "client_address", socket.peer).tell(worker),
     };
     let connection_id = uuid::Uuid::now_v7().to_string();
-    let visit = Visit { worker: Rc::clone(worker), client, connection_id, pending: socket.pending };
+    let user_agent = user_agent(request.headers());
+    let visit = Visit { worker: Rc::clone(worker), client, connection_id, user_agent, pending: socket.pending };
     let sessions = policy.checked.identity.sessions.clone().filter(|sessions| sessions.path == request.uri().path());
     if let Some(sessions) = sessions {
         return crate::session::serve(&visit, policy, &sessions, socket.tls, request).await;
@@ -122,6 +123,15 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
     }
 }
 
+/// Most characters of a user agent that an event keeps.
+const USER_AGENT_MAX: usize = 200;
+
+/// The `User-Agent`, as text that a log can show.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().filter(|one| !one.is_control()).take(USER_AGENT_MAX).collect())
+}
+
 /// Where admission stands after the questions that need no socket.
 pub(crate) enum Settled {
     Done(Box<Decision>),
@@ -133,6 +143,8 @@ pub(crate) struct Visit {
     pub(crate) worker: Rc<Worker>,
     pub(crate) client: IpAddr,
     pub(crate) connection_id: String,
+    /// The program it says it is, for the audit.
+    user_agent: Option<String>,
     /// Given back once a seat is taken, so that no connection counts twice.
     pending: Rc<Cell<Option<Pending>>>,
 }
@@ -256,6 +268,7 @@ impl Visit {
         self.note_listed(&caller);
         if worker.records_allowed() {
             let draft = caller.draft(Reason::ConnectionAccepted, Recorded::Allowed, "admission", String::new());
+            let draft = Draft { metadata: self.agent(), ..draft };
             worker.record(draft, worker.shared.clock.now());
         }
         tokio::task::spawn_local(async move {
@@ -319,6 +332,7 @@ impl Visit {
             worker: Rc::clone(&self.worker),
             client: self.client,
             connection_id: self.connection_id.clone(),
+            user_agent: self.user_agent.clone(),
             pending: Rc::clone(&self.pending),
         };
         drop(self.pending.take());
@@ -432,6 +446,11 @@ impl Visit {
         response.map(Either::Left)
     }
 
+    /// What events of this handshake say about the program at the other end.
+    pub(crate) fn agent(&self) -> Vec<(&'static str, String)> {
+        self.user_agent.iter().map(|agent| ("user_agent", agent.clone())).collect()
+    }
+
     /// Records a refusal; returns its reference.
     fn note(&self, refusal: &Refusal) -> String {
         self.worker.shard().refused(refusal.reason, Recorded::Refused);
@@ -442,6 +461,7 @@ impl Visit {
             connection: Some(self.connection_id.clone()),
             user: refusal.subject.clone(),
             route: refusal.route.clone(),
+            metadata: self.agent(),
             ..Draft::new(refusal.reason, Recorded::Refused, refusal.check, refusal.detail.clone())
         };
         self.worker.record(draft, self.worker.shared.clock.now())

@@ -117,6 +117,7 @@ async fn issue(
         session: Some(terms.id.clone()),
         user: subject,
         tenant: terms.tenant.clone(),
+        metadata: visit.agent(),
         ..Draft::new(Reason::SessionIssued, Recorded::Allowed, "session", detail)
     };
     visit.worker.record(draft, now);

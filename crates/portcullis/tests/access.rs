@@ -29,6 +29,28 @@ fn the_table_of_the_example_is_the_one_that_was_reviewed() {
     assert_eq!(made, std::fs::read_to_string(&kept).unwrap_or_default(), "examples/access.matrix.txt is out of date");
 }
 
+/// The same for the profiles: `profiles/NAME.matrix.txt` beside `profiles/NAME.yaml`.
+#[test]
+fn the_tables_of_the_profiles_are_the_ones_that_were_reviewed() {
+    let folder = examples().join("../profiles");
+    let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| path.extension().is_some_and(|kind| kind == "yaml"));
+    assert!(!names.is_empty());
+    for config in names {
+        let mut command = program(&folder);
+        for secret in ["JWT_SECRET", "AUTHORIZER_TOKEN", "CSRF_SECRET", "ADMIN_TOKEN"] {
+            command.env(secret, "x".repeat(32));
+        }
+        command.args(["access", "--config"]).arg(&config);
+        let made = Said::from(command.output().unwrap()).ends(0).out;
+        let kept = config.with_extension("matrix.txt");
+        if std::env::var_os("PORTCULLIS_RENEW").is_some() {
+            std::fs::write(&kept, &made).unwrap();
+        }
+        assert_eq!(made, std::fs::read_to_string(&kept).unwrap_or_default(), "{} is out of date", kept.display());
+    }
+}
+
 #[test]
 fn the_manual_shows_what_the_program_prints() {
     let manual = std::fs::read_to_string(examples().join("../docs/access.md")).unwrap();

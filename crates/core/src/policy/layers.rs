@@ -115,6 +115,7 @@ pub(crate) fn layer(
     {
         tree.merge(overlay);
     }
+    super::variables::lay(outside, &mut texts, &mut tree, &mut faults);
     for (path, value) in arguments {
         let place = value.place;
         if let Err(why) = tree.put(&path, value) {
@@ -193,7 +194,7 @@ fn read_file(source: Option<&Source<'_>>, texts: &mut Texts, faults: &mut Vec<Fa
 }
 
 /// A value from a variable or flag: YAML where it is YAML, else text.
-fn argument(id: TextId, text: &str) -> Node {
+pub(super) fn argument(id: TextId, text: &str) -> Node {
     let width = text.chars().count().max(1);
     let place = Place { text: id, line: 1, column: 1, width };
     let mut node = yaml::parse(id, text).unwrap_or_else(|_| Node::new(Content::Text(text.to_owned()), place));

@@ -104,6 +104,10 @@ A variable or flag that names no key is an error, as an unknown key in the file 
 
 `{REDIS_VARIABLE}` names the server of `shared_state` where no layer gives `url`, `url_file` or `url_env`.
 
+These variables of other programs lie over the file and under `{VARIABLE_PREFIX}…`. An empty one says nothing, and what is
+no number is an error. A route's own key, as `routes[0].times.lifetime`, is not touched.
+
+{}
 ## Environment
 
 The first that speaks: `--set environment`, `--preset`, `{VARIABLE_PREFIX}ENVIRONMENT`, `{OWN_VARIABLE}`, `environment` in
@@ -132,7 +136,8 @@ A policy is not started, whatever the file says, when
 
 Paths of files are relative to the folder of the file that names them; in a variable or flag, to the working folder. An
 empty cell under *default* means that the key is unset, or that its meaning says the default.
-"
+",
+        super::variables::table()
     )
 }
 

@@ -25,6 +25,7 @@ mod refusals;
 mod report;
 mod schema;
 mod tree;
+mod variables;
 mod warnings;
 mod yaml;
 

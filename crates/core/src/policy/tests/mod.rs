@@ -7,6 +7,7 @@ mod nodes;
 mod robust;
 mod schemas;
 mod sessions;
+mod variables;
 mod warned;
 
 use std::collections::BTreeMap;
