@@ -19,8 +19,11 @@ async def client(connection) -> None:
     try:
         async for text in connection:
             told = json.loads(text)
+            print(json.dumps({"heard": told}), flush=True)
             if told["type"] == "chat.send":
-                broadcast(PRESENT, json.dumps({"type": "chat.said", "user": who["user"], "text": told["text"]}))
+                said = {"type": "chat.said", "user": who["user"], "text": told["text"]}
+                # A sealed field travels as it came.
+                broadcast(PRESENT, json.dumps(said | ({"phone": told["phone"]} if "phone" in told else {})))
             else:
                 await connection.send(json.dumps({"type": told["type"] + ".done"}))
     finally:

@@ -18,7 +18,9 @@ ENV = {"JWT_SECRET": SECRET, "CSRF_SECRET": "csrf-secret-of-forty-two-characters
 
 async def house(lab, environment: str = "staging"):
     back, ports = await profiles.backend(lab, "team-chat")
-    sets = {"routes[0].upstream": f"ws://127.0.0.1:{ports['port']}"}
+    passphrase = lab.folder / "passphrase"
+    passphrase.write_text("a passphrase of enough characters\n")
+    sets = {"routes[0].upstream": f"ws://127.0.0.1:{ports['port']}", "sealing.keys[0].passphrase_file": str(passphrase)}
     return back, await profiles.gateway(lab, "team-chat", sets, {**ENV, "PORTCULLIS_ENV": environment})
 
 
@@ -335,6 +337,22 @@ async def auto_block(lab):
         return await status(lab, gateway, text) == 101
 
     await until(back, "the user is let in")
+
+
+@case("a sensitive field is sealed before the backend and opened for members; a guest reads the sealed text, a changed one nobody")
+async def sealing(lab):
+    back, gateway = await house(lab)
+    ada = await opened(lab, gateway, token("ada"))
+    guest = await opened(lab, gateway, token("gus", "guest"), address="203.0.113.8")
+    assert (await said(guest, type="ping"))["type"] == "ping.done", "the guest is there"
+    answer = await said(ada, **chat("call me"), phone="+49 170 1234567")
+    assert answer["phone"] == "+49 170 1234567", answer
+    sealed = json.loads(await guest.receive())["phone"]
+    assert sealed.startswith("pcs1.2026.") and "1234567" not in sealed, sealed
+    heard = "\n".join(back.lines)
+    assert sealed in heard and "1234567" not in heard
+    answer = await said(ada, **chat("call me"), phone="not a number")
+    assert answer["type"] == "error", "the open value is judged"
 
 
 # What is kept
