@@ -285,3 +285,22 @@ fn a_star_masks_the_field_of_every_element() {
     let masked = r#"{"users":[{"email":"***","n":1},{"email":null},{"email":"***"}],"k":{"secret":"***"},"secret":1}"#;
     assert_eq!(rewritten(&judge(&policy, Kind::Text, text)), Some(masked));
 }
+
+#[test]
+fn what_stands_behind_escapes_of_json_leaks_as_well() {
+    let policy = Messages { leaks: leaks(&[(LeakClass::Credential, OnRefuse::Drop)]), ..messages(JsonMode::Detect) };
+    for text in [
+        r#"{"url":"postgres:\/\/app:hunter2secret@db.internal:5432\/app"}"#,
+        r#"{"k":"\u0041KIAIOSFODNN7EXAMPL2"}"#,
+        r#"{"k":"\u0067hp_16C7e42F292c6912E7710c838347Ae178B4a"}"#,
+    ] {
+        let verdict = judge(&policy, Kind::Text, text);
+        assert_eq!((verdict.action, verdict.findings[0].reason), (Action::Drop, Reason::LeakCredential), "{text}");
+    }
+    let policy = Messages { leaks: leaks(&[(LeakClass::Credential, OnRefuse::Mask)]), ..messages(JsonMode::Detect) };
+    let hidden = judge(&policy, Kind::Text, r#"{"k":"\u0067hp_16C7e42F292c6912E7710c838347Ae178B4a"}"#);
+    assert_eq!(hidden.action, Action::Drop, "{hidden:?}");
+    let open = judge(&policy, Kind::Text, r#"{"env":"DB_PASSWORD=\"hunter2-and-more\"\nX=1"}"#);
+    assert_eq!(rewritten(&open), Some(r#"{"env":"DB_PASSWORD=\"****************\"\nX=1"}"#));
+    assert_eq!(judge(&policy, Kind::Text, r#"{"url":"https:\/\/example.org\/"}"#).action, Action::Pass);
+}

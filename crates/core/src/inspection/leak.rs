@@ -48,10 +48,28 @@ impl Check {
                 scene.refuse(finding)?;
             }
         }
+        self.behind_escapes(scene, wanted)?;
         if masked.is_empty() {
             return ControlFlow::Continue(());
         }
         self.mask(scene, to_mask, masked)
+    }
+
+    /// The same in what a reader of JSON makes of `\/` and `\u0041`, where there are any. What shows only there has no
+    /// place in the text that could be masked.
+    fn behind_escapes(&self, scene: &mut Scene<'_>, mut wanted: LeakSet) -> ControlFlow<()> {
+        let Some(text) = leak::without_escapes(scene.message.bytes) else { return ControlFlow::Continue(()) };
+        while let Some(found) = leak::find(&text, wanted, self.records_max) {
+            wanted.remove(found.class);
+            let mut finding = self.finding(&found);
+            finding.detail = format!("{}, behind escapes", found.what);
+            if finding.outcome == OnRefuse::Mask {
+                finding.outcome = OnRefuse::Drop;
+                finding.detail = format!("{}, which cannot be masked", finding.detail);
+            }
+            scene.refuse(finding)?;
+        }
+        ControlFlow::Continue(())
     }
 
     /// The message goes on without what was found, or not at all.

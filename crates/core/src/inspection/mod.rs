@@ -12,6 +12,7 @@
 mod binary;
 mod conduct;
 mod csrf;
+mod custom;
 mod envelope;
 mod field;
 mod guest;
@@ -46,6 +47,7 @@ use crate::policy::checked::OnRefuse;
 use crate::time::Now;
 use crate::verdict::Reason;
 
+pub use custom::{Custom, Objection, Said};
 pub use plan::{Plan, PlanError};
 pub use rate::PAUSE_MAX;
 pub use reply::error_reply;

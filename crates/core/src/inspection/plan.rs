@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
+use super::{Custom, Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
 use super::{
-    binary, conduct, csrf, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay, schema, seal,
-    tenant, threat,
+    binary, conduct, csrf, custom, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay,
+    schema, seal, tenant, threat,
 };
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
@@ -65,6 +65,7 @@ pub(super) enum Check {
     Replay(replay::Check),
     Html(html::Check),
     Threat(threat::Check),
+    Custom(custom::Check),
     Mask(mask::Check),
     Leak(leak::Check),
     Seal(seal::Check),
@@ -88,6 +89,7 @@ impl Check {
             Self::Replay(check) => check.run(scene),
             Self::Html(check) => check.run(scene),
             Self::Threat(check) => check.run(scene),
+            Self::Custom(check) => check.run(scene),
             Self::Mask(check) => check.run(scene),
             Self::Leak(check) => check.run(scene),
             Self::Seal(check) => check.run(scene),
@@ -111,6 +113,7 @@ impl Check {
             Self::Replay(_) => replay::NAME,
             Self::Html(_) => html::NAME,
             Self::Threat(_) => threat::NAME,
+            Self::Custom(check) => check.name(),
             Self::Mask(_) => mask::NAME,
             Self::Leak(_) => leak::NAME,
             Self::Seal(check) => check.name(),
@@ -201,6 +204,16 @@ impl Plan {
         plan.list.extend(unseal.map(Check::Seal));
         plan.list.extend(seal.map(Check::Seal));
         Ok(plan)
+    }
+
+    /// Adds a check of one's own, after all that judge and before those that mask, look for leaks or seal.
+    #[must_use]
+    pub fn with(mut self, custom: Arc<dyn Custom>) -> Self {
+        let changes = |check: &Check| matches!(check, Check::Mask(_) | Check::Leak(_) | Check::Seal(_));
+        let place = self.list.iter().position(changes).unwrap_or(self.list.len());
+        let check = custom::Check { custom, direction: self.direction, type_number: self.type_pointer };
+        self.list.insert(place, Check::Custom(check));
+        self
     }
 
     /// Whether every message passes.

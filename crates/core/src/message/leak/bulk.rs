@@ -15,6 +15,9 @@ pub(super) fn find(all: Surveyed<'_>, records_max: usize) -> Option<Leak> {
     let text = all.text;
     let mut seen = [0_u64; ADDRESSES_MAX];
     let (mut count, mut hashed, mut first) = (0, 0, 0);
+    if let Some(at) = all.each(Class::Mark).find_map(persons(text, records_max)) {
+        return Some(Leak { class: LeakClass::Bulk, what: "records of many persons", at });
+    }
     for at in all.each(Class::Mark).filter(|at| byte(text, *at) == b'@') {
         let Some((start, end)) = address(text, at) else { continue };
         if count == 0 {
@@ -39,6 +42,49 @@ pub(super) fn find(all: Surveyed<'_>, records_max: usize) -> Option<Leak> {
         }
     }
     None
+}
+
+/// Keys under which records hold what one person alone has.
+const PERSONAL_KEYS: [&[u8]; 12] = [
+    b"phone",
+    b"phone_number",
+    b"phoneNumber",
+    b"mobile",
+    b"date_of_birth",
+    b"dateOfBirth",
+    b"dob",
+    b"birthdate",
+    b"birthday",
+    b"ssn",
+    b"national_id",
+    b"passport_number",
+];
+/// Longest of them, with its quote.
+const KEY_BYTES_MAX: usize = 16;
+/// Shortest value that tells a person, bytes.
+const VALUE_BYTES_MIN: usize = 6;
+
+/// Asked with each mark of the text: the place of one personal key too many. The same value again, as of one person's
+/// messages, does not count.
+fn persons(text: &[u8], records_max: usize) -> impl FnMut(usize) -> Option<usize> {
+    let mut counts = [(0_usize, 0_u64); PERSONAL_KEYS.len()];
+    move |at| {
+        if byte(text, at) != b':' || at < 5 || byte(text, at - 1) != b'"' {
+            return None;
+        }
+        let head = text.get(at.saturating_sub(KEY_BYTES_MAX + 2)..at - 1)?;
+        let key = head.get(memchr::memrchr(b'"', head)? + 1..)?;
+        let number = PERSONAL_KEYS.iter().position(|known| *known == key)?;
+        let value = run(text, at + 1, 64, |b| !matches!(b, b',' | b'}' | b']'));
+        let value = text.get(at + 1..at + 1 + value)?.trim_ascii();
+        let (count, latest) = counts.get_mut(number)?;
+        let mark = fnv(value);
+        if value.len() >= VALUE_BYTES_MIN && mark != *latest {
+            *count += 1;
+            *latest = mark;
+        }
+        (*count > records_max).then_some(at)
+    }
 }
 
 /// Every address, with the hash beside it.
@@ -84,6 +130,22 @@ mod tests {
         assert_eq!(class(&addresses(20)), None);
         assert_eq!(class(&addresses(21)), Some(Bulk));
         assert_eq!(class(&"same@mail.example ".repeat(100)), None, "one person, often");
+    }
+
+    #[test]
+    fn records_of_persons_without_addresses_are_bulk() {
+        let records = |count: usize, key: &str| -> String {
+            let records: Vec<String> =
+                (0..count).map(|n| format!("{{\"id\":{n},\"{key}\":\"+49 30 {n:07}\"}}")).collect();
+            format!("[{}]", records.join(","))
+        };
+        for key in ["phone", "ssn", "dateOfBirth", "passport_number"] {
+            assert_eq!(class(&records(20, key)), None, "{key}");
+            assert_eq!(class(&records(21, key)), Some(Bulk), "{key}");
+        }
+        assert_eq!(class(&records(100, "telephone_kind")), None);
+        assert_eq!(class(&"{\"phone\":\"+49 30 1234567\"}".repeat(100)), None, "one person, often");
+        assert_eq!(class(&"{\"phone\":null},".repeat(100)), None);
     }
 
     #[test]

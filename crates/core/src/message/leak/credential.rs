@@ -20,6 +20,11 @@ pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
     ("AGE-SECRET-KEY-1", |text, at| issued(text, at, 16, 50, |b| b.is_ascii_alphanumeric(), "an age key")),
     ("PRIVATE KEY", private_key),
     ("{SSHA", |text, at| issued(text, at, 5, 28, |b| is_base64(b) || b == b'}', "a password hash")),
+    ("PASSWORD", variable),
+    ("PASSWD", variable),
+    ("SECRET", variable),
+    ("API_KEY", variable),
+    ("_TOKEN", variable),
     ("SG.", |text, at| issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")),
 ];
 
@@ -109,12 +114,41 @@ pub(super) fn extent(text: &[u8], what: &str, at: usize) -> std::ops::Range<usiz
             let name = text.get(..at).map_or(0, |head| head.iter().rev().take_while(|b| is_word(**b)).count());
             at - name..at + run(text, at, usize::MAX, |b| !matches!(b, b'\n' | b'\\' | b'"'))
         }
+        VARIABLE => {
+            let equals = at + run(text, at, 2 * NAME_BYTES_MAX, is_name);
+            let from = equals + 1 + run(text, equals + 1, 4, |b| matches!(b, b'"' | b'\\' | b'\''));
+            from..token_end(text, from)
+        }
         "an AWS secret key" => {
             let from = at + 11 + run(text, at + 11, 8, |b| matches!(b, b' ' | b'=' | b':' | b'"' | b'\\' | b'\''));
             from..token_end(text, from)
         }
         _ => at..token_end(text, at),
     }
+}
+
+/// What [`variable`] finds.
+const VARIABLE: &str = "a secret in a variable";
+/// Longest name of a variable on either side of its mark, bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+const fn is_name(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+/// `DB_PASSWORD=…`, as environments and their files are written, with a value that is no placeholder.
+fn variable(text: &[u8], at: usize) -> Option<&'static str> {
+    let head = text.get(..at)?.iter().rev().take(NAME_BYTES_MAX).take_while(|b| is_name(**b)).count();
+    let equals = at + run(text, at, NAME_BYTES_MAX, is_name);
+    if !is_edge(text, at - head) || byte(text, equals) != b'=' {
+        return None;
+    }
+    let from = equals + 1 + run(text, equals + 1, 4, |b| matches!(b, b'"' | b'\\' | b'\''));
+    let value = text.get(from..token_end(text, from))?;
+    let placeholder =
+        matches!(value.first(), Some(b'$' | b'{' | b'*' | b'%' | b'[' | b'.')) || value.starts_with(b"your");
+    let varied = value.iter().collect::<std::collections::BTreeSet<_>>().len() >= 4;
+    (value.len() >= 8 && !placeholder && varied).then_some(VARIABLE)
 }
 
 /// Where what looks like one word ends. An escaped slash or character of JSON does not end it.
@@ -320,6 +354,30 @@ mod tests {
     /// Enough symbols of many kinds; assembled so that no scanner of repositories takes it for a secret.
     fn filler(len: usize) -> String {
         "Ab3dE5fG7hJ9kL2mN4pQ6rS8tU".chars().cycle().take(len).collect()
+    }
+
+    #[test]
+    fn a_secret_in_a_variable_is_one_and_a_placeholder_is_none() {
+        for text in [
+            "DB_PASSWORD=hunter2-and-more",
+            "{\"log\":\"HOME=/root\\nDB_PASSWORD=hunter2-and-more\\nX=1\"}",
+            "export STRIPE_API_KEY=\"0123456789abcdef\"",
+            "AUTH_TOKEN_2=q8w7e6r5t4",
+            "-e MYSQL_ROOT_PASSWORD=correcthorse",
+        ] {
+            assert_eq!(class(text), Some(super::super::LeakClass::Credential), "{text}");
+        }
+        for text in [
+            "DB_PASSWORD=$DB_PASSWORD_FROM_VAULT",
+            "DB_PASSWORD=********",
+            "DB_PASSWORD=your-password-here",
+            "DB_PASSWORD=short",
+            "DB_PASSWORD= is where it goes",
+            "set the PASSWORD in your profile",
+            "xDB_PASSWORD=hunter2-and-more",
+        ] {
+            assert_eq!(class(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod bulk;
 mod credential;
 mod digits;
+mod escapes;
 mod failure;
 mod mask;
 
@@ -18,6 +19,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, MatchKind, packed};
 
 use crate::message::survey::{Class, Prints, Survey, Surveyed};
+pub use escapes::without_escapes;
 pub use mask::{Unmaskable, mask};
 
 /// Kinds of what must not leave.
