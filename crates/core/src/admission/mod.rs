@@ -50,6 +50,7 @@ pub use renewal::{Renewal, RenewalStep, Renewing};
 
 use crate::identity::introspection::Opaque;
 use crate::identity::{Certificate, KeyRing, Method, Principal, TokenCache};
+use crate::limits::Limit;
 use crate::policy::checked::{Authenticate, CredentialPlace, Identity, PlainHttp, RefuseWith};
 use crate::policy::{Policy, Route};
 use crate::time::Now;
@@ -355,6 +356,9 @@ impl Admission {
         let seat = self.means.gate.seat(self.arrival.client, now).map_err(|(reason, retry_after)| {
             let mut refusal = early(reason, "source", reason.row().internal);
             refusal.retry_after = retry_after;
+            if let (Reason::ConnectionRate, Some(rate)) = (reason, self.means.policy.checked.sources.connection_rate) {
+                say_limit(&mut refusal.headers, &attempts(&Limit::compile(rate)), "\"attempts\";r=0");
+            }
             refusal
         })?;
         let origins = known.as_ref().map_or(self.means.policy.origins(), |route| route.origins(&self.means.policy));
@@ -521,8 +525,7 @@ impl Admission {
         let spec = &visit.route.spec;
         let mut response_headers = HeaderMap::new();
         if let Some((limit, allowance)) = visit.seat.rate() {
-            let policy = format!("\"attempts\";q={};w={}", limit.capacity(), seconds(limit.period()));
-            say_limit(&mut response_headers, &policy, &format!("\"attempts\";r={}", allowance.remaining));
+            say_limit(&mut response_headers, &attempts(&limit), &format!("\"attempts\";r={}", allowance.remaining));
         }
         if let (Some(max), Some(subject), true) = (spec.connections_per_user_max, &principal.subject, visit.websocket) {
             if let Err((reason, retry_after)) = visit.seat.take_user(&spec.name, subject, max) {
@@ -690,6 +693,11 @@ fn say_limit(headers: &mut HeaderMap, policy: &str, left: &str) {
             headers.append(name, value);
         }
     }
+}
+
+/// The policy of connection attempts, as those headers say it.
+fn attempts(limit: &Limit) -> String {
+    format!("\"attempts\";q={};w={}", limit.capacity(), seconds(limit.period()))
 }
 
 /// Whole seconds, rounded up.

@@ -307,6 +307,8 @@ fn attempts_are_counted_and_the_client_is_told() {
     admitted(house.decide("198.51.100.1", &open));
     let refused = house.refused("198.51.100.1", &open);
     assert_eq!(refused.reason, Reason::ConnectionRate);
+    assert_eq!(refused.headers["ratelimit-policy"], "\"attempts\";q=2;w=60");
+    assert_eq!(refused.headers["ratelimit"], "\"attempts\";r=0");
     let then = fixture::now().plus(refused.retry_after.unwrap());
     admitted(house.decide_at("198.51.100.1", &open, then));
 }
