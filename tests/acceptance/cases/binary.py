@@ -42,9 +42,9 @@ for name, pack in [("msgpack", lambda value: msgpack.packb(value, datetime=False
             text = json.dumps({"type": "chat", "id": f"8{id(client)}"})
             await connection.send(text)
             assert await connection.receive() == text
-        event = await gateway.event(type="threat_sqli", message_type="chat")
-        fields = [value for found in await gateway.events("--type", "threat_sqli") for key, value in found["metadata"] if key == "field"]
-        assert event["check"] == "threat" and {"/raw", "/deep/0/er"} <= set(fields), fields
+        for field in ("/raw", "/deep/0/er"):
+            event = await gateway.event(type="threat_sqli", message_type="chat", field=field)
+            assert event["check"] == "threat", event
         assert await gateway.metric("portcullis_refusals_total", reason="binary_malformed", decision="replied") == 12
 
 

@@ -157,11 +157,12 @@ class Gateway:
         return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
 
     async def event(self, seconds: float = 5, **wanted: str) -> dict:
-        """Waits for an event whose fields equal these (`type` is the reason's label)."""
+        """Waits for an event whose fields, or notes in its metadata, equal these (`type` is the reason's label)."""
 
         async def look():
             for event in await self.events():
-                if all(str(event.get(key)) == value for key, value in wanted.items()):
+                notes = dict(event.get("metadata") or [])
+                if all(str(event.get(key, notes.get(key))) == value for key, value in wanted.items()):
                     return event
             return None
 
