@@ -215,7 +215,12 @@ async def delayed(lab):
     for _ in range(6):
         assert await status(lab, gateway, "203.0.113.9") == 101
     assert await status(lab, gateway, "203.0.113.10") == 101
-    events = await gateway.events("--type", "connection_delayed")
+
+    async def all_four():
+        found = await gateway.events("--type", "connection_delayed")
+        return found if len(found) >= 4 else None
+
+    events = await until(all_four, "four events")
     assert sorted(event["detail"] for event in events) == ["20 ms", "40 ms", "70 ms", "70 ms"], events
     assert {event["source_ip"] for event in events} == {"203.0.113.9"}, events
     assert await gateway.metric("portcullis_refusals_total", reason="connection_delayed") == 4
