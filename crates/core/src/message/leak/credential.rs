@@ -144,11 +144,11 @@ fn variable(text: &[u8], at: usize) -> Option<&'static str> {
         return None;
     }
     let from = equals + 1 + run(text, equals + 1, 4, |b| matches!(b, b'"' | b'\\' | b'\''));
-    let value = text.get(from..token_end(text, from))?;
+    let bounded = text.get(..text.len().min(from + TOKEN_BYTES_MAX))?;
+    let value = bounded.get(from..token_end(bounded, from))?;
     let placeholder =
         matches!(value.first(), Some(b'$' | b'{' | b'*' | b'%' | b'[' | b'.')) || value.starts_with(b"your");
-    let varied = value.iter().collect::<std::collections::BTreeSet<_>>().len() >= 4;
-    (value.len() >= 8 && !placeholder && varied).then_some(VARIABLE)
+    (value.len() >= 8 && !placeholder && different(value) >= 4).then_some(VARIABLE)
 }
 
 /// Where what looks like one word ends. An escaped slash or character of JSON does not end it.
@@ -193,13 +193,18 @@ fn issued(
 
 /// At least six different symbols.
 fn is_varied(text: &[u8]) -> bool {
+    different(text) >= 6
+}
+
+/// How many different symbols there are.
+fn different(text: &[u8]) -> u32 {
     let mut seen = [0_u64; 4];
     for &b in text {
         if let Some(word) = seen.get_mut(usize::from(b >> 6)) {
             *word |= 1 << (b & 63);
         }
     }
-    seen.iter().map(|word| word.count_ones()).sum::<u32>() >= 6
+    seen.iter().map(|word| word.count_ones()).sum()
 }
 
 fn aws(text: &[u8], at: usize) -> Option<&'static str> {
