@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use libfuzzer_sys::fuzz_target;
 use portcullis_core::admission::{
-    Admission, Answer, Arrival, Decision, Head, Question, Step, Gate, client_address, proxy_protocol,
+    Admission, Answer, Arrival, Decision, Gate, Head, Question, Step, client_address, proxy_protocol,
 };
 use portcullis_core::identity::{KeyRing, TokenCache};
 use portcullis_core::policy::Policy;
@@ -55,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
         Arc::clone(&house.gate),
         Arc::clone(&house.keys),
         Arc::clone(&house.cache),
-        Arrival { client, tls: false, connection_id: "c-1".into() },
+        Arrival { client, tls: false, connection_id: "c-1".into(), certificate: None },
     );
     let mut step = admission.arrive(&Head { method: &method, uri: &uri, version, headers: &headers }, now());
     let mut asked = 0;
@@ -77,7 +77,10 @@ fuzz_target!(|data: &[u8]| {
             assert!(route == "open" || route == "maybe", "without a credential: {route}");
             assert!(admitted.principal.subject.is_none());
             for name in admitted.upstream_headers.keys() {
-                assert!(!["sec-websocket-key", "connection", "upgrade"].contains(&name.as_str()), "of this hop: {name}");
+                assert!(
+                    !["sec-websocket-key", "connection", "upgrade"].contains(&name.as_str()),
+                    "of this hop: {name}"
+                );
             }
             let said = admitted.upstream_headers.get_all("x-portcullis-subject").iter().count();
             assert_eq!(said, 0, "a client named itself");

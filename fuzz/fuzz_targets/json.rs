@@ -30,7 +30,9 @@ fuzz_target!(|data: &[u8]| {
                 assert!(scan.pointer_of(data, &BOUNDS, span.start, 128).len() <= 128);
             }
         }
-        (Ok(()), Err(error)) => assert!(error.to_string().starts_with("number out of range"), "only we accept: {error}"),
+        (Ok(()), Err(error)) => {
+            assert!(error.to_string().starts_with("number out of range"), "only we accept: {error}")
+        }
         (Err(Fault::Malformed(why)), Ok(_)) => panic!("only we refuse: {why}"),
         (Err(_), _) => {}
     }

@@ -4,7 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis_core::message::threat::{Buffers, ClassSet, Detector};
-use portcullis_core::policy::checked::ThreatClass::{Command, Ldap, Lookup, Nosql, Sqli, Template, Traversal, Xss, Xxe};
+use portcullis_core::policy::checked::ThreatClass::{
+    Command, Ldap, Lookup, Nosql, Sqli, Template, Traversal, Xss, Xxe,
+};
 
 fuzz_target!(|data: &[u8]| {
     let classes = [Sqli, Nosql, Xss, Command, Traversal, Template, Ldap, Xxe, Lookup];

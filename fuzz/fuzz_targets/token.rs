@@ -44,7 +44,9 @@ fuzz_target!(|data: &[u8]| {
     assert!(header.get("crit").is_none());
     let expiry = claims["exp"].as_f64().expect("an accepted token ends");
     assert!(expiry + *leeway as f64 >= NOW_UNIX_S as f64, "{claims}");
-    assert!(claims.get("nbf").is_none_or(|from| from.as_f64().is_some_and(|from| from <= (NOW_UNIX_S + leeway) as f64)));
+    assert!(
+        claims.get("nbf").is_none_or(|from| from.as_f64().is_some_and(|from| from <= (NOW_UNIX_S + leeway) as f64))
+    );
     assert_eq!(claims["iss"], "https://issuer.example");
     let audience = &claims["aud"];
     assert!(audience == "app" || audience.as_array().is_some_and(|list| list.iter().any(|one| one == "app")));
