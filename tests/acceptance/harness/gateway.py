@@ -149,12 +149,31 @@ class Gateway:
         return await run(binary(), *arguments, ok=ok, cwd=self.folder)
 
     async def events(self, *arguments) -> list[dict]:
-        """`portcullis audit search --json`, as a list of events."""
+        """`portcullis audit search --json`, as a list of events: all that was accepted before the call."""
+        await self._settled()
         _, out, _ = await self.cli("audit", "search", "--json", "--limit", "1000", "--state", self.folder / "state", *arguments, ok=False)
         text = out.strip()
         if not text:
             return []
         return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+
+    async def _settled(self) -> None:
+        """Waits until no accepted event is still on its way to the disk: the writer gathers for some milliseconds."""
+        if self.child.process.returncode is not None:
+            return
+        token = ((self.config or {}).get("admin") or {}).get("token")
+
+        async def written() -> bool:
+            try:
+                status, _, text = await self.admin("/metrics", headers={"Authorization": f"Bearer {token}"} if token else None)
+            except (OSError, http.client.HTTPException):
+                return True  # It is ending; what it accepted it writes at its end.
+            return status != 200 or "\nportcullis_audit_events_queued 0\n" in text
+
+        try:
+            await until(written, "the audit is written", 5)
+        except AssertionError:
+            pass  # A case may hold the disk on purpose: then what is there is what counts.
 
     async def event(self, seconds: float = 5, **wanted: str) -> dict:
         """Waits for an event whose fields, or notes in its metadata, equal these (`type` is the reason's label)."""
