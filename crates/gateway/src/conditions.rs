@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portcullis_core::event::Decision;
 use portcullis_core::policy::checked::Factor;
-use portcullis_core::reputation::{Change, Flood, Level, Lockdown};
+use portcullis_core::reputation::{Change, Level, Levels, Lockdown, Rates};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
@@ -20,7 +20,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Conditions {
-    flood: Flood,
+    flood: Levels,
     sampled: Duration,
     messages: u64,
 }
@@ -28,8 +28,8 @@ pub(crate) struct Conditions {
 impl Conditions {
     /// What holds at the start.
     pub(crate) fn new(shared: &Shared) -> Self {
-        let mut flood = Flood::new(shared.policy.load().checked.defences.floods.clone());
-        crate::memory::restore(shared, &mut flood);
+        let mut flood = Levels::new(&shared.policy.load().checked.defences.floods);
+        crate::memory::restore(shared, flood.own_mut());
         let conditions = Self { flood, sampled: shared.clock.now().mono, messages: 0 };
         conditions.put(shared, shared.clock.now());
         conditions
@@ -37,7 +37,7 @@ impl Conditions {
 
     /// Writes down what was learned and what is held against callers.
     pub(crate) fn keep(&self, shared: &Shared) {
-        crate::memory::keep(shared, &self.flood);
+        crate::memory::keep(shared, self.flood.own());
     }
 
     /// Puts the present conditions in force. Tells a lockdown that a critical flood orders.
@@ -60,11 +60,12 @@ impl Conditions {
         let messages = shared.metrics.totals().messages_inbound;
         let since = messages.saturating_sub(std::mem::replace(&mut self.messages, messages));
         if !spec.enabled {
-            self.flood = Flood::new(spec.clone());
+            self.flood = Levels::new(spec);
             return None;
         }
         self.flood.reconfigure(spec);
-        let change = self.flood.step(&observed, since)?;
+        let others = shared.nodes.as_ref().and_then(|nodes| nodes.compare(Rates::of(&observed, since), now.mono));
+        let change = self.flood.step(&observed, since, others)?;
         tell(shared, &change, now);
         let for_so_long = spec.lockdown.filter(|_| change.to == Level::Critical)?;
         let mut order = Lockdown::new(for_so_long, "the flood level is critical", now.unix_millis()).ok()?;

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use portcullis_core::admission::{Count, Counted};
 use portcullis_core::policy::Policy;
+use portcullis_core::reputation::{Others, Rates};
 use tokio::sync::watch;
 
 use crate::StartError;
@@ -20,6 +21,10 @@ impl Nodes {
     }
 
     pub(crate) fn is(&self, _: &Policy) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn compare(&self, _: Rates, _: std::time::Duration) -> Option<Others> {
         match *self {}
     }
 

@@ -12,6 +12,7 @@ use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
 use crate::record::Draft;
+use crate::shared::Shared;
 use crate::worker::Worker;
 
 impl Worker {
@@ -81,22 +82,34 @@ impl Worker {
     }
 
     fn tell_risen(&self, risen: Risen, client: IpAddr, now: Now) {
-        let Risen { target, to, detail } = risen;
-        let banned = to == Standing::Banned;
-        let (reason, decision) = if banned {
-            (Reason::ReputationBan, Decision::Refused)
-        } else {
-            (Reason::ReputationStanding, Decision::Observed)
-        };
-        self.shard().refused(reason, decision);
-        tracing::warn!("{target} is {}: {detail}", to.label());
-        let user = if let Target::User(subject) = &target { Some(subject.clone()) } else { None };
-        let mut draft = Draft {
-            source_ip: Some(client),
-            user,
-            ..Draft::new(reason, decision, "reputation", format!("{target} is {}: {detail}", to.label()))
-        };
-        draft.metadata.push(("standing", to.label().to_owned()));
+        let draft = drafted(risen, Some(client));
+        self.shard().refused(draft.reason, draft.decision);
         self.record(draft, now);
     }
+}
+
+/// A standing that has risen by what several nodes counted.
+pub(crate) fn risen_elsewhere(shared: &Shared, risen: Risen, now: Now) {
+    let client = if let Target::Network(net) = &risen.target { Some(net.addr()) } else { None };
+    let draft = drafted(risen, client);
+    shared.metrics.shard(0).refused(draft.reason, draft.decision);
+    shared.record(draft.into_event(now));
+}
+
+fn drafted(risen: Risen, client: Option<IpAddr>) -> Draft {
+    let Risen { target, to, detail } = risen;
+    let (reason, decision) = if to == Standing::Banned {
+        (Reason::ReputationBan, Decision::Refused)
+    } else {
+        (Reason::ReputationStanding, Decision::Observed)
+    };
+    tracing::warn!("{target} is {}: {detail}", to.label());
+    let user = if let Target::User(subject) = &target { Some(subject.clone()) } else { None };
+    let mut draft = Draft {
+        source_ip: client,
+        user,
+        ..Draft::new(reason, decision, "reputation", format!("{target} is {}: {detail}", to.label()))
+    };
+    draft.metadata.push(("standing", to.label().to_owned()));
+    draft
 }

@@ -11,9 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use portcullis_core::limits::exchange::charge;
-use portcullis_core::limits::{Allowance, IpKey, Ledger, Limit, LimitState, Party};
+use portcullis_core::limits::{Allowance, IpKey, Ledger, Limit, LimitState, Party, Wait};
 use portcullis_core::policy::checked::{Rate, RateAlgorithm, Secret, SharedState};
-use portcullis_store::redis::{Limits, Link, Lists, Places, Verdict};
+use portcullis_core::reputation::Rates;
+use portcullis_core::reputation::exchange::{Act, Told};
+use portcullis_store::redis::{Limits, Link, Lists, MarkNews, Marks, Places, Said, Verdict};
 use portcullis_store::{Entries, Entry};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -291,4 +293,98 @@ async fn of_two_words_the_later_stands_and_news_are_told_once() {
     lists.put(&server.link, &[("block:user:y".to_owned(), ended)]).await.unwrap();
     lists.put(&server.link, &[("block:user:z".to_owned(), word(1, false, "z"))]).await.unwrap();
     assert_eq!(told(3).await.entries.into_keys().collect::<Vec<_>>(), ["block:user:z"], "what has ended leaves");
+}
+
+const HALF_LIFE: Duration = Duration::from_secs(600);
+
+fn added(points: f32) -> Act {
+    let mut all = [0.0; 8];
+    all[4] = points;
+    Act::Add(all)
+}
+
+/// Says something, and hears everything.
+async fn exchange(server: &Server, marks: &Marks, said: Said<'_>, marks_max: usize) -> MarkNews {
+    marks.exchange_within(&server.link, said, 0, "e", HALF_LIFE, SECOND, marks_max).await.unwrap()
+}
+
+fn points(news: &MarkNews, name: u128) -> f32 {
+    news.scores.iter().find(|heard| heard.name == name).map_or(0.0, |heard| heard.points.iter().sum())
+}
+
+const SILENT: Said<'_> = Said { scores: &[], waits: &[], rates: None };
+
+#[tokio::test]
+async fn points_of_two_nodes_are_summed_raised_forgotten_and_never_lowered() {
+    let Some(server) = server().await else { return };
+    let (one, two) = (Marks::new("m", "one".into()), Marks::new("m", "two".into()));
+    let say = async |marks: &Marks, name, act| {
+        exchange(&server, marks, Said { scores: &[Told::new(name, act)], ..SILENT }, 100).await
+    };
+    say(&one, 7, added(10.0)).await;
+    let news = say(&two, 7, added(20.5)).await;
+    assert!((points(&news, 7) - 30.5).abs() < 0.1, "{news:?}");
+    let Act::Add(raised) = added(25.0) else { unreachable!() };
+    let news = say(&two, 7, Act::Raise(raised)).await;
+    assert!((points(&news, 7) - 30.5).abs() < 0.1, "less is no news: {news:?}");
+    let Act::Add(raised) = added(40.0) else { unreachable!() };
+    let news = say(&two, 7, Act::Raise(raised)).await;
+    assert!((points(&news, 7) - 40.0).abs() < 0.1, "{news:?}");
+    let epoch = news.epoch.clone();
+    let news = say(&one, 7, Act::Forget).await;
+    assert_eq!((points(&news, 7), &news.epoch), (0.0, &epoch));
+    // Whoever has heard of a version hears what came after it.
+    let before = say(&one, 8, added(1.0)).await.read_to;
+    say(&one, 9, added(2.0)).await;
+    let news = two.exchange(&server.link, SILENT, before, "e", HALF_LIFE, SECOND).await.unwrap();
+    assert_eq!(news.scores.iter().map(|heard| heard.name).collect::<Vec<_>>(), [9]);
+}
+
+#[tokio::test]
+async fn of_two_waits_the_later_end_stands_on_every_node() {
+    let Some(server) = server().await else { return };
+    let marks = Marks::new("w", "one".into());
+    let say = async |left, step| {
+        let waits = [Wait::heard(3, left, step, 600_000)];
+        exchange(&server, &marks, Said { waits: &waits, ..SILENT }, 100).await
+    };
+    assert_eq!(say(30_000, 2).await.waits[0].step, 2);
+    let news = say(5_000, 1).await;
+    assert!(news.waits[0].step == 2 && news.waits[0].left_ms > 29_000, "{news:?}");
+    let news = say(-1000, 3).await;
+    assert_eq!(news.waits[0].step, 2, "{news:?}");
+}
+
+#[tokio::test]
+async fn whoever_invents_sources_frees_nobody_and_memory_there_is_bounded() {
+    let Some(server) = server().await else { return };
+    let marks = Marks::new("b", "one".into());
+    let attacker = [Told::new(1, added(40.0))];
+    exchange(&server, &marks, Said { scores: &attacker, ..SILENT }, 50).await;
+    for round in 0..20_u128 {
+        let invented: Vec<Told> = (0..100).map(|n| Told::new(1000 + round * 100 + n, added(2.0))).collect();
+        exchange(&server, &marks, Said { scores: &invented, ..SILENT }, 50).await;
+    }
+    let news = exchange(&server, &marks, SILENT, 50).await;
+    assert_eq!(news.scores.len(), 50);
+    assert!((points(&news, 1) - 40.0).abs() < 0.2, "the one that matters is still there");
+    let heavier = [Told::new(2, added(30.0))];
+    let news = exchange(&server, &marks, Said { scores: &heavier, ..SILENT }, 50).await;
+    assert!(news.scores.len() == 50 && points(&news, 2) > 29.0, "what lasts longer finds room");
+}
+
+#[tokio::test]
+async fn rates_of_the_other_nodes_are_summed_while_they_are_fresh() {
+    let Some(server) = server().await else { return };
+    let rates = |failures| Some(Rates { attempts: 10, failures, sources: 1, messages: 1000 });
+    let hour = Duration::from_secs(3600);
+    let say = async |node: &str, failures, hold| {
+        let marks = Marks::new("f", node.into());
+        marks.exchange(&server.link, Said { rates: rates(failures), ..SILENT }, 0, "e", HALF_LIFE, hold).await.unwrap()
+    };
+    assert_eq!(say("one", 5, hour).await.others, None, "nobody else");
+    say("two", 6, hour).await;
+    let others = say("three", 7, hour).await.others.unwrap();
+    assert_eq!((others.nodes, others.rates.failures, others.rates.messages), (2, 11, 2000));
+    assert_eq!(say("one", 9, hour).await.others.unwrap().rates.failures, 13, "its own are not among them");
 }

@@ -9,10 +9,13 @@ import time
 from harness.clients import Refused
 from harness.gateway import merged
 from harness.processes import until
+from harness.raw import TEXT, frame
 from harness.registry import case
 
 from cases.control import claims_of
 from cases.identity import KEYS, required
+from cases.provenance import ATTACK, PROXIED, SCORED, becomes
+from cases.provenance import status as status_of
 from cases.tickets import ticket
 
 NEEDS = ("node", "redis-server")
@@ -473,9 +476,6 @@ async def cluster(lab):
     _, gateways = await nodes(lab, redis=redis, config={"sources": {"connection_rate": "100000/h"}}, route=OPEN)
     await cli(gateways[0], "ban", "203.0.113.9", "--for", "1h")
 
-    async def listed(gateway, address):
-        return address in (await gateway.admin("/api/security/blocks"))[2]
-
     for gateway in gateways:
         await until(lambda gateway=gateway: listed(gateway, "203.0.113.9"), "the ban has spread", 3)
     traffic = Traffic(lab, gateways)
@@ -528,3 +528,110 @@ async def tickets_everywhere(lab):
     assert await use(gateways[1], text) == 401
     assert await use(gateways[0], text) == 101
     assert await use(gateways[0], text) == 401
+
+
+# Scores, waits and flood levels, exchanged in the background
+
+
+async def listed(gateway, text) -> bool:
+    return text in (await gateway.admin("/api/security/blocks"))[2]
+
+
+@case("an attacker who spreads over three nodes is banned by the sum of them, on all; its neighbour is not, and an unban forgives everywhere", needs=NEEDS, seconds=60)
+async def scores_everywhere(lab):
+    scored = merged(SCORED, {"reputation": {"suspicious": 25, "slow": "off", "ban": 30}})
+    _, gateways = await nodes(lab, config={**PROXIED, **scored}, route=OPEN)
+    for gateway in gateways:
+        raw, _ = await lab.raw(gateway, headers={"X-Forwarded-For": "203.0.113.9"})
+        await raw.send(frame(TEXT, ATTACK.encode()))
+    for gateway in gateways:
+        await until(lambda gateway=gateway: listed(gateway, "203.0.113.9"), "the sum brings a ban", 5)
+        await becomes(lab, gateway, "203.0.113.9", 403)
+        assert await status_of(lab, gateway, "203.0.113.10") == 101
+    told = [event for gateway in gateways for event in await gateway.events("--type", "reputation_ban")]
+    assert told and "score 30 of 30: attacks 30" in told[0]["detail"], told
+    assert sum([await gateway.metric("portcullis_shared_state_marks_total", direction="told") for gateway in gateways]) >= 3
+    await cli(gateways[1], "unban", "203.0.113.9")
+    for gateway in gateways:
+        await becomes(lab, gateway, "203.0.113.9", 101)
+    # Forgiven, where nodes meet too: one attack is one again.
+    raw, _ = await lab.raw(gateways[2], headers={"X-Forwarded-For": "203.0.113.9"})
+    heard = await gateways[2].metric("portcullis_shared_state_marks_total", direction="heard")
+    await raw.send(frame(TEXT, ATTACK.encode()))
+
+    async def exchanged() -> bool:
+        return await gateways[2].metric("portcullis_shared_state_marks_total", direction="heard") > heard
+
+    await until(exchanged, "the attack was told and heard", 5)
+    for gateway in gateways:
+        assert not await listed(gateway, "203.0.113.9")
+
+
+@case("a repeat offender who is made to wait on one node waits on the others, and so while Redis is gone and after it came back empty", needs=NEEDS, seconds=60)
+async def waits_everywhere(lab):
+    inbound = {"limits": [{"per": "connection", "rate": "1/h", "on_excess": "reply"}],
+               "offenders": {"after": "2/1h", "waits": ["1h"], "forgive_after": "1h"}}
+    redis, gateways = await nodes(lab, route={"inbound": inbound})
+    token, other = await lab.token("--subject", "mallory"), await lab.token("--subject", "ada")
+
+    async def first_answer(gateway, text) -> str:
+        connection = await opened(lab, gateway, text)
+        await connection.send("hello")
+        answer = await connection.receive()
+        await connection.close(1000)
+        return "hello" if answer == "hello" else json.loads(answer)["code"]
+
+    connection = await opened(lab, gateways[0], token)
+    for _ in range(6):
+        await connection.send("again")
+        await connection.receive()
+    await gateways[0].event(type="offender_slowed")
+
+    async def waits(gateway) -> bool:
+        return await first_answer(gateway, token) == "offender_waits"
+
+    for gateway in gateways:
+        await until(lambda gateway=gateway: waits(gateway), "mallory waits on every node", 5)
+        assert await first_answer(gateway, other) == "hello"
+    await redis.kill()
+    for gateway in gateways:
+        await alone(gateway)
+        assert await waits(gateway)
+    await redis.begin()
+    for gateway in gateways:
+        await met(gateway)
+    # A node that never met the others hears of it.
+    back = await lab.npm_echo()
+    late = await lab.gateway(back.url, {**KEYS, "shared_state": {"url": redis.url}}, route={**required("header"), "inbound": inbound})
+    await met(late)
+    await until(lambda: waits(late), "the new node knows", 5)
+
+
+@case("failures that one node sees raise the flood level of all, and a node that is cut off from the others judges alone", needs=NEEDS, seconds=60)
+async def floods_everywhere(lab):
+    floods = {"sources": {"failed_auth_rate": "off", "connection_rate": "off"},
+              "floods": {"enabled": True, "failures_floor": 1, "over": [2, 3, 4], "rise_after": "1s", "fall_after": "10m"}}
+    redis, gateways = await nodes(lab, config=floods)
+
+    async def others(gateway) -> bool:
+        return await gateway.metric("portcullis_shared_state_others") == 2
+
+    for gateway in gateways:
+        await until(lambda gateway=gateway: others(gateway), "each hears of two others", 10)
+
+    async def raised() -> bool:
+        for _ in range(10):
+            assert await status(lab, gateways[0], "not.a.token") == 401
+        return all([await gateway.metric("portcullis_flood_level") == 3 for gateway in gateways])
+
+    await until(raised, "all are critical", 20)
+    event = await gateways[1].event(type="flood_level")
+    assert "3 nodes together: " in event["detail"] and "failed handshakes" in event["detail"], event
+    await redis.kill()
+
+    async def calm(gateway) -> bool:
+        return await gateway.metric("portcullis_flood_level") == 0
+
+    for gateway in gateways[1:]:
+        await until(lambda gateway=gateway: calm(gateway), "it saw no failure itself", 10)
+    assert await gateways[0].metric("portcullis_flood_level") > 0, "it saw them"

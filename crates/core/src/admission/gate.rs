@@ -172,7 +172,7 @@ impl Gate {
             pressure: AtomicU32::new(Factor::ONE.permille()),
             watch: Watch::new(seed),
             provenance: Provenance::default(),
-            scores: Scores::new(&policy.checked.reputation, exempt(policy), seed),
+            scores: scores(policy, seed),
             anomalies: Anomalies::new(&policy.checked.anomalies, seed),
             api_keys: ArcSwap::default(),
             introspected: ArcSwap::from_pointee(introspected(policy)),
@@ -687,6 +687,12 @@ fn authorized(policy: &Policy) -> HashMap<String, TokenCache> {
 fn introspected(policy: &Policy) -> TokenCache {
     let spec = policy.checked.identity.introspection.as_ref();
     spec.map_or_else(|| TokenCache::new(0, Duration::ZERO), |one| TokenCache::new(one.cache_entries_max, one.cache_ttl))
+}
+
+/// Scores, which other nodes hear of where there are any.
+fn scores(policy: &Policy, seed: [u64; 2]) -> Scores {
+    let scores = Scores::new(&policy.checked.reputation, exempt(policy), seed);
+    if policy.checked.shared_state.is_some() { scores.in_common() } else { scores }
 }
 
 /// Addresses that have no score: those the operator vouches for, and proxies, which are nobody's address.

@@ -76,6 +76,7 @@ pub(super) fn offence(ladder: &Ladder, memory: &mut Memory, cx: &Context<'_>, fi
     }
     let Some(counter) = &remembered.counter else { return };
     let Some(climb) = ladder.offence(counter, cx.now.mono_nanos()) else { return };
+    cx.ledger.climbed();
     decided.retry_after = decided.retry_after.max(Some(climb.wait));
     let mut detail = format!("step {} of {}: waits {} s", climb.step, ladder.steps(), climb.wait.as_secs());
     if climb.forgiven > 0 {

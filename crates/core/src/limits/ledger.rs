@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hash as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -64,6 +64,8 @@ pub struct Ledger {
     seen: Seen,
     /// Entries have names that other nodes know them by.
     named: bool,
+    /// Somebody climbed the ladder since waits were looked for.
+    pub(super) climbs: AtomicBool,
 }
 
 /// A key's counter, as a connection holds it.
@@ -88,7 +90,7 @@ struct Entry {
     kept: Kept,
     /// What other nodes know it by; zero where they do not.
     name: u128,
-    /// Of what was let through, so much was told.
+    /// Of what was let through, so much was told; of a standing, what was told.
     told: u64,
 }
 
@@ -146,6 +148,7 @@ impl Ledger {
             conditions: AtomicU64::new(Conditions::default().to_bits()),
             seen: Seen::default(),
             named: false,
+            climbs: AtomicBool::new(false),
         }
     }
 
@@ -223,11 +226,53 @@ impl Ledger {
     /// The standing of a party on the ladder of waits; `None` while the table is full. Nobody shares another's.
     #[must_use]
     pub fn conduct(&self, ladder: &Ladder, party: Party<'_>, now_nanos: u64) -> Option<Arc<Counter>> {
-        let key = self.key(CONDUCT, party);
+        let name = name(CONDUCT, party);
+        let key = self.conduct_key(name);
         let mut shard = self.shard(&key)?;
         let entry = shard.table.find_or_admit(key.hash, now_nanos)?;
         entry.kept = Kept::Conduct { forgive_ms: ladder.forgive_ms() };
+        entry.name = if self.named { name } else { 0 };
         Some(Arc::clone(&entry.counter))
+    }
+
+    /// Where the standing of a name is kept: who shares a place cannot be computed from outside.
+    fn conduct_key(&self, name: u128) -> Key {
+        let mut hasher = SipHasher13::new_with_keys(self.seed[0], self.seed[1]);
+        (CONDUCT, name).hash(&mut hasher);
+        Key { hash: hasher.finish128().as_u128(), scope: CONDUCT }
+    }
+
+    /// Shows every entry that other nodes know: name, what was told, what its counter counts, the counter.
+    pub(super) fn each_named(&self, mut show: impl FnMut(u128, u64, Kept, &Counter)) {
+        for shard in &self.shards {
+            for entry in lock(shard).table.entries().filter(|entry| entry.name != 0) {
+                show(entry.name, entry.told, entry.kept, &entry.counter);
+            }
+        }
+    }
+
+    /// A standing was told.
+    pub(super) fn tell_conduct(&self, name: u128, bits: u64) {
+        let key = self.conduct_key(name);
+        if let Some(mut shard) = self.shard(&key)
+            && let Some(entry) = shard.table.find(key.hash)
+        {
+            entry.told = bits;
+        }
+    }
+
+    /// Raises a standing to what another node tells, where that ends later.
+    pub(super) fn raise_conduct(&self, name: u128, forgive_ms: u64, bits: u64, now_nanos: u64) {
+        let key = self.conduct_key(name);
+        let Some(mut shard) = self.shard(&key) else { return };
+        let Some(entry) = shard.table.find_or_admit(key.hash, now_nanos) else { return };
+        entry.kept = Kept::Conduct { forgive_ms };
+        entry.name = name;
+        let [_, word] = entry.counter.words();
+        // The end stands in the upper bits, the step in the lower.
+        if word.fetch_max(bits, Ordering::Relaxed) < bits {
+            entry.told = bits;
+        }
     }
 
     /// Shows every entry: hash, what its counter counts, the counter.

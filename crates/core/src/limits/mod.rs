@@ -14,6 +14,7 @@ pub mod ladder;
 pub mod ledger;
 pub mod pattern;
 pub mod table;
+pub mod waits;
 pub mod window;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use kept::{KEPT_MAX, KeptStanding};
 pub use ladder::{Climb, Ladder};
 pub use ledger::{Held, Key, Ledger, Party};
 pub use pattern::TypeMap;
+pub use waits::Wait;
 pub use window::Window;
 
 /// What a limit says about one event.

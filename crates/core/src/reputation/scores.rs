@@ -5,15 +5,14 @@
 //! bans: it orders, and whoever keeps the blocklist obeys. Never scores an address that the operator exempts. A source
 //! with a standing is not forgotten for a newcomer; where there is no room the newcomer has no score.
 
-use std::hash::Hash as _;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::block::{Block, REASON_BYTES_MAX, Target, VALUE_BYTES_MAX};
+use super::exchange::{self, Telling};
 use super::fact::Fact;
 use super::score::Score;
 use crate::limits::table::{Table, Tracked};
@@ -26,14 +25,14 @@ const ORDERS_MAX: usize = 1024;
 /// Sources with a standing that are remembered by name, for operators.
 pub const NAMED_MAX: usize = 200;
 /// Prefix lengths of what is one subnet.
-const SUBNET_V4: u8 = 24;
-const SUBNET_V6: u8 = 48;
+pub(super) const SUBNET_V4: u8 = 24;
+pub(super) const SUBNET_V6: u8 = 48;
 /// A source with fewer points is forgotten as if it had none.
 const FORGOTTEN_BELOW: f32 = 0.5;
 
 /// Who has a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Party<'a> {
+pub(super) enum Party<'a> {
     Address(IpNet),
     Subnet(IpNet),
     User(&'a str),
@@ -106,15 +105,62 @@ pub type Kept = (u128, [f32; super::fact::FACTS]);
 pub const KEPT_MAX: usize = 10_000;
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Entry {
-    score: Score,
+pub(super) struct Entry {
+    pub(super) score: Score,
     standing: Standing,
     /// A ban was ordered that lasts until then, milliseconds.
     ordered_until_ms: u64,
     /// When a burst counted last, milliseconds.
     burst_ms: u64,
     idle_ms: u64,
-    protected_ms: u64,
+    pub(super) protected_ms: u64,
+    /// What other nodes know it by; zero where they do not.
+    pub(super) name: u128,
+    /// Points that they were not told of.
+    pub(super) untold: Score,
+    /// It waits to be told.
+    pub(super) telling: bool,
+}
+
+/// What points have led to, before anybody was told.
+pub(super) struct Step {
+    to: Standing,
+    score: Score,
+    /// The end of the ban that was ordered before, where this orders one.
+    orders: Option<u64>,
+}
+
+impl Entry {
+    /// What its points come to; a standing that was lost is.
+    fn reach(&mut self, spec: &Reputation, times: u32, now_ms: u64) -> Standing {
+        self.idle_ms = self.score.fades_to(FORGOTTEN_BELOW, spec.half_life);
+        self.protected_ms = self.score.fades_to(points_of(spec.suspicious, times) / 2.0, spec.half_life);
+        let total = self.score.total(spec.half_life, now_ms);
+        // A standing is lost with half of its points, so that a score at its edge tells nobody twice.
+        self.standing = self.standing.min(judged(spec, total * 2.0, times));
+        judged(spec, total, times)
+    }
+
+    /// Takes the standing that its points have earned, and tells nobody: another node does.
+    pub(super) fn stand(&mut self, spec: &Reputation, times: u32, now_ms: u64) {
+        let reached = self.reach(spec, times, now_ms);
+        self.standing = self.standing.max(reached);
+    }
+
+    /// The same, and tells whether it has risen or a ban is to be ordered.
+    pub(super) fn weigh(&mut self, spec: &Reputation, times: u32, now_ms: u64) -> Option<Step> {
+        let reached = self.reach(spec, times, now_ms);
+        let orders = reached == Standing::Banned && self.ordered_until_ms <= now_ms;
+        if reached <= self.standing && !orders {
+            return None;
+        }
+        self.standing = reached;
+        let was_ordered = self.ordered_until_ms;
+        if orders {
+            self.ordered_until_ms = now_ms.saturating_add(u64::try_from(spec.ban_for.as_millis()).unwrap_or(u64::MAX));
+        }
+        Some(Step { to: reached, score: self.score, orders: orders.then_some(was_ordered) })
+    }
 }
 
 impl Tracked for Entry {
@@ -134,6 +180,9 @@ pub struct Scores {
     shards: [Mutex<Table<Entry>>; SHARDS],
     orders: Mutex<Vec<Block>>,
     named: Mutex<Vec<(u128, Target)>>,
+    /// Other nodes hear of them.
+    common: bool,
+    telling: Mutex<Telling>,
     seed: [u64; 2],
 }
 
@@ -148,8 +197,16 @@ impl Scores {
             exempt: ArcSwap::from_pointee(exempt),
             orders: Mutex::default(),
             named: Mutex::default(),
+            common: false,
+            telling: Mutex::default(),
             seed,
         }
+    }
+
+    /// Scores that other nodes hear of.
+    #[must_use]
+    pub fn in_common(self) -> Self {
+        Self { common: true, ..self }
     }
 
     /// Takes over another policy's rules; scores stay.
@@ -226,28 +283,30 @@ impl Scores {
             entry.burst_ms = now_ms.saturating_add(1000);
         }
         entry.score.add(fact, points, spec.half_life, now_ms);
-        entry.idle_ms = entry.score.fades_to(FORGOTTEN_BELOW, spec.half_life);
-        entry.protected_ms = entry.score.fades_to(points_of(spec.suspicious, times) / 2.0, spec.half_life);
-        let total = entry.score.total(spec.half_life, now_ms);
-        let reached = judged(spec, total, times);
-        // A standing is lost with half of its points, so that a score at its edge tells nobody twice.
-        if judged(spec, total * 2.0, times) < entry.standing {
-            entry.standing = judged(spec, total * 2.0, times);
+        if self.common {
+            entry.note(exchange::name(party), fact, points, spec, now_ms);
+            if !entry.telling {
+                entry.telling = lock(&self.telling).push(entry.name, || target(party));
+            }
         }
-        let orders = reached == Standing::Banned && entry.ordered_until_ms <= now_ms;
-        if reached <= entry.standing && !orders {
-            return Counted::Yes(None);
-        }
-        let was_ordered = entry.ordered_until_ms;
-        let score = entry.score;
-        entry.standing = reached;
-        if orders {
-            entry.ordered_until_ms = now_ms.saturating_add(u64::try_from(spec.ban_for.as_millis()).unwrap_or(u64::MAX));
-        }
+        let step = entry.weigh(spec, times, now_ms);
         drop(shard);
-        let Some(target) = target(party) else { return Counted::Yes(None) };
-        let detail = words(spec, &score, total, reached, times, now_ms);
-        if orders
+        let risen = step.and_then(|step| Some(self.rise(spec, hash, target(party)?, times, step, now)));
+        Counted::Yes(risen)
+    }
+
+    /// Orders what a step has earned, and says why.
+    pub(super) fn rise(
+        &self,
+        spec: &Reputation,
+        hash: u128,
+        target: Target,
+        times: u32,
+        step: Step,
+        now: Now,
+    ) -> Risen {
+        let detail = words(spec, &step.score, step.to, times, millis(now));
+        if let Some(was_ordered) = step.orders
             && !self.order(spec, &target, &detail, now)
             && let Some(entry) = self.shard(hash).find(hash)
         {
@@ -255,7 +314,7 @@ impl Scores {
             entry.ordered_until_ms = was_ordered;
         }
         self.name(hash, &target);
-        Counted::Yes(Some(Risen { target, to: reached, detail }))
+        Risen { target, to: step.to, detail }
     }
 
     fn order(&self, spec: &Reputation, target: &Target, detail: &str, now: Now) -> bool {
@@ -297,9 +356,15 @@ impl Scores {
             (Target::Network(lifted), Target::Network(net)) => lifted.contains(net) || net.contains(lifted),
             (lifted, target) => lifted == target,
         };
-        for (hash, _) in named.extract_if(.., |(_, target)| hit(target)) {
-            if let Some(entry) = self.shard(hash).find(hash) {
-                *entry = Entry::default();
+        let lost: Vec<u128> = named.extract_if(.., |(_, target)| hit(target)).map(|(hash, _)| hash).collect();
+        drop(named);
+        // Its own, also where only other nodes have named it.
+        let own =
+            exchange::names_of(lifted, self.spec.load().ipv6_prefix).map(|name| name.map(|name| self.place(name)));
+        for hash in lost.into_iter().chain(own.into_iter().flatten()) {
+            let forgotten = self.shard(hash).find(hash).map(std::mem::take);
+            if let Some(name) = forgotten.map(|entry| entry.name).filter(|name| *name != 0) {
+                lock(&self.telling).forget(name);
             }
         }
     }
@@ -377,13 +442,36 @@ impl Scores {
     }
 
     fn hash(&self, party: Party<'_>) -> u128 {
-        let [first, second] = self.seed;
-        let mut hasher = SipHasher13::new_with_keys(first, second);
-        party.hash(&mut hasher);
-        hasher.finish128().as_u128()
+        self.place(exchange::name(party))
     }
 
-    fn shard(&self, hash: u128) -> MutexGuard<'_, Table<Entry>> {
+    /// Where the source of a name is kept.
+    pub(super) fn place(&self, name: u128) -> u128 {
+        exchange::hash(name, self.seed)
+    }
+
+    pub(super) fn spec(&self) -> std::sync::Arc<Reputation> {
+        self.spec.load_full()
+    }
+
+    pub(super) fn telling(&self) -> &Mutex<Telling> {
+        &self.telling
+    }
+
+    /// Looks at the entry of a name, or changes it.
+    pub(super) fn entry<T>(&self, name: u128, look: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let hash = self.place(name);
+        self.shard(hash).find(hash).map(look)
+    }
+
+    /// Shows every entry.
+    pub(super) fn each_entry(&self, mut show: impl FnMut(&Entry)) {
+        for shard in &self.shards {
+            lock(shard).entries().for_each(&mut show);
+        }
+    }
+
+    pub(super) fn shard(&self, hash: u128) -> MutexGuard<'_, Table<Entry>> {
         let [first, rest @ ..] = &self.shards;
         let at = usize::try_from(hash >> 96).unwrap_or(0) % SHARDS;
         lock(at.checked_sub(1).and_then(|at| rest.get(at)).unwrap_or(first))
@@ -399,7 +487,7 @@ fn times(spec: &Reputation, party: Party<'_>) -> u32 {
     if matches!(party, Party::Subnet(_)) { spec.subnet_times.unwrap_or(1) } else { 1 }
 }
 
-fn points_of(threshold: u32, times: u32) -> f32 {
+pub(super) fn points_of(threshold: u32, times: u32) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "thresholds are far below 2^24")]
     let points = threshold.saturating_mul(times) as f32;
     points
@@ -419,7 +507,8 @@ fn judged(spec: &Reputation, total: f32, times: u32) -> Standing {
     }
 }
 
-fn words(spec: &Reputation, score: &Score, total: f32, reached: Standing, times: u32, now_ms: u64) -> String {
+fn words(spec: &Reputation, score: &Score, reached: Standing, times: u32, now_ms: u64) -> String {
+    let total = score.total(spec.half_life, now_ms);
     let threshold = match reached {
         Standing::Banned => spec.ban,
         Standing::Slowed => spec.slow,
@@ -429,7 +518,7 @@ fn words(spec: &Reputation, score: &Score, total: f32, reached: Standing, times:
     format!("score {total:.0} of {of}: {}", score.words(spec.half_life, now_ms))
 }
 
-fn target(party: Party<'_>) -> Option<Target> {
+pub(super) fn target(party: Party<'_>) -> Option<Target> {
     match party {
         Party::Address(net) | Party::Subnet(net) => Some(Target::Network(net)),
         Party::User(subject) => {
@@ -439,11 +528,11 @@ fn target(party: Party<'_>) -> Option<Target> {
     }
 }
 
-fn millis(now: Now) -> u64 {
+pub(super) fn millis(now: Now) -> u64 {
     u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A score is whole after every statement, so a poisoned one is still right.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -205,6 +205,13 @@ impl Scrape {
             let mut told = encoder.encode_descriptor("shared_state_exchanges", help, None, MetricType::Counter)?;
             counter(&mut told, &[("outcome", "answered")], shared.exchanged)?;
             counter(&mut told, &[("outcome", "failed")], shared.unexchanged)?;
+            let help = "Words on scores and waits told to other nodes, and heard";
+            let mut marks = encoder.encode_descriptor("shared_state_marks", help, None, MetricType::Counter)?;
+            counter(&mut marks, &[("direction", "told")], shared.told)?;
+            counter(&mut marks, &[("direction", "heard")], shared.heard)?;
+            let help = "Other nodes whose rates count for the flood level";
+            let others = ConstGauge::new(signed(shared.nodes));
+            others.encode(encoder.encode_descriptor("shared_state_others", help, None, MetricType::Gauge)?)?;
         }
         let help = "Open connections by backend";
         let mut loads = encoder.encode_descriptor("upstream_connections_open", help, None, MetricType::Gauge)?;
@@ -312,7 +319,14 @@ mod tests {
             config_version: 1,
             upstreams: vec![("127.0.0.1:3000".into(), 2)],
             upstream_up: vec![("127.0.0.1:3000".into(), true)],
-            shared_state: Some(SharedStateGauges { up: true, answered: 7, failed: 2, exchanged: 9, unexchanged: 1 }),
+            shared_state: Some(SharedStateGauges {
+                up: true,
+                answered: 7,
+                failed: 2,
+                exchanged: 9,
+                unexchanged: 1,
+                ..SharedStateGauges::default()
+            }),
             uptime: Duration::from_millis(1500),
             ..Gauges::default()
         }

@@ -128,6 +128,12 @@ pub struct SharedStateGauges {
     pub exchanged: u64,
     /// Those that were not, and are told later.
     pub unexchanged: u64,
+    /// Words on scores and waits told to other nodes.
+    pub told: u64,
+    /// Such words heard.
+    pub heard: u64,
+    /// Other nodes that rates were heard of.
+    pub nodes: u64,
 }
 
 /// Sums over all shards, for the live page and the JSON of the admin API.

@@ -5,16 +5,19 @@
 mod count;
 mod exchange;
 mod keeper;
+mod marks;
 mod places;
 mod tickets;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use portcullis_core::policy::Policy;
 use portcullis_core::policy::checked::SharedState;
-use portcullis_store::redis::{Limits, Link, Lists, Places, Releases};
+use portcullis_core::reputation::{Others, Rates};
+use portcullis_store::redis::{Limits, Link, Lists, Marks, Places, Releases};
 use tokio::sync::watch;
 
 pub(crate) use count::count;
@@ -30,6 +33,10 @@ pub(crate) struct Nodes {
     link: Link,
     lists: Lists,
     limits: Limits,
+    marks: Marks,
+    /// What this node saw last, and what others did, with the instant at which that was heard.
+    seen: Mutex<Option<Rates>>,
+    others: Mutex<Option<(Duration, Others)>>,
     places: Arc<Places>,
     /// Until the task that tells them is started.
     releases: Mutex<Option<Releases>>,
@@ -40,6 +47,9 @@ pub(crate) struct Nodes {
     /// Counts of messages told, and not told.
     exchanged: AtomicU64,
     unexchanged: AtomicU64,
+    /// Words on sources told to other nodes, and heard of them.
+    marks_told: AtomicU64,
+    marks_heard: AtomicU64,
 }
 
 impl Nodes {
@@ -47,18 +57,25 @@ impl Nodes {
     pub(crate) fn of(policy: &Policy) -> Result<Option<Arc<Self>>, StartError> {
         Ok(policy.checked.shared_state.as_ref().map(|spec| {
             let (link, lists) = (Link::new(spec), Lists::new(&spec.prefix));
-            let (places, releases) = Places::new(uuid::Uuid::new_v4().simple().to_string());
+            let name = uuid::Uuid::new_v4().simple().to_string();
+            let marks = Marks::new(&spec.prefix, name.clone());
+            let (places, releases) = Places::new(name);
             Arc::new(Self {
                 spec: spec.clone(),
                 link,
                 lists,
                 limits: Limits::new(&spec.prefix),
+                marks,
+                seen: Mutex::default(),
+                others: Mutex::default(),
                 places,
                 releases: Mutex::new(Some(releases)),
                 connected: AtomicBool::new(false),
                 joins: AtomicU64::new(0),
                 exchanged: AtomicU64::new(0),
                 unexchanged: AtomicU64::new(0),
+                marks_told: AtomicU64::new(0),
+                marks_heard: AtomicU64::new(0),
             })
         }))
     }
@@ -66,6 +83,19 @@ impl Nodes {
     /// Whether it is the one that a policy names.
     pub(crate) fn is(&self, policy: &Policy) -> bool {
         policy.checked.shared_state.as_ref() == Some(&self.spec)
+    }
+
+    /// Tells the others what this node saw in the last second, and gives what they did. `None` where nothing was heard of
+    /// them lately.
+    pub(crate) fn compare(&self, seen: Rates, now: Duration) -> Option<Others> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        let heard = *self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.filter(|(at, _)| now.saturating_sub(*at) <= self.rates_hold()).map(|(_, others)| others)
+    }
+
+    /// How long rates of a node hold: seconds, and two exchanges.
+    fn rates_hold(&self) -> Duration {
+        (self.spec.exchange_interval * 2).saturating_add(Duration::from_secs(2))
     }
 
     pub(crate) fn gauges(&self) -> SharedStateGauges {
@@ -76,6 +106,9 @@ impl Nodes {
             failed: counts.failed,
             exchanged: self.exchanged.load(Ordering::Relaxed),
             unexchanged: self.unexchanged.load(Ordering::Relaxed),
+            told: self.marks_told.load(Ordering::Relaxed),
+            heard: self.marks_heard.load(Ordering::Relaxed),
+            nodes: self.others.lock().unwrap_or_else(PoisonError::into_inner).map_or(0, |(_, others)| others.nodes),
         }
     }
 }
@@ -100,6 +133,7 @@ pub(crate) fn start(
     }
     runtime.spawn(places::renew(Arc::clone(nodes)));
     runtime.spawn(exchange::exchange(Arc::clone(nodes), Arc::clone(shared)));
+    runtime.spawn(marks::exchange(Arc::clone(nodes), Arc::clone(shared)));
     let body = move || runtime.block_on(keeper.run(stopping));
     std::thread::Builder::new().name(String::from("nodes")).spawn(body).map_err(StartError::Thread)
 }
