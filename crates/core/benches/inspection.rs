@@ -56,6 +56,7 @@ fn production() -> Messages {
         csrf: None,
         seal: None,
         unseal: None,
+        callbacks: Vec::new(),
         control_rate: None,
         limits: vec![limit("connection", LimitKey::Connection), limit("user", LimitKey::User)],
         json: JSON,

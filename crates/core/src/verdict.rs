@@ -217,6 +217,8 @@ table! {
     BinaryKind = "binary_kind", 1003, 415, Security, Medium, "Message refused", "a binary message is of a kind that the route does not take", "see the kind in the detail; `binaries.kinds` names those that may pass";
     BinaryMalformed = "binary_malformed", 1007, 400, Security, Medium, "Message refused", "a binary message is not what `binaries.read_as` says, or holds what JSON cannot say", "see the detail; send well-formed MessagePack or CBOR of plain values";
     BinaryRewritten = "binary_rewritten", 1008, 403, DataAccess, Medium, "Message refused", "a binary message would have been changed, which is done to text only", "take the field out of `mask` or `html`, or send such messages as text";
+    CallbackRefused = "callback_refused", 1008, 403, Authorization, Medium, "Message refused", "a callback of the route refused a message", "see the callback's name and reason in the event";
+    CallbackUnavailable = "callback_unavailable", 1013, 503, Authorization, High, "Service unavailable", "a callback of the route gave no answer that could be used", "check `callbacks` of the direction, and that the gateway reaches it";
     CustomRefused = "custom_refused", 1008, 403, Security, Medium, "Message refused", "a check that was added to the program refused a message", "see the check and the detail";
     SealFailed = "seal_failed", 1011, 500, DataAccess, Critical, "Message refused", "a field could not be sealed, and does not go on open", "see that the system gives random numbers";
     SealBroken = "seal_broken", 1008, 403, Security, Critical, "Message refused", "a sealed field does not open: changed, moved, of another tenant, or of a key that is gone", "see the detail; keep old keys in `sealing.keys` until nothing is sealed with them";

@@ -26,6 +26,7 @@ fn plan() -> Plan {
         csrf: None,
         seal: None,
         unseal: None,
+        callbacks: Vec::new(),
         control_rate: None,
         limits: Vec::new(),
         json: Json {

@@ -42,6 +42,7 @@ fn bare() -> Messages {
         csrf: None,
         seal: None,
         unseal: None,
+        callbacks: Vec::new(),
         control_rate: None,
         limits: Vec::new(),
         json: Json { mode: JsonMode::Required, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },

@@ -35,6 +35,7 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
         csrf: None,
         seal: None,
         unseal: None,
+        callbacks: Vec::new(),
         control_rate: None,
         limits,
         json: Json { mode: JsonMode::Detect, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },

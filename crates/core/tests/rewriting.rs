@@ -66,7 +66,7 @@ fn a_card_goes_on_with_its_last_four_digits_whether_json_is_looked_at_or_not() {
             assert!(!finding.detail.contains("4111"));
         }
         let clean = judge(&policy, Kind::Text, r#"{"pan":"none"}"#);
-        assert_eq!(clean, Verdict { action: Action::Pass, findings: Vec::new(), rewritten: None });
+        assert_eq!(clean, Verdict { action: Action::Pass, findings: Vec::new(), rewritten: None, ask: None });
     }
     let policy = Messages { leaks: leaks(&[(LeakClass::Card, OnRefuse::Mask)]), ..messages(JsonMode::Detect) };
     let verdict = judge(&policy, Kind::Text, "pay 4111 1111 1111 1111 now");

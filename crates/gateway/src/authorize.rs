@@ -4,7 +4,7 @@
 //! within the timeout.
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use portcullis_core::admission::authorizer::{ANSWER_BYTES_MAX, Reply};
 use portcullis_core::policy::checked::Authorizer;
 use tokio::sync::Semaphore;
@@ -43,11 +43,10 @@ async fn send(shared: &Shared, spec: &Authorizer, body: Vec<u8>) -> Reply {
     // It is never closed.
     let Ok(_place) = shared.authorizations.acquire().await else { return Reply::Failed("stopped".to_owned()) };
     let mut call = Call::post(&spec.url, Reach::Plain, "application/json", Bytes::from(body), ANSWER_BYTES_MAX);
-    if let Some(token) = &spec.token {
-        let bearer = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat());
-        let Ok(mut bearer) = bearer else { return Reply::Failed("the token cannot stand in a header".to_owned()) };
-        bearer.set_sensitive(true);
-        call.headers.insert(header::AUTHORIZATION, bearer);
+    if let Some(token) = &spec.token
+        && !call.bear(token)
+    {
+        return Reply::Failed("the token cannot stand in a header".to_owned());
     }
     match call.send(&shared.client_tls).await {
         Ok(answered) => Reply::Body(answered.body),

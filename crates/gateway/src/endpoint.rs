@@ -1,4 +1,5 @@
-//! One HTTP request of ours to an endpoint outside: key sets, identity providers, introspection, authorizers.
+//! One HTTP request of ours to an endpoint outside: key sets, identity providers, introspection, authorizers,
+//! callbacks.
 //!
 //! A connection a request, bounded in bytes and by the caller in time. Redirects are not followed: whoever answers one
 //! would choose where we connect. A name that resolves to an address of an inner network is asked only where
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
+use portcullis_core::policy::checked::Secret;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
@@ -77,6 +79,14 @@ impl<'a> Call<'a> {
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         Self { url, reach, method: Method::POST, headers, body, bytes_max }
+    }
+
+    /// Shows a token. False where it cannot stand in a header.
+    pub(crate) fn bear(&mut self, token: &Secret) -> bool {
+        let Ok(mut bearer) = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat()) else { return false };
+        bearer.set_sensitive(true);
+        self.headers.insert(header::AUTHORIZATION, bearer);
+        true
     }
 
     /// Asks.

@@ -249,6 +249,7 @@ impl Core {
         shared.cache.store(Arc::new(token_cache(&policy)));
         shared.keys.store(keys);
         shared.fetches.keep(&policy.checked.identity);
+        shared.callbacks.keep(&policy);
         shared.tls.store(tls);
         shared.gate.reconfigure(&policy);
         shared.metrics.name_routes(policy.routes().iter().map(|route| route.spec.name.clone()).collect());
@@ -296,6 +297,7 @@ fn share(policy: Arc<Policy>, workers: usize, sessions: sessions::Desk) -> Resul
         metrics: Metrics::new(workers, names),
         introspections: crate::introspect::places(),
         authorizations: crate::authorize::places(),
+        callbacks: crate::callback::Callbacks::default(),
         sessions,
         fetches: fetch::Fetches::default(),
         feeds: crate::feeds::Feeds::default(),

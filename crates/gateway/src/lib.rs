@@ -13,6 +13,7 @@
 //! | `standing` | facts against clients, told to the scores |
 //! | `introspect` | opaque tokens asked about |
 //! | `authorize` | external authorizers asked |
+//! | `callback` | callbacks asked about messages |
 //! | `ticket`, `session`, `logout` | our own endpoints for clients and providers |
 //! | `endpoint` | one HTTP request of our own |
 //! | `nodes` | what is held in common with other gateways |
@@ -23,6 +24,7 @@ pub mod admin;
 mod api_keys;
 mod authorize;
 mod blocklist;
+mod callback;
 mod client_leg;
 mod conditions;
 mod cross_origin;

@@ -1,7 +1,7 @@
 //! The policy in force as JSON for operators: no secret, no key material.
 
 use portcullis_core::policy::Policy;
-use portcullis_core::policy::checked::Route;
+use portcullis_core::policy::checked::{Messages, Route};
 use serde_json::{Value, json};
 
 /// See the module.
@@ -51,7 +51,15 @@ fn route(route: &Route) -> Value {
         "refuse_with": route.refuse_with,
         "http": route.http,
         "checks": route.checks,
-        "inbound": { "bytes_max": route.inbound.bytes_max, "on_refuse": route.inbound.on_refuse },
-        "outbound": { "bytes_max": route.outbound.bytes_max, "on_refuse": route.outbound.on_refuse },
+        "inbound": direction(&route.inbound),
+        "outbound": direction(&route.outbound),
+    })
+}
+
+fn direction(messages: &Messages) -> Value {
+    json!({
+        "bytes_max": messages.bytes_max,
+        "on_refuse": messages.on_refuse,
+        "callbacks": messages.callbacks.iter().map(|callback| &callback.url).collect::<Vec<_>>(),
     })
 }

@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     pub introspections: tokio::sync::Semaphore,
     /// Places for questions to authorizers.
     pub authorizations: tokio::sync::Semaphore,
+    /// Messages that wait for callbacks.
+    pub callbacks: crate::callback::Callbacks,
     /// Where sessions are issued and ended.
     pub sessions: crate::sessions::Desk,
     /// Fetches of key sets.

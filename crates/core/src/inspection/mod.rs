@@ -10,6 +10,7 @@
 //! Tests: beside each check, `tests/attacks.rs`, `tests/inspection.rs`.
 
 mod binary;
+pub mod callback;
 mod conduct;
 mod csrf;
 mod custom;
@@ -217,6 +218,8 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// What goes on in the message's place, where the action is to rewrite it and only there.
     pub rewritten: Option<Vec<u8>>,
+    /// Who is to be asked before it goes on, where it goes on.
+    pub ask: Option<Box<callback::Ask>>,
 }
 
 /// What one direction of one connection remembers between messages, for one caller: another one begins anew. 24
@@ -409,6 +412,8 @@ struct Scene<'s> {
     rewritten: Option<Vec<u8>>,
     /// A binary message as the checks after this one read it.
     view: Option<binary_view::Buffers>,
+    /// Callbacks that the message concerns.
+    ask: Option<Box<callback::Ask>>,
 }
 
 impl Scene<'_> {
@@ -433,6 +438,7 @@ pub fn inspect(
     let mut findings = Vec::new();
     let mut rewritten: Option<Vec<u8>> = None;
     let mut view: Option<binary_view::Buffers> = None;
+    let mut ask;
     let mut checks = plan.list.iter();
     // A check that rewrites ends a round: the checks after it see the new text.
     loop {
@@ -446,10 +452,12 @@ pub fn inspect(
             findings,
             rewritten: None,
             view: None,
+            ask: None,
         };
         let broke =
             checks.find(|check| check.run(&mut scene).is_break() || scene.rewritten.is_some() || scene.view.is_some());
         let (new, read) = (scene.rewritten.take(), scene.view.take());
+        ask = scene.ask.take();
         findings = scene.findings;
         if read.is_some() {
             view = read;
@@ -474,7 +482,14 @@ pub fn inspect(
     if let Some(ladder) = plan.ladder.as_ref().filter(|_| !findings.is_empty()) {
         conduct::offence(ladder, memory, cx, &mut findings);
     }
-    name_type(plan, work, seen(message, view.as_ref(), rewritten.as_deref()).bytes, &mut findings);
+    let message_type = if findings.is_empty() && ask.is_none() {
+        None
+    } else {
+        plan.message_type(work, seen(message, view.as_ref(), rewritten.as_deref()).bytes)
+    };
+    for finding in &mut findings {
+        finding.message_type.clone_from(&message_type);
+    }
     if let Some(view) = view {
         work.binary = view;
     }
@@ -486,7 +501,11 @@ pub fn inspect(
         (Action::Rewrite, None) => Action::Drop,
         (worst, _) => worst,
     };
-    Verdict { action, findings, rewritten: rewritten.filter(|_| action == Action::Rewrite) }
+    ask = ask.filter(|_| matches!(action, Action::Pass | Action::Rewrite));
+    if let Some(ask) = &mut ask {
+        ask.message_type = message_type;
+    }
+    Verdict { action, findings, rewritten: rewritten.filter(|_| action == Action::Rewrite), ask }
 }
 
 /// The message as the next check sees it: as it came, read as JSON, or with another text.
@@ -495,15 +514,5 @@ fn seen<'m>(message: &Message<'m>, view: Option<&'m binary_view::Buffers>, rewri
         (Some(bytes), _) => Message { kind: message.kind, bytes },
         (None, Some(view)) => Message { kind: Kind::Event, bytes: view.text() },
         (None, None) => *message,
-    }
-}
-
-fn name_type(plan: &Plan, work: &Workspace, bytes: &[u8], findings: &mut [Finding]) {
-    if !findings.is_empty()
-        && let Some(message_type) = plan.message_type(work, bytes)
-    {
-        for finding in findings {
-            finding.message_type = Some(message_type.clone());
-        }
     }
 }

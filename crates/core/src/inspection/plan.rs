@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Custom, Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
 use super::{
-    binary, conduct, csrf, custom, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate, replay,
-    schema, seal, tenant, threat,
+    binary, callback, conduct, csrf, custom, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate,
+    replay, schema, seal, tenant, threat,
 };
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
@@ -69,6 +69,7 @@ pub(super) enum Check {
     Mask(mask::Check),
     Leak(leak::Check),
     Seal(seal::Check),
+    Callback(callback::Check),
 }
 
 impl Check {
@@ -93,6 +94,7 @@ impl Check {
             Self::Mask(check) => check.run(scene),
             Self::Leak(check) => check.run(scene),
             Self::Seal(check) => check.run(scene),
+            Self::Callback(check) => check.run(scene),
         }
     }
 
@@ -117,6 +119,7 @@ impl Check {
             Self::Mask(_) => mask::NAME,
             Self::Leak(_) => leak::NAME,
             Self::Seal(check) => check.name(),
+            Self::Callback(_) => callback::NAME,
         }
     }
 }
@@ -173,7 +176,8 @@ impl Plan {
             messages.limits.iter().map(|limit| limit.fan_out.as_ref().map(|at| pointers.add(at)).transpose());
         let fan_outs: Vec<Option<usize>> = fan_outs.collect::<Result<_, _>>()?;
         let mask = mask::Check::compile(messages, &mut pointers)?;
-        if messages.envelope.is_some() || !messages.access.is_empty() || messages.csrf.is_some() {
+        let callback = callback::Check::compile(messages, &mut pointers)?;
+        if messages.envelope.is_some() || !messages.access.is_empty() || messages.csrf.is_some() || callback.is_some() {
             plan.type_pointer = Some(pointers.add(type_at)?);
         } else {
             plan.type_pointer = schema.as_ref().map(schema::Check::type_pointer);
@@ -203,13 +207,15 @@ impl Plan {
         plan.list.extend(leak::Check::compile(messages).map(Check::Leak));
         plan.list.extend(unseal.map(Check::Seal));
         plan.list.extend(seal.map(Check::Seal));
+        plan.list.extend(callback.map(Check::Callback));
         Ok(plan)
     }
 
     /// Adds a check of one's own, after all that judge and before those that mask, look for leaks or seal.
     #[must_use]
     pub fn with(mut self, custom: Arc<dyn Custom>) -> Self {
-        let changes = |check: &Check| matches!(check, Check::Mask(_) | Check::Leak(_) | Check::Seal(_));
+        let changes =
+            |check: &Check| matches!(check, Check::Mask(_) | Check::Leak(_) | Check::Seal(_) | Check::Callback(_));
         let place = self.list.iter().position(changes).unwrap_or(self.list.len());
         let check = custom::Check { custom, direction: self.direction, type_number: self.type_pointer };
         self.list.insert(place, Check::Custom(check));

@@ -16,6 +16,7 @@ use crate::message::leak::LeakClass;
 
 mod admin;
 mod binary;
+mod callback;
 mod certificate;
 mod csrf;
 mod geo;
@@ -31,6 +32,7 @@ mod threat;
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use admin::{ADMIN_PERMISSIONS, AdminToken};
 pub use binary::Binaries;
+pub use callback::Callback;
 pub use certificate::{CertificateName, ClientCertificates};
 pub use csrf::{Csrf, CsrfTokens};
 pub use geo::{Geo, ListLocation, ThreatListSpec};
@@ -600,6 +602,8 @@ pub struct Messages {
     pub seal: Option<Seal>,
     /// Fields that are opened.
     pub unseal: Option<Unseal>,
+    /// Endpoints that are asked about messages.
+    pub callbacks: Vec<std::sync::Arc<Callback>>,
     /// What happens to a refused message unless the check says otherwise.
     pub on_refuse: OnRefuse,
 }

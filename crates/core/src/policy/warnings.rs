@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::check::{SecretSeen, written_path};
 use super::checked::{
     Authenticate, Checked, ClientAddressFrom, Environment, JwksLocation, LimitKey, Measure, MessageLimit, Messages,
-    OnRefuse, OriginRule, Rate, Route,
+    OnFailure, OnRefuse, OriginRule, Rate, Route,
 };
 use super::layers::Layered;
 use super::read::clip;
@@ -63,6 +63,8 @@ codes! {
     AUTHORIZER_OVER_HTTP = "W025" "authorizer-over-http" "an authorizer on another machine is asked without TLS";
     SHARED_STATE_PLAIN = "W026" "shared-state-without-tls" "what nodes hold in common crosses the network without TLS, in production";
     OPEN_SESSION_COOKIE = "W027" "open-session-cookie" "the cookie of a session is sent without TLS too, in production";
+    CALLBACK_FAILS_OPEN = "W028" "callback-fails-open" "messages pass unjudged while a callback gives no answer";
+    CALLBACK_OVER_HTTP = "W029" "callback-over-http" "a callback on another machine is asked without TLS";
 }
 
 /// Everything a reviewer would say about a policy.
@@ -417,6 +419,19 @@ impl Review<'_> {
     }
 
     fn messages(&mut self, at: &KeyPath, messages: &Messages) {
+        for (position, callback) in messages.callbacks.iter().enumerate() {
+            let at = at.key("callbacks").index(position);
+            if callback.on_failure == OnFailure::Allow {
+                let message =
+                    format!("while `{}` gives no answer, every message passes unjudged", clip(&callback.name));
+                let help = "write `on_failure: deny`, unless what it refuses may as well pass";
+                self.warn(CALLBACK_FAILS_OPEN, &at.key("on_failure"), message, help);
+            }
+            if callback.url.starts_with("http:") && !super::check::is_loopback_url(&callback.url) {
+                let message = "whoever stands on the way to the callback can read messages and answer in its place";
+                self.warn(CALLBACK_OVER_HTTP, &at.key("url"), message, "use `https://`");
+            }
+        }
         let json_looks = messages.json.mode != super::checked::JsonMode::Off;
         if json_looks && u64::from(messages.json.string_bytes_max) > messages.bytes_max {
             let message = format!(

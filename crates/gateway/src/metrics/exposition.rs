@@ -81,6 +81,9 @@ impl Collector for Scrape {
             "From the first byte of a handshake to its decision",
             |shard| &shard.handshakes,
         )?;
+        self.histogram(&mut encoder, "callback_duration", "From a question to a callback to its end", |shard| {
+            &shard.callbacks
+        })?;
         self.histogram(&mut encoder, "connection_duration", "Age of connections when they ended", |shard| &shard.ages)
     }
 }
@@ -177,7 +180,7 @@ impl Scrape {
         for (name, help, value) in counted {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let help = "Requests of the gateway to key sets, identity providers, authorizers and threat lists";
+        let help = "Requests of the gateway to key sets, identity providers, authorizers, callbacks and threat lists";
         let mut outbound = encoder.encode_descriptor("outbound_requests", help, None, MetricType::Counter)?;
         for (purpose, outcome, count) in self.metrics.outbound.counted() {
             counter(&mut outbound, &[("purpose", purpose), ("outcome", outcome)], count)?;

@@ -24,7 +24,7 @@ pub(crate) use sessions::SessionOutcome;
 /// Routes counted apart, over all reloads; further ones share the last place, named `other`.
 pub const ROUTES_MAX: usize = 256;
 
-/// Upper bounds of the handshake histogram, seconds.
+/// Upper bounds of the histograms of handshakes and callbacks, seconds.
 const HANDSHAKE_BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// Upper bounds of the histogram of connections' ages, seconds.
 const AGE_BOUNDS: [f64; 12] =
@@ -51,6 +51,7 @@ pub struct Shard {
     refusals: Box<[AtomicU64]>,
     handshakes: Histogram,
     ages: Histogram,
+    callbacks: Histogram,
     control_inbound: AtomicU64,
     control_outbound: AtomicU64,
 }
@@ -303,6 +304,7 @@ impl Shard {
             refusals: (0..Reason::ALL.len() * Decision::ALL.len()).map(|_| AtomicU64::new(0)).collect(),
             handshakes: Histogram::new(&HANDSHAKE_BOUNDS),
             ages: Histogram::new(&AGE_BOUNDS),
+            callbacks: Histogram::new(&HANDSHAKE_BOUNDS),
             control_inbound: AtomicU64::new(0),
             control_outbound: AtomicU64::new(0),
         }
@@ -344,6 +346,11 @@ impl Shard {
     /// A handshake was decided, one way or the other, this long after its first byte.
     pub fn handshake(&self, took: Duration) {
         self.handshakes.observe(took);
+    }
+
+    /// A callback was asked about a message and took so long, answered or not.
+    pub fn callback(&self, took: Duration) {
+        self.callbacks.observe(took);
     }
 
     /// So many ping, pong and close frames came from a peer.

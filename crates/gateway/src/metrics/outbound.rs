@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     Introspection,
     /// The authorizer of a route.
     Authorizer,
+    /// A callback about a message.
+    Callback,
     /// A threat list.
     ThreatList,
 }
@@ -25,13 +27,14 @@ pub(crate) enum Outcome {
 }
 
 impl Purpose {
-    const ALL: &[Self] = &[Self::Keys, Self::Introspection, Self::Authorizer, Self::ThreatList];
+    const ALL: &[Self] = &[Self::Keys, Self::Introspection, Self::Authorizer, Self::Callback, Self::ThreatList];
 
     fn label(self) -> &'static str {
         match self {
             Self::Keys => "keys",
             Self::Introspection => "introspection",
             Self::Authorizer => "authorizer",
+            Self::Callback => "callback",
             Self::ThreatList => "threat_list",
         }
     }

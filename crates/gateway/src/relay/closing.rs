@@ -48,6 +48,7 @@ impl Relay {
         self.phase = Phase::Failed { until };
         self.client.decoder.release();
         self.upstream.decoder.release();
+        self.let_go();
         self.wake_by(until);
     }
 
@@ -63,6 +64,7 @@ impl Relay {
                 self.upstream.queue_close(GOING_AWAY, "", mask);
                 let until = now + self.caller.route.spec.times.close;
                 self.phase = Phase::Failed { until };
+                self.let_go();
                 self.wake_by(until);
             }
             Direction::Outbound if !self.upstream.close_received => {

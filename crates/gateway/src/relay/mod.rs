@@ -5,6 +5,7 @@
 //! the closing handshake of RFC 6455 7.1 on both legs. One task a connection; no buffer while idle, reads go
 //! to a scratch of the worker thread. Messages that pass are written as the bytes that came.
 
+mod asking;
 mod closing;
 pub(crate) mod credential;
 pub(crate) mod leg;
@@ -243,6 +244,9 @@ impl Relay {
         loop {
             let moved = self.pump(Direction::Inbound, cx, now);
             let moved = self.pump(Direction::Outbound, cx, now) || moved;
+            // After reading: what was just read may have to wait, and is asked about at once.
+            let moved = self.answer(Direction::Inbound, cx, now) || moved;
+            let moved = self.answer(Direction::Outbound, cx, now) || moved;
             if !moved {
                 break;
             }

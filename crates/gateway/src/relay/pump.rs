@@ -12,6 +12,7 @@ use portcullis_core::reputation::Fact;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::{Reason, Severity};
 
+use super::asking::Stopped;
 use super::side::Side;
 use super::{Caller, Phase, Relay};
 use crate::worker::{Scratch, Worker};
@@ -63,10 +64,10 @@ impl Budget {
 }
 
 /// What a direction is made of, borrowed apart from the rest of the relay.
-struct Lane<'a> {
+pub(super) struct Lane<'a> {
     worker: &'a Worker,
     caller: &'a Caller,
-    from: &'a mut Side,
+    pub(super) from: &'a mut Side,
     to: &'a mut Side,
     events: &'a mut EventBudget,
     direction: Direction,
@@ -78,10 +79,14 @@ struct Lane<'a> {
     may_renew: bool,
     /// One was brought.
     renewal: Option<Option<String>>,
+    /// A message that is to wait for callbacks, where the lane stopped.
+    stopped: Option<Stopped>,
+    /// Bytes of the input that are done with.
+    used: usize,
 }
 
 /// Why a lane stopped for good.
-enum Stop {
+pub(super) enum Stop {
     /// The bytes of `from` break the protocol.
     Protocol(ProtocolError),
     /// A check closes the connection.
@@ -146,7 +151,7 @@ impl Relay {
             Direction::Outbound => (&mut self.upstream, &mut self.client),
         };
         // Whoever owes a limit is not read: what it sends waits with it.
-        if from.ended || from.memory.paused_until() > now {
+        if from.ended || from.held.is_some() || from.memory.paused_until() > now {
             return false;
         }
         if to.poll_flush(cx, now).is_err() {
@@ -158,18 +163,20 @@ impl Relay {
         to.backlog() < queue_max && from.backlog() < queue_max
     }
 
-    fn decide(&mut self, direction: Direction, input: &[u8], scratch: &mut Scratch, cx: &mut Context<'_>, now: Now) {
-        if matches!(self.phase, Phase::Failed { .. }) {
-            return;
+    /// A side.
+    pub(super) fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::Inbound => &mut self.client,
+            Direction::Outbound => &mut self.upstream,
         }
+    }
+
+    pub(super) fn lane(&mut self, direction: Direction, now: Now) -> Lane<'_> {
         let (from, to) = match direction {
             Direction::Inbound => (&mut self.client, &mut self.upstream),
             Direction::Outbound => (&mut self.upstream, &mut self.client),
         };
-        if from.close_received {
-            return;
-        }
-        let mut lane = Lane {
+        Lane {
             worker: &self.worker,
             caller: &self.caller,
             from,
@@ -181,21 +188,41 @@ impl Relay {
             closed: false,
             may_renew: self.credential.may_renew(now.mono),
             renewal: None,
-        };
-        let outcome = lane.run(input, scratch, self.deflate.is_some(), cx);
-        let (messages, closed, renewal) = (lane.messages, lane.closed, lane.renewal);
+            stopped: None,
+            used: 0,
+        }
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        direction: Direction,
+        input: &[u8],
+        scratch: &mut Scratch,
+        cx: &mut Context<'_>,
+        now: Now,
+    ) {
+        if matches!(self.phase, Phase::Failed { .. }) {
+            return;
+        }
+        if self.side(direction).close_received {
+            return;
+        }
+        let deflate = self.deflate.is_some();
+        let mut lane = self.lane(direction, now);
+        let outcome = lane.run(input, scratch, deflate, cx);
+        let Lane { messages, closed, renewal, stopped, used, .. } = lane;
         if messages > 0 {
             self.message_at = now.mono;
             if let (Direction::Inbound, Some(session)) = (direction, &self.session) {
                 session.touch(now.unix_seconds());
             }
             if direction == Direction::Inbound
-                && let Some((sent, bytes)) = self.habit.add(messages, input.len(), now.mono)
+                && let Some((sent, bytes)) = self.habit.add(messages, used, now.mono)
             {
                 self.note_habit(sent, bytes, now);
             }
             self.live.count(direction, messages);
-            self.worker.shard().messages(self.counter, direction, messages, input.len() as u64);
+            self.worker.shard().messages(self.counter, direction, messages, used as u64);
         }
         if closed {
             self.handshake_close(now.mono);
@@ -203,6 +230,15 @@ impl Relay {
         if let (Some(token), Ok(())) = (renewal, &outcome) {
             self.renew(token, now);
         }
+        let goes_on = outcome.is_ok();
+        self.after(direction, outcome, now);
+        if let Some(stopped) = stopped.filter(|_| goes_on) {
+            self.hold(direction, stopped, input.get(used..).unwrap_or_default());
+        }
+    }
+
+    /// Ends what a lane stopped for good.
+    pub(super) fn after(&mut self, direction: Direction, outcome: Result<(), Stop>, now: Now) {
         match outcome {
             Ok(()) => {}
             Err(Stop::Protocol(error)) => self.protocol_error(direction, &error, now),
@@ -258,6 +294,7 @@ impl Lane<'_> {
         // Neighbouring messages that pass leave in one write.
         let mut run = 0..0;
         let mut at = 0;
+        self.used = input.len();
         let outcome = loop {
             let rest = input.get(at..).unwrap_or_default();
             // The decoder is taken apart from its side, for a held message borrows it while the side writes.
@@ -291,7 +328,7 @@ impl Lane<'_> {
                         continue;
                     }
                     let lossy = self.from.reencode && message.compressed;
-                    let verdict = judge(
+                    let mut verdict = judge(
                         self.worker,
                         self.caller,
                         &mut self.from.memory,
@@ -300,6 +337,22 @@ impl Lane<'_> {
                         &mut scratch.work,
                         &message,
                     );
+                    if let Some(ask) = verdict.ask.take() {
+                        write_to(self.to, input.get(std::mem::replace(&mut run, 0..0)), cx)?;
+                        let frame = match &verdict.rewritten {
+                            None if !lossy => message.wire.bytes(rest).to_vec(),
+                            text => {
+                                let text = text.as_deref().unwrap_or(message.payload);
+                                reencoded(message.kind, text, self.to.mask(self.worker.mask_key()))
+                            }
+                        };
+                        let compressed = message.compressed;
+                        // Its receiver lacks what later messages may refer to.
+                        self.from.reencode |= deflate && compressed && verdict.rewritten.is_some();
+                        self.stopped = Some(Stopped { ask, frame, compressed });
+                        at += consumed;
+                        break self.tell(&verdict);
+                    }
                     let plain_pass = verdict.action == Action::Pass && verdict.findings.is_empty() && !lossy;
                     match &message.wire {
                         Wire::Input(range) if plain_pass => {
@@ -341,9 +394,19 @@ impl Lane<'_> {
             }
             at += consumed;
         };
+        if self.stopped.is_some() {
+            self.used = at;
+        }
         let written = write_to(self.to, input.get(run), cx);
         self.from.decoder.release();
         outcome.and(written)
+    }
+
+    /// What its callbacks' answers make of a message.
+    pub(super) fn answered(&mut self, findings: Vec<Finding>) -> Verdict {
+        let plan = plan(self.caller, self.direction);
+        let context = context(self.worker, self.caller, self.now);
+        inspection::callback::answered(plan, &mut self.from.memory, &context, findings)
     }
 
     fn take_renewal(&mut self, token: Option<String>) -> Result<(), Stop> {
@@ -363,15 +426,15 @@ impl Lane<'_> {
             message_type: None,
             retry_after: None,
         };
-        self.tell(&Verdict { action: Action::Reply, findings: vec![finding], rewritten: None })
+        self.tell(&Verdict { action: Action::Reply, findings: vec![finding], rewritten: None, ask: None })
     }
 
-    fn write(&mut self, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result<(), Stop> {
+    pub(super) fn write(&mut self, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result<(), Stop> {
         write_to(self.to, bytes, cx)
     }
 
     /// Records what was found, answers the sender, ends the connection where the verdict says so.
-    fn tell(&mut self, verdict: &Verdict) -> Result<(), Stop> {
+    pub(super) fn tell(&mut self, verdict: &Verdict) -> Result<(), Stop> {
         let mut stop = None;
         for finding in &verdict.findings {
             let decision = decision(finding.outcome);
@@ -447,7 +510,7 @@ impl Lane<'_> {
             return Ok(());
         }
         if let Some(finding) = self.from.memory.control_frame(plan, self.now) {
-            let verdict = Verdict { action: Action::Close, findings: vec![finding], rewritten: None };
+            let verdict = Verdict { action: Action::Close, findings: vec![finding], rewritten: None, ask: None };
             return self.tell(&verdict);
         }
         let mask = self.worker.mask_key();
@@ -496,15 +559,23 @@ fn judge(
 ) -> Verdict {
     let plan = plan(caller, direction);
     if plan.is_empty() {
-        return Verdict { action: Action::Pass, findings: Vec::new(), rewritten: None };
+        return Verdict { action: Action::Pass, findings: Vec::new(), rewritten: None, ask: None };
     }
     let kind = match message.kind {
         MessageKind::Text => inspection::Kind::Text,
         MessageKind::Binary => inspection::Kind::Binary,
     };
-    let context =
-        inspection::Context { now, principal: &caller.principal, ip: &caller.ip_key, ledger: &worker.shared.ledger };
-    inspection::inspect(plan, memory, &context, work, &inspection::Message { kind, bytes: message.payload })
+    inspection::inspect(
+        plan,
+        memory,
+        &context(worker, caller, now),
+        work,
+        &inspection::Message { kind, bytes: message.payload },
+    )
+}
+
+fn context<'a>(worker: &'a Worker, caller: &'a Caller, now: Now) -> inspection::Context<'a> {
+    inspection::Context { now, principal: &caller.principal, ip: &caller.ip_key, ledger: &worker.shared.ledger }
 }
 
 fn plan(caller: &Caller, direction: Direction) -> &inspection::Plan {

@@ -9,6 +9,7 @@ use portcullis_codec::{Decoder, Opcode, Sender, encode_close, encode_control};
 use portcullis_core::inspection::Memory;
 use tokio::io::AsyncWrite as _;
 
+use super::asking::Held;
 use super::leg::Leg;
 
 /// A leg of a connection.
@@ -20,6 +21,8 @@ pub(super) struct Side {
     pub decoder: Decoder,
     /// What the checks remember of this side's messages.
     pub memory: Memory,
+    /// A message of this side that waits for callbacks; what comes behind it is not read.
+    pub held: Option<Box<Held>>,
     /// A compressed message of this side was not forwarded as it came, and later ones may refer to it.
     pub reencode: bool,
     /// Bytes that wait for the peer to read; empty, and without heap, while it keeps up.
@@ -51,6 +54,7 @@ impl Side {
             sender,
             decoder,
             memory: Memory::default(),
+            held: None,
             reencode: false,
             waiting: Vec::new(),
             written: 0,

@@ -92,6 +92,12 @@ impl Relay {
 
     fn due(&mut self, now: Duration) {
         let times = self.caller.route.spec.times;
+        for side in [&mut self.client, &mut self.upstream] {
+            // Whoever waits for a callback is not read, so it cannot be heard.
+            if side.held.is_some() {
+                side.heard_at = now;
+            }
+        }
         match self.phase {
             Phase::Failed { until } | Phase::Handshaking { until } if now >= until => {
                 // Whoever has not answered by now will not.

@@ -55,6 +55,7 @@ impl Checking<'_> {
             || raw.unseal.is_some()
             || matches!(html, Some(Some(_)))
             || matches!(&binaries, Some(Some(binaries)) if binaries.read_as.is_some())
+            || raw.callbacks.iter().flatten().any(|callback| callback.types.is_some())
             || mask.as_ref().is_some_and(|mask| !mask.is_empty());
         let json = json.map(|json| self.json_for(at, json, needed));
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
@@ -65,6 +66,7 @@ impl Checking<'_> {
         let limits = self.limits(at, raw, envelope.as_ref().and_then(Option::as_ref), on_refuse);
         let threats = self.threats(&at.key("threats"), raw.threats.as_ref(), html.as_ref().and_then(Option::as_ref));
         let leaks = self.leaks(&at.key("leaks"), raw.leaks.as_ref());
+        let callbacks = self.callbacks(at, raw, on_refuse, json_off);
         Some(Messages {
             bytes_max: bytes_max?,
             fragments_max: fragments_max?,
@@ -85,6 +87,7 @@ impl Checking<'_> {
             mask: mask?,
             seal: seal?,
             unseal: unseal?,
+            callbacks: callbacks?,
             on_refuse: on_refuse?,
         })
     }

@@ -17,6 +17,7 @@ mod admin;
 mod asyncapi;
 mod authorizer;
 mod binary;
+mod callback;
 mod csrf;
 mod defence;
 mod endpoint;

@@ -10,7 +10,8 @@ use crate::message::binary::Format;
 use crate::message::leak::LeakClass;
 use crate::message::threat::Confidence;
 use crate::policy::checked::{
-    JsonMode, LimitKey, Measure, OnRefuse, RateAlgorithm, ReplayPer, ThreatClass, TimestampUnit, WithoutSchema,
+    JsonMode, LimitKey, Measure, OnFailure, OnRefuse, RateAlgorithm, ReplayPer, ThreatClass, TimestampUnit,
+    WithoutSchema,
 };
 use crate::policy::human::{Bytes, OrOff, QuotaText, RateText, Span, Switch, Times};
 
@@ -104,8 +105,39 @@ pub(crate) struct Messages {
     pub(crate) seal: Option<BTreeMap<String, String>>,
     /// Fields opened again for receivers who may read them; for others they stay sealed. Needs JSON.
     pub(crate) unseal: Option<Unseal>,
+    /// Endpoints that are asked about messages before these go on, in this order; the first that refuses ends it. At most 8.
+    /// See [callbacks](callbacks.md).
+    pub(crate) callbacks: Option<Vec<Callback>>,
     /// What happens to a refused message unless the check says otherwise: `observe` (passed on, an event
     /// says what would have been done), `drop` (in silence), `reply` (dropped, the sender is told), `close`.
+    pub(crate) on_refuse: Option<OnRefuse>,
+}
+
+/// An endpoint that is asked about messages by `POST` with JSON, after every other check.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Callback {
+    /// Its name in events. Default `callback`.
+    pub(crate) name: Option<String>,
+    /// Where it is: `https://` or `http://`.
+    pub(crate) url: Option<String>,
+    /// Sent to it as `Authorization: Bearer`, inline. Prefer `token_file`.
+    pub(crate) token: Option<String>,
+    /// File that holds the token; the line end is cut off.
+    pub(crate) token_file: Option<String>,
+    /// Environment variable that holds the token.
+    pub(crate) token_env: Option<String>,
+    /// The types that it is asked about, and messages whose type cannot be told; `pay.*` stands for several. Unset asks about
+    /// every message. At most 512.
+    pub(crate) types: Option<Vec<String>>,
+    /// How long it may take, 50 milliseconds to 30 seconds, waiting for a place included. Default `2s`.
+    pub(crate) timeout: Option<Span>,
+    /// Questions to its URL at once, 1 to 1024; further ones wait. Default 64.
+    pub(crate) concurrency_max: Option<u32>,
+    /// What happens to a message when it gives no answer: `deny` (refused) or `allow` (passed on, with an event). A refusal,
+    /// or an answer that cannot be understood, always refuses. Default `deny`.
+    pub(crate) on_failure: Option<OnFailure>,
+    /// What happens to a message that it refuses. Default `on_refuse` of the direction.
     pub(crate) on_refuse: Option<OnRefuse>,
 }
 

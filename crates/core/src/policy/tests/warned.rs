@@ -135,9 +135,20 @@ fn an_authorizer_elsewhere_is_asked_over_tls() {
 }
 
 #[test]
+fn a_callback_is_asked_over_tls_and_refuses_while_it_is_silent() {
+    let with = |callback: &str| {
+        let text = production_with(&format!("messages: {{ inbound: {{ callbacks: [{{ {callback} }}] }} }}"));
+        codes(&load_furnished(&text).unwrap_or_else(|errors| panic!("{errors}")))
+    };
+    assert_eq!(with("url: 'http://checks.example/'"), ["W029"]);
+    assert_eq!(with("url: 'https://checks.example/', on_failure: allow"), ["W028"]);
+    assert!(with("url: 'https://checks.example/'").is_empty() && with("url: 'http://127.0.0.1:9000/'").is_empty());
+}
+
+#[test]
 fn every_warning_has_a_case() {
     let mut tried: BTreeSet<&str> = CASES.iter().flat_map(|(_, codes)| codes.iter().copied()).collect();
-    tried.extend(["W004", "W008", "W012", "W017", "W019", "W023", "W025"]);
+    tried.extend(["W004", "W008", "W012", "W017", "W019", "W023", "W025", "W028", "W029"]);
     assert_eq!(tried, CODES.iter().map(|code| code.code).collect());
 }
 

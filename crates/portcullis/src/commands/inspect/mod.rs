@@ -220,6 +220,7 @@ impl Judge {
             blocked,
             findings: verdict.findings.iter().map(Shown::from).collect(),
             rewritten: verdict.rewritten.as_deref().map(String::from_utf8_lossy),
+            asks: verdict.ask.iter().flat_map(|ask| &ask.callbacks).map(|callback| callback.name.as_str()).collect(),
         };
         serde_json::to_writer(&mut *out, &line).map_err(|error| Failure::output(&error.into()))?;
         out.write_all(b"\n").map_err(|error| Failure::output(&error))
@@ -270,7 +271,7 @@ fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict
         message_type: None,
         retry_after: None,
     };
-    Verdict { action: Action::Close, findings: vec![finding], rewritten: None }
+    Verdict { action: Action::Close, findings: vec![finding], rewritten: None, ask: None }
 }
 
 /// The rules that one message alone can be held to.
@@ -296,6 +297,9 @@ struct Line<'a> {
     /// What goes on in the message's place.
     #[serde(skip_serializing_if = "Option::is_none")]
     rewritten: Option<std::borrow::Cow<'a, str>>,
+    /// Callbacks that the gateway would ask; nobody is asked here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asks: Vec<&'a str>,
 }
 
 /// A finding as it is written.

@@ -1,0 +1,167 @@
+//! Callbacks (SPEC 8.11): which messages concern them, what they are told, what their answers mean.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use portcullis_core::identity::Principal;
+use portcullis_core::inspection::callback::{Ask, Asker, Heard, answered};
+use portcullis_core::inspection::{
+    Action, Context, Direction, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
+};
+use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::policy::checked::OnRefuse;
+use portcullis_core::policy::{Nowhere, Overrides, Source, load};
+use portcullis_core::time::Now;
+use portcullis_core::verdict::Reason;
+use serde_json::{Value, json};
+
+const ALL: &str = "callbacks: [{ url: 'http://127.0.0.1:1/' }]";
+const TYPED: &str =
+    "callbacks: [{ name: pay, url: 'http://127.0.0.1:1/', types: [pay.*] }, { name: all, url: 'http://127.0.0.1:2/' }]";
+
+struct House {
+    plan: Plan,
+    ledger: Ledger,
+    memory: Memory,
+}
+
+impl House {
+    fn of(inbound: &str) -> Self {
+        let text = format!(
+            "environment: development\nupstream: ws://127.0.0.1:1\nmessages: {{ inbound: {{ limits: [], {inbound} }} }}\n"
+        );
+        let loaded = load(Some(Source { name: "p.yaml", text: &text }), &Overrides::default(), &Nowhere).unwrap();
+        let route = &loaded.checked.routes[0];
+        let plan = Plan::compile(&route.inbound, &route.errors, Direction::Inbound, true).unwrap();
+        Self { plan, ledger: Ledger::new(64, [1, 2]), memory: Memory::new() }
+    }
+
+    fn with<T>(&mut self, run: impl FnOnce(&Plan, &mut Memory, &Context<'_>) -> T) -> T {
+        let (principal, ip) = (ann(), IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64));
+        let now = Now { mono: Duration::from_secs(9), wall: Duration::from_secs(1_700_000_000) };
+        let cx = Context { now, principal: &principal, ip: &ip, ledger: &self.ledger };
+        run(&self.plan, &mut self.memory, &cx)
+    }
+
+    fn judge(&mut self, kind: Kind, bytes: &[u8]) -> Verdict {
+        self.with(|plan, memory, cx| inspect(plan, memory, cx, &mut Workspace::new(3), &Message { kind, bytes }))
+    }
+
+    fn text(&mut self, text: &str) -> Verdict {
+        self.judge(Kind::Text, text.as_bytes())
+    }
+}
+
+fn ann() -> Principal {
+    Principal { subject: Some("ann".into()), tenant: Some("acme".into()), ..Principal::anonymous() }
+}
+
+fn names(verdict: &Verdict) -> Vec<&str> {
+    verdict.ask.iter().flat_map(|ask| &ask.callbacks).map(|callback| callback.name.as_str()).collect()
+}
+
+fn told(ask: &Ask) -> Value {
+    let principal = ann();
+    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let asker =
+        Asker { route: "main", direction: Direction::Inbound, client, connection_id: "c-1", principal: &principal };
+    serde_json::from_slice(&ask.question(&asker)).unwrap()
+}
+
+#[test]
+fn a_callback_is_asked_about_its_types_and_about_messages_whose_type_cannot_be_told() {
+    let mut house = House::of(TYPED);
+    for (message, asked) in [
+        (r#"{"type":"pay.out"}"#, &["pay", "all"][..]),
+        (r#"{"type":"say"}"#, &["all"]),
+        (r#"{"type":"p\u0061y.out"}"#, &["pay", "all"]),
+        (r#"{"type":{"pay":1}}"#, &["pay", "all"]),
+        (r#"{"no":"type"}"#, &["pay", "all"]),
+        ("hello", &["pay", "all"]),
+    ] {
+        let verdict = house.text(message);
+        assert_eq!((names(&verdict), verdict.action), (asked.to_vec(), Action::Pass), "{message}");
+    }
+    let mut only = House::of("callbacks: [{ url: 'http://127.0.0.1:1/', types: [pay] }]");
+    assert_eq!(only.text(r#"{"type":"say"}"#).ask, None, "no callback concerns it");
+}
+
+#[test]
+fn it_is_told_who_says_what_and_gets_what_would_go_on() {
+    let verdict = House::of(TYPED).text(r#"{"type":"pay.out","amount":1e2}"#);
+    let told = told(verdict.ask.as_ref().unwrap());
+    assert_eq!(
+        (&told["route"], &told["direction"], &told["type"]),
+        (&json!("main"), &json!("inbound"), &json!("pay.out"))
+    );
+    assert_eq!((&told["principal"]["subject"], &told["connection_id"]), (&json!("ann"), &json!("c-1")));
+    assert_eq!((&told["message"]["amount"], &told["client_ip"]), (&json!(1e2), &json!("127.0.0.1")));
+
+    let verdict = House::of(&format!("{ALL}, mask: [/secret]")).text(r#"{"secret":"s3cret"}"#);
+    assert_eq!(verdict.action, Action::Rewrite);
+    assert_eq!(self::told(verdict.ask.as_ref().unwrap())["message"]["secret"], "***");
+}
+
+#[test]
+fn text_and_bytes_stand_as_such() {
+    let mut house = House::of(ALL);
+    assert_eq!(told(house.text("say \"hi\"\n").ask.as_ref().unwrap())["text"], "say \"hi\"\n");
+    assert_eq!(told(house.judge(Kind::Binary, &[0, 0xff]).ask.as_ref().unwrap())["base64"], "AP8=");
+    let mut packed = House::of(&format!("{ALL}, binaries: {{ read_as: msgpack }}"));
+    let packed = packed.judge(Kind::Binary, b"\x81\xa4type\xa3pay");
+    assert_eq!(told(packed.ask.as_ref().unwrap())["message"], json!({"type": "pay"}));
+}
+
+#[test]
+fn what_another_check_refuses_is_asked_about_by_nobody() {
+    let verdict = House::of(&format!("{ALL}, threats: {{ mode: block }}")).text(r#"{"a":"' OR '1'='1' -- "}"#);
+    assert_eq!((verdict.action, verdict.ask), (Action::Reply, None));
+}
+
+#[test]
+fn answers_mean_what_they_say_and_nonsense_refuses() {
+    for (policy, outcome, silent) in [
+        ("on_failure: deny", OnRefuse::Reply, OnRefuse::Reply),
+        ("on_failure: allow", OnRefuse::Reply, OnRefuse::Observe),
+        ("on_refuse: close", OnRefuse::Close, OnRefuse::Close),
+    ] {
+        let mut house = House::of(&format!("callbacks: [{{ name: x, url: 'http://127.0.0.1:1/', {policy} }}]"));
+        let ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
+        let concluded = |heard| ask.conclude(&ask.callbacks[0], heard);
+        let body = |text: &str| concluded(Heard::Body(text.as_bytes().to_vec()));
+        assert_eq!(body(r#"{"allow":true}"#), None);
+        let refused = body(r#"{"allow":false,"reason":"too\nmuch"}"#).unwrap();
+        assert_eq!((refused.reason, refused.outcome), (Reason::CallbackRefused, outcome));
+        assert_eq!((refused.detail.as_str(), refused.rule.as_deref()), ("it says no: toomuch", Some("x")));
+        assert_eq!(refused.message_type.as_deref(), Some("say"));
+        assert_eq!(concluded(Heard::Forbidden(403)).unwrap().reason, Reason::CallbackRefused);
+        for nonsense in
+            ["", "{}", "<html>", r#"{"allow":"true"}"#, r#"{"allow":1}"#, "[true]", r#"{"allow":false,"allow":true}"#]
+        {
+            let finding = body(nonsense).unwrap();
+            assert_eq!((finding.reason, finding.outcome), (Reason::CallbackUnavailable, outcome), "{nonsense}");
+        }
+        let finding = concluded(Heard::Failed("gone".into())).unwrap();
+        assert_eq!((finding.reason, finding.outcome), (Reason::CallbackUnavailable, silent));
+    }
+}
+
+#[test]
+fn a_refusal_counts_against_its_sender_and_silence_does_not() {
+    let mut house = House::of(&format!("{ALL}, offenders: {{ after: 2/1m, waits: [5s] }}"));
+    let ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
+    let mut hear = |heard: Heard| {
+        let findings = ask.conclude(&ask.callbacks[0], heard).into_iter().collect();
+        house.with(|plan, memory, cx| answered(plan, memory, cx, findings))
+    };
+    let slowed = |verdict: &Verdict| verdict.findings.iter().any(|finding| finding.reason == Reason::OffenderSlowed);
+    for _ in 0..5 {
+        let verdict = hear(Heard::Failed("gone".into()));
+        assert!(verdict.action == Action::Reply && !slowed(&verdict));
+    }
+    let refusals: Vec<bool> = (0..3).map(|_| slowed(&hear(Heard::Forbidden(403)))).collect();
+    assert_eq!(refusals, [false, false, true]);
+    assert_eq!(hear(Heard::Body(br#"{"allow":true}"#.to_vec())).action, Action::Pass);
+}
