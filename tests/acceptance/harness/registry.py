@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import pathlib
 import shutil
+import sys
 from collections.abc import Awaitable, Callable
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -65,6 +66,8 @@ def missing_tool(need: str) -> str | None:
         if not shutil.which("chromium"):
             return "chromium is not installed (apt-get install chromium)"
         return None if (modules / "playwright-core").is_dir() else "playwright-core is not installed (tests/setup)"
+    if need == "sqlmap":
+        return None if shutil.which("sqlmap", path=str(pathlib.Path(sys.executable).parent)) else "sqlmap is not installed (tests/setup)"
     if need == "suites":
         return None if SUITES.is_dir() else "../shared/suites is not beside this repository"
     return None if shutil.which(need) else f"{need} is not installed (tests/setup)"
