@@ -4,8 +4,10 @@ seen once by all connections of a user (SPEC 8.3)."""
 import asyncio
 import http.client
 import json
+import re
 
-from harness.registry import case
+from harness.backends import pages
+from harness.registry import ROOT, case
 
 from cases.identity import KEYS
 
@@ -79,3 +81,51 @@ async def replay_per_user(lab):
         return None if reply == message else json.loads(reply)["code"]
 
     assert [await code(ann), await code(ann), await code(bob)] == [None, "replayed", None]
+
+
+PAGE = "<!doctype html><title>bank</title>"
+# Opens the route's socket, runs what stands between, and gives what comes back to it.
+AROUND = """async (url) => {{
+  const socket = new WebSocket(url);
+  await new Promise((opened, failed) => {{ socket.onopen = opened; socket.onclose = ({{ code }}) => failed(new Error(`closed ${{code}}`)); }});
+  const heard = new Promise((resolve) => {{ socket.onmessage = ({{ data }}) => resolve(data); }});
+  {code}
+  return JSON.parse(await heard);
+}}"""
+
+
+@case("the page of the manual, as it is printed there, in Chromium: it fetches its token with its cookie; a foreign page with the same cookie gets neither token nor socket",
+      needs=("node", "chromium"), seconds=40)
+async def browser(lab):
+    printed = re.search(r"```js\n(const path = \"/ws\", type = \"transfer\";.*?)```", (ROOT / "docs" / "messages.md").read_text(), re.S)[1]
+    back = await lab.py_echo()
+    bank = await lab.tcp(pages({"/": (200, "text/html", PAGE)}))
+    foreign = await lab.tcp(pages({"/": (200, "text/html", PAGE)}))
+    socket = {"name": "bank", "path": "/ws", "upstream": back.url, "authenticate": "required", "credentials": ["cookie"],
+              "inbound": {"csrf": {"types": ["transfer", "account.*"]}}}
+    page = {"name": "page", "path": "/", "upstream": bank.http_url, "authenticate": "off", "http": "pass"}
+    gateway = await lab.gateway_from({
+        "environment": "development", "origins": {"localhost": "off"},
+        "identity": {**KEYS["identity"], "csrf": {"secret": SECRET}}, "routes": [socket, page]})
+    cookie = "access_token=" + lab.hs256({"sub": "ann", "sid": "ann-1", "exp": lab.now() + 600})
+    own = await lab.chromium(gateway.url.replace("ws:", "http:") + "/")
+    await own.evaluate("(cookie) => { document.cookie = cookie; }", cookie)
+    answer = await own.evaluate(AROUND.format(code=printed), gateway.url + "/ws")
+    assert answer["amount"] == 5 and answer["csrf"].startswith("pcc_"), answer
+    assert len(back.requests) == 1, "the backend has heard it"
+    answer = await own.evaluate(AROUND.format(code="socket.send(JSON.stringify({ type: 'transfer', amount: 5 }));"), gateway.url + "/ws")
+    assert answer["code"] == "csrf_missing", answer
+    # Another port of the same host: its page carries the visitor's cookie.
+    other = await lab.chromium(foreign.http_url + "/")
+    assert cookie in await other.evaluate("() => document.cookie"), "a browser gives the cookie to every port"
+    fetched = await other.evaluate("""(base) => fetch(`${base}/auth/csrf?for=/ws&type=transfer`, { method: "POST", credentials: "include" })
+        .then((answer) => answer.text(), (error) => error.name)""", gateway.url.replace("ws:", "http:"))
+    assert fetched == "TypeError", f"a foreign page read {fetched}"
+    refused = await other.evaluate("""(url) => new Promise((resolve) => {
+        const socket = new WebSocket(url);
+        socket.onopen = () => resolve("open");
+        socket.onclose = ({ code }) => resolve(code);
+    })""", gateway.url + "/ws")
+    assert refused in (1006, 4003), refused
+    assert len(back.requests) == 2, "the backend has seen a foreign page"
+    assert (await gateway.event(type="origin_refused"))["source_ip"] == "127.0.0.1"
