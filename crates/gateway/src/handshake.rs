@@ -176,6 +176,10 @@ impl Visit {
                     let kept = crate::nodes::redeem(&self.worker.shared, &name).await;
                     step = admission.answer(Answer::Redeemed(kept), self.worker.shared.clock.now());
                 }
+                Step::Ask(Question::Recall { name }) => {
+                    crate::nodes::recall(&self.worker.shared, &name).await;
+                    step = admission.answer(Answer::Recalled, self.worker.shared.clock.now());
+                }
                 Step::Ask(Question::Count(count)) => {
                     let counted = crate::nodes::count(&self.worker.shared, &count).await;
                     step = admission.answer(Answer::Counted(counted), self.worker.shared.clock.now());

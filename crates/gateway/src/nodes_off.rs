@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use portcullis_core::admission::{Count, Counted};
 use portcullis_core::policy::Policy;
 use portcullis_core::reputation::{Others, Rates};
+use portcullis_store::Entry;
 use tokio::sync::watch;
 
 use crate::StartError;
@@ -28,6 +29,10 @@ impl Nodes {
         match *self {}
     }
 
+    pub(crate) fn say_sessions(&self, _: impl Iterator<Item = (String, Entry)>) {
+        match *self {}
+    }
+
     pub(crate) fn gauges(&self) -> SharedStateGauges {
         match *self {}
     }
@@ -45,6 +50,12 @@ pub(crate) async fn keep_ticket(_: &Shared, _: &str, _: std::time::Duration) {}
 pub(crate) async fn redeem(_: &Shared, _: &str) -> Option<Vec<u8>> {
     None
 }
+
+/// Nobody else is told of sessions.
+pub(crate) async fn tell_session(_: &Shared, _: impl FnOnce() -> (String, Entry)) {}
+
+/// There are no others' sessions.
+pub(crate) async fn recall(_: &Shared, _: &str) {}
 
 pub(crate) fn start(
     nodes: &Arc<Nodes>,

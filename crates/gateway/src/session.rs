@@ -76,6 +76,7 @@ async fn settle(
             ExchangeStep::Ask(Question::Redeem { name }) => {
                 exchange.redeemed(crate::nodes::redeem(shared, &name).await);
             }
+            ExchangeStep::Ask(Question::Recall { name }) => crate::nodes::recall(shared, &name).await,
             ExchangeStep::Ask(Question::Introspect { token }) => {
                 exchange.introspected(crate::introspect::ask(shared, &token).await);
             }
@@ -106,6 +107,8 @@ async fn issue(
     drop(seat);
     let plan = issued
         .map_err(|reason| Box::new(Refusal { subject: subject.clone(), ..*refusal(reason, reason.row().internal) }))?;
+    let word = || portcullis_store::session_words::in_force(&plan.session, rules.idle_timeout);
+    crate::nodes::tell_session(&visit.worker.shared, word).await;
     let terms = &plan.session.terms;
     let now = visit.worker.shared.clock.now();
     let detail = match plan.replaces.first() {

@@ -4,6 +4,10 @@
 //! the file five times a second for what others changed, ends what is idle or old, and has the connections of sessions
 //! that are gone closed. A file that cannot be written issues nothing; one that cannot be read leaves the sessions in
 //! force as they are, and says so in the log.
+//!
+//! Where there are several nodes every change goes to the others, and theirs come here, in `elsewhere.rs`.
+
+mod elsewhere;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +19,7 @@ use portcullis_core::identity::session::{Order, Plan, RANDOM_BYTES, Session};
 use portcullis_core::reputation::Target;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
-use portcullis_store::{SessionFile, StoreError};
+use portcullis_store::{Entries, SessionFile, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::metrics::SessionOutcome as Outcome;
@@ -27,8 +31,10 @@ use crate::worker::Command;
 const WAITING_MAX: usize = 1_024;
 /// From one look at the file to the next.
 const LOOK: Duration = Duration::from_millis(200);
-/// From one writing of last uses to the next.
+/// From one writing of last uses to the next, at most; and how often within the idle time, so that no other node takes a
+/// session that is used here for an idle one.
 const USED_EVERY: Duration = Duration::from_secs(30);
+const USED_WITHIN_IDLE: u32 = 4;
 /// Ends named in events at one look; the book itself takes all of them.
 const EVENTS_MAX: usize = 100;
 
@@ -37,6 +43,8 @@ enum Wish {
     Issue(Box<Order>, oneshot::Sender<Result<Plan, Reason>>),
     End(String, oneshot::Sender<Result<bool, Reason>>),
     EndOf(Target, oneshot::Sender<Result<usize, Reason>>),
+    Merge(Entries, oneshot::Sender<Result<(), Reason>>),
+    Words(oneshot::Sender<Result<Entries, Reason>>),
 }
 
 /// Where wishes are handed in.
@@ -74,6 +82,24 @@ impl Desk {
     /// The file could not be written.
     pub(crate) async fn end_of(&self, target: Target) -> Result<usize, Reason> {
         self.ask(|reply| Wish::EndOf(target, reply)).await
+    }
+
+    /// Takes over what other nodes said.
+    ///
+    /// # Errors
+    /// The file could not be written.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only other nodes ask"))]
+    pub(crate) async fn merge(&self, entries: Entries) -> Result<(), Reason> {
+        self.ask(|reply| Wish::Merge(entries, reply)).await
+    }
+
+    /// The last words on all sessions, for other nodes.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only other nodes ask"))]
+    pub(crate) async fn words(&self) -> Result<Entries, Reason> {
+        self.ask(Wish::Words).await
     }
 
     async fn ask<T>(&self, wish: impl FnOnce(oneshot::Sender<Result<T, Reason>>) -> Wish) -> Result<T, Reason> {
@@ -120,7 +146,7 @@ impl Keeper {
                 }
                 report(self.sweep());
             }
-            if now.saturating_sub(noted) >= USED_EVERY {
+            if now.saturating_sub(noted) >= self.used_every() {
                 noted = now;
                 report(self.keep_used());
             }
@@ -154,6 +180,16 @@ impl Keeper {
                 let _ = reply.send(outcome.map_err(|error| unavailable(&error)));
                 enforce(workers);
             }
+            Wish::Merge(entries, reply) => {
+                let outcome = self.merge(&entries);
+                if outcome.as_ref().is_ok_and(|ended| *ended > 0) {
+                    enforce(workers);
+                }
+                let _ = reply.send(outcome.map(drop).map_err(|error| unavailable(&error)));
+            }
+            Wish::Words(reply) => {
+                let _ = reply.send(self.words().map_err(|error| unavailable(&error)));
+            }
         }
     }
 
@@ -170,6 +206,8 @@ impl Keeper {
         let replaced = sessions.end(&plan.replaces);
         let displaced = sessions.end(&plan.displaces);
         sessions.commit(&plan);
+        self.say_ended(replaced.iter().chain(&displaced));
+        self.say_in_force([plan.session.terms.id.as_str()], rules);
         self.tell(&replaced, Outcome::Rotated, now);
         self.tell(&displaced, Outcome::Displaced, now);
         self.shared.metrics.session(Outcome::Issued, 1);
@@ -182,6 +220,7 @@ impl Keeper {
         }
         self.file.remove(ids)?;
         let ended = self.shared.gate.sessions().end(ids);
+        self.say_ended(&ended);
         self.tell(&ended, outcome, self.shared.clock.now());
         Ok(ended.len())
     }
@@ -194,6 +233,7 @@ impl Keeper {
         }
         let gone = self.shared.gate.sessions().replace(self.file.all(None)?);
         self.version = version;
+        self.say_ended(&gone);
         self.tell(&gone, Outcome::Revoked, self.shared.clock.now());
         Ok(gone.len())
     }
@@ -206,14 +246,33 @@ impl Keeper {
         for (reason, outcome) in [(Reason::SessionIdle, Outcome::Idle), (Reason::SessionExpired, Outcome::Expired)] {
             let ids: Vec<String> =
                 ended.iter().filter(|(_, why)| *why == reason).map(|(session, _)| session.terms.id.clone()).collect();
-            self.end(&ids, outcome)?;
+            if !ids.is_empty() {
+                // Not said to other nodes: each sees it for itself, and one may know of a later use.
+                self.file.forget(&ids)?;
+                let ended = self.shared.gate.sessions().end(&ids);
+                self.tell(&ended, outcome, self.shared.clock.now());
+            }
         }
         Ok(())
     }
 
+    fn used_every(&self) -> Duration {
+        let policy = self.shared.policy.load();
+        let idle = policy.checked.identity.sessions.as_ref().map(|rules| rules.idle_timeout / USED_WITHIN_IDLE);
+        idle.unwrap_or(USED_EVERY).clamp(LOOK, USED_EVERY)
+    }
+
     fn keep_used(&mut self) -> Result<(), StoreError> {
         let used = self.shared.gate.sessions().take_used();
-        if used.is_empty() { Ok(()) } else { self.file.used(&used) }
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.file.used(&used)?;
+        let policy = self.shared.policy.load();
+        if let Some(rules) = &policy.checked.identity.sessions {
+            self.say_in_force(used.iter().map(|(id, _)| id.as_str()), rules);
+        }
+        Ok(())
     }
 
     /// Counts ends, and records an event for each.

@@ -43,4 +43,4 @@ pub use reader::{AuditReader, LIMIT_MAX, Query, REFERENCE_CHARS_MIN, TEXT_BYTES_
 pub use replica::{ENTRIES_MAX, Entries, Entry};
 pub use row::{FIELD_BYTES_MAX, METADATA_PAIRS_MAX, StoredEvent};
 pub use schema::SCHEMA_VERSION;
-pub use sessions::{SESSIONS_FILE, SessionFile};
+pub use sessions::{SESSIONS_FILE, SessionFile, replicated as session_words};

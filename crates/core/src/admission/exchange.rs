@@ -157,6 +157,7 @@ impl Exchange {
             Proved::RefreshKeys { source, kid } => ExchangeStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => ExchangeStep::Ask(Question::Introspect { token }),
             Proved::Redeem(name) => ExchangeStep::Ask(Question::Redeem { name }),
+            Proved::Recall(name) => ExchangeStep::Ask(Question::Recall { name }),
             Proved::Unavailable(reason, detail) => ExchangeStep::Done(Err(refusal(reason, "token", &detail))),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.arrival.client, now);

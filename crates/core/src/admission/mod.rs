@@ -127,6 +127,11 @@ pub enum Question {
         /// What it is kept under.
         name: String,
     },
+    /// Look where nodes meet for a session, put it in force, and answer [`Answer::Recalled`].
+    Recall {
+        /// What it is known by there.
+        name: String,
+    },
     /// Count it together with the other nodes, and answer [`Answer::Counted`].
     Count(Count),
     /// Accept the handshake and answer with the client's first message.
@@ -150,6 +155,8 @@ pub enum Answer {
     Waited,
     /// A ticket as it was kept; `None` where there is none, or nobody answered in time.
     Redeemed(Option<Vec<u8>>),
+    /// The session was looked for; whether it was found, the next step tells.
+    Recalled,
     /// What the other nodes' counts say.
     Counted(Counted),
     /// The first message; `None` where none came in time.
@@ -311,7 +318,7 @@ impl Admission {
             Answer::Authorized(_) | Answer::Counted(_) => {
                 self.refuse_here(Reason::HandshakeMalformed, "admission", "an answer to no question")
             }
-            Answer::Keys(_) | Answer::Waited => self.identify(now),
+            Answer::Keys(_) | Answer::Recalled | Answer::Waited => self.identify(now),
             Answer::Redeemed(kept) => {
                 if let Some(proof) = &mut visit.proof {
                     proof.redeemed(kept);
@@ -472,6 +479,7 @@ impl Admission {
             Proved::RefreshKeys { source, kid } => Step::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => Step::Ask(Question::Introspect { token }),
             Proved::Redeem(name) => Step::Ask(Question::Redeem { name }),
+            Proved::Recall(name) => Step::Ask(Question::Recall { name }),
             Proved::Unavailable(reason, detail) => self.refuse_here(reason, "token", &detail),
             Proved::Failed(reason) => self.reject(reason, now, reason.row().internal),
         }

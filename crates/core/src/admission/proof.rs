@@ -40,6 +40,7 @@ pub(super) struct Proof {
     sources_asked: Vec<usize>,
     introspected: Option<Result<Vec<u8>, String>>,
     redeemed: Option<Option<Vec<u8>>>,
+    recalled: bool,
 }
 
 /// What a step came to.
@@ -50,6 +51,8 @@ pub(super) enum Proved {
     RefreshKeys { source: usize, kid: Option<String> },
     /// Take the ticket of this name from where nodes meet, answer by [`Proof::redeemed`] and ask once more.
     Redeem(String),
+    /// Look where nodes meet for the session of this name, put it in force, then ask once more.
+    Recall(String),
     /// Ask the provider about this token, then answer by [`Proof::introspected`] and ask once more.
     Introspect(Opaque),
     /// What would tell cannot be had; no fault of the client's.
@@ -60,7 +63,7 @@ pub(super) enum Proved {
 
 impl Proof {
     pub(super) fn new(token: String) -> Self {
-        Self { token, sources_asked: Vec::new(), introspected: None, redeemed: None }
+        Self { token, sources_asked: Vec::new(), introspected: None, redeemed: None, recalled: false }
     }
 
     pub(super) fn step(&mut self, means: &Means, at: &Place<'_>, now: Now) -> Proved {
@@ -92,6 +95,11 @@ impl Proof {
             let shown = session::Shown { ip: gate.key(at.client), user_agent: at.user_agent };
             return match gate.sessions().verify(&self.token, shown, rules, now) {
                 Ok(principal) => Proved::Principal(Arc::new(principal)),
+                // Another node may just have issued it.
+                Err(Reason::SessionInvalid) if gate.is_shared() && !self.recalled => {
+                    self.recalled = true;
+                    Proved::Recall(session::name(&self.token))
+                }
                 Err(reason) => Proved::Failed(reason),
             };
         }

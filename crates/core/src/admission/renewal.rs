@@ -99,6 +99,7 @@ impl Renewal {
             Proved::RefreshKeys { source, kid } => return RenewalStep::Ask(Question::RefreshKeys { source, kid }),
             Proved::Introspect(token) => return RenewalStep::Ask(Question::Introspect { token }),
             Proved::Redeem(name) => return RenewalStep::Ask(Question::Redeem { name }),
+            Proved::Recall(name) => return RenewalStep::Ask(Question::Recall { name }),
             Proved::Unavailable(reason, _) => return RenewalStep::Unanswered(reason, "token"),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.client, now);

@@ -87,6 +87,14 @@ pub struct Session {
     pub seal: [u8; 32],
 }
 
+impl Session {
+    /// What other nodes know it by: its digest, in hexadecimal.
+    #[must_use]
+    pub fn name(&self) -> String {
+        hex(&self.digest)
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("id", &self.terms.id).finish_non_exhaustive()
@@ -139,6 +147,17 @@ impl fmt::Debug for Plan {
     }
 }
 
+/// What a session that another node speaks of is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Not known, and may be in force.
+    New,
+    /// In force, and used since by what this node knows.
+    Used,
+    /// In force as it is, ended by its rules, another one under its id, or one too many of all.
+    Nothing,
+}
+
 /// The sessions in force.
 #[derive(Default)]
 pub struct Sessions(RwLock<Book>);
@@ -153,6 +172,12 @@ impl fmt::Debug for Sessions {
 #[must_use]
 pub fn is_session(text: &str) -> bool {
     text.starts_with(PREFIX)
+}
+
+/// What other nodes know the session of a text by.
+#[must_use]
+pub fn name(text: &str) -> String {
+    hex(&digest(text.as_bytes()))
 }
 
 impl Sessions {
@@ -216,7 +241,7 @@ impl Sessions {
         };
         let origin = principal.origin.as_deref();
         let terms = Terms {
-            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: hex(id),
             subject: subject.to_owned(),
             tenant: owned(&principal.tenant),
             tenants: texts(&principal.tenants),
@@ -251,6 +276,48 @@ impl Sessions {
     pub fn end(&self, ids: &[String]) -> Vec<Session> {
         let mut book = self.0.write().unwrap_or_else(PoisonError::into_inner);
         ids.iter().filter_map(|id| book.remove(id)).map(|held| held.session()).collect()
+    }
+
+    /// What a session that another node speaks of is here. Changes nothing.
+    #[must_use]
+    pub fn hear(&self, session: &Session, rules: &Rules, now: Now) -> Heard {
+        if Held::new(session.clone()).ended(rules, now).is_some() {
+            return Heard::Nothing;
+        }
+        self.read(|book| match book.by_id(&session.terms.id) {
+            Some(held) if held.is(session) && held.used_before(session.last_used_unix_s) => Heard::Used,
+            Some(_) => Heard::Nothing,
+            None if book.len() >= SESSIONS_MAX || book.by_digest(&session.digest).is_some() => Heard::Nothing,
+            None => Heard::New,
+        })
+    }
+
+    /// Puts a session of another node in force, which was kept before, or notes that it was used there.
+    pub fn adopt(&self, session: Session) {
+        let mut book = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match book.by_id(&session.terms.id) {
+            Some(held) => held.touch_kept(session.last_used_unix_s),
+            None if book.len() < SESSIONS_MAX => book.insert(Held::new(session)),
+            None => {}
+        }
+    }
+
+    /// Ids of the sessions that a user has too many of, because two nodes issued at once: every node names the same.
+    #[must_use]
+    pub fn excess(&self, subject: &str, tenant: Option<&str>, rules: &Rules) -> Vec<String> {
+        self.read(|book| book.excess(subject, tenant, rules))
+    }
+
+    /// Those with these digests.
+    #[must_use]
+    pub fn with_digests(&self, digests: &[[u8; 32]]) -> Vec<String> {
+        self.read(|book| digests.iter().filter_map(|digest| Some(book.by_digest(digest)?.terms().id.clone())).collect())
+    }
+
+    /// One that is in force, as it is to be kept.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Session> {
+        self.read(|book| book.by_id(id)).map(|held| held.session_used())
     }
 
     /// Ids of the sessions that rest on what a target names.
@@ -318,6 +385,9 @@ fn sealed(terms: &Terms) -> Vec<u8> {
 }
 
 fn agent_digest(user_agent: Option<&str>) -> String {
-    let digest = digest(user_agent.unwrap_or_default().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest(user_agent.unwrap_or_default().as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -16,7 +16,7 @@ use portcullis_store::redis::{LinkError, PAGE};
 use portcullis_store::{BLOCKS_FILE, Blocks, Entries, Entry, KEYS_FILE, Keys, StoreError};
 use tokio::sync::watch;
 
-use super::Nodes;
+use super::{Nodes, sessions};
 use crate::record::Draft;
 use crate::shared::Shared;
 
@@ -35,6 +35,17 @@ enum Trouble {
     Link(#[from] LinkError),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("sessions: {}", .0.row().internal)]
+    Sessions(Reason),
+}
+
+impl From<sessions::Trouble> for Trouble {
+    fn from(trouble: sessions::Trouble) -> Self {
+        match trouble {
+            sessions::Trouble::Link(error) => Self::Link(error),
+            sessions::Trouble::Kept(reason) => Self::Sessions(reason),
+        }
+    }
 }
 
 /// The thread's state.
@@ -51,6 +62,7 @@ pub(super) struct Keeper {
     epoch: Option<String>,
     read_to: u64,
     whole_at: Duration,
+    sessions: sessions::Courier,
     /// Whether others know that it is gone.
     told_lost: bool,
 }
@@ -68,6 +80,7 @@ impl Keeper {
             epoch: None,
             read_to: 0,
             whole_at: Duration::ZERO,
+            sessions: sessions::Courier::default(),
             told_lost: false,
         })
     }
@@ -80,7 +93,7 @@ impl Keeper {
             let wait = if connected {
                 match self.look().await {
                     Ok(()) => LOOK,
-                    Err(Trouble::Store(error)) => {
+                    Err(error @ (Trouble::Store(_) | Trouble::Sessions(_))) => {
                         tracing::error!("what other nodes said is not in force: {error}");
                         BACK_OFF_MAX
                     }
@@ -97,7 +110,7 @@ impl Keeper {
                         pause = BACK_OFF;
                         LOOK
                     }
-                    Err(Trouble::Store(error)) => {
+                    Err(error @ (Trouble::Store(_) | Trouble::Sessions(_))) => {
                         tracing::error!("what other nodes said is not in force: {error}");
                         BACK_OFF_MAX
                     }
@@ -117,6 +130,7 @@ impl Keeper {
     async fn join(&mut self) -> Result<(), Trouble> {
         self.nodes.link.connect().await?;
         self.forget();
+        self.sessions.forget();
         self.look().await?;
         self.nodes.connected.store(true, Ordering::Release);
         self.nodes.joins.fetch_add(1, Ordering::AcqRel);
@@ -158,7 +172,8 @@ impl Keeper {
             self.forget();
         }
         self.hear().await?;
-        self.say().await
+        self.say().await?;
+        Ok(self.sessions.look(&self.nodes, &self.shared).await?)
     }
 
     /// Takes over what is new.

@@ -7,6 +7,7 @@ mod exchange;
 mod keeper;
 mod marks;
 mod places;
+mod sessions;
 mod tickets;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use portcullis_store::redis::{Limits, Link, Lists, Marks, Places, Releases};
 use tokio::sync::watch;
 
 pub(crate) use count::count;
+pub(crate) use sessions::{recall, tell_session};
 pub(crate) use tickets::{keep_ticket, redeem};
 
 use crate::StartError;
@@ -32,6 +34,9 @@ pub(crate) struct Nodes {
     spec: SharedState,
     link: Link,
     lists: Lists,
+    sessions: Lists,
+    /// Changes of sessions that wait to be told.
+    outbox: sessions::Outbox,
     limits: Limits,
     marks: Marks,
     /// What this node saw last, and what others did, with the instant at which that was heard.
@@ -64,6 +69,8 @@ impl Nodes {
                 spec: spec.clone(),
                 link,
                 lists,
+                sessions: Lists::named(&spec.prefix, "sessions"),
+                outbox: sessions::Outbox::default(),
                 limits: Limits::new(&spec.prefix),
                 marks,
                 seen: Mutex::default(),

@@ -187,6 +187,7 @@ async fn verify(worker: &Worker, mut renewal: Renewal) -> Renewed {
             RenewalStep::Ask(Question::Redeem { name }) => {
                 renewal.redeemed(crate::nodes::redeem(&worker.shared, &name).await);
             }
+            RenewalStep::Ask(Question::Recall { name }) => crate::nodes::recall(&worker.shared, &name).await,
             RenewalStep::Ask(Question::Authorize { route, body }) => {
                 renewal.authorized(crate::authorize::ask(&worker.shared, &route, body).await);
             }

@@ -1,6 +1,8 @@
 //! The lists all nodes hold: put there, and what is new since (SPEC 3.11, 7.1, 14.3).
 
-use redis::Script;
+use std::time::Duration;
+
+use redis::{Script, ScriptInvocation};
 
 use super::{Link, LinkError};
 use crate::replica::{Entries, Entry};
@@ -41,7 +43,13 @@ impl Lists {
     /// The lists of a group of nodes.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
-        let key = |name: &str| format!("{{{prefix}:lists}}:{name}");
+        Self::named(prefix, "lists")
+    }
+
+    /// Lists of their own, with a bound of their own.
+    #[must_use]
+    pub fn named(prefix: &str, lists: &str) -> Self {
+        let key = |name: &str| format!("{{{prefix}:{lists}}}:{name}");
         Self {
             put: Script::new(include_str!("lua/put.lua")),
             since: Script::new(include_str!("lua/since.lua")),
@@ -60,6 +68,20 @@ impl Lists {
     /// # Errors
     /// See [`LinkError`].
     pub async fn put(&self, link: &Link, entries: &[(String, Entry)]) -> Result<(), LinkError> {
+        let call = self.putting(entries);
+        link.tend(async |to| call.invoke_async::<u64>(to).await).await.map(drop)
+    }
+
+    /// As [`Self::put`], for somebody who waits at most `timeout`.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn put_soon(&self, link: &Link, entries: &[(String, Entry)], timeout: Duration) -> Result<(), LinkError> {
+        let call = self.putting(entries);
+        link.ask(timeout, async |to| call.invoke_async::<u64>(to).await).await.map(drop)
+    }
+
+    fn putting(&self, entries: &[(String, Entry)]) -> ScriptInvocation<'_> {
         let keys = &self.keys;
         let mut call = self.put.prepare_invoke();
         call.key(&keys.entries).key(&keys.log).key(&keys.ends).key(&keys.version);
@@ -67,7 +89,18 @@ impl Lists {
         for (name, entry) in entries.iter().take(PAGE) {
             call.arg(name).arg(entry.at).arg(u8::from(entry.gone)).arg(entry.until_unix_ms).arg(&entry.body);
         }
-        link.tend(async |to| call.invoke_async::<u64>(to).await).await.map(drop)
+        call
+    }
+
+    /// The word on one matter, for somebody who waits at most `timeout`.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn find(&self, link: &Link, name: &str, timeout: Duration) -> Result<Option<Entry>, LinkError> {
+        let mut find = redis::cmd("HGET");
+        find.arg(&self.keys.entries).arg(name);
+        let text: Option<String> = link.ask(timeout, async |to| find.query_async(to).await).await?;
+        Ok(text.as_deref().and_then(parse))
     }
 
     /// What changed since a version. `epoch` names the server's memory where it has no name yet.

@@ -16,6 +16,21 @@ fn shared() -> House {
     });
     checked.identity.tickets =
         Some(crate::policy::checked::Tickets { path: "/ticket".into(), ttl: Duration::from_secs(10) });
+    checked.identity.sessions = Some(crate::policy::checked::Sessions {
+        path: "/session".into(),
+        idle_timeout: Duration::from_secs(60),
+        lifetime: Duration::from_secs(600),
+        max_per_user: 5,
+        when_full: crate::policy::checked::WhenFull::OldestLeaves,
+        cookie: crate::policy::checked::SessionCookie {
+            name: "s".into(),
+            path: "/".into(),
+            same_site: crate::policy::checked::SameSite::Strict,
+            secure: true,
+        },
+        bind_address: false,
+        bind_user_agent: false,
+    });
     checked.sources.connection_rate = Some(crate::policy::checked::Rate {
         count: 4,
         per: Duration::from_secs(60),
@@ -201,4 +216,35 @@ fn a_ticket_of_another_node_is_taken_where_nodes_meet_and_judged_here() {
             (decision, None) => panic!("{decision:?}"),
         }
     }
+}
+
+#[test]
+fn a_session_of_another_node_is_looked_for_once_and_judged_here() {
+    use crate::identity::session::{Order, RANDOM_BYTES, name};
+    let house = shared();
+    let rules = house.policy.checked.identity.sessions.clone().unwrap();
+    let principal = Principal { subject: Some("u1".into()), ..Principal::anonymous() };
+    let ip = house.gate.key("198.51.100.1".parse().unwrap());
+    let order = Order { principal: principal.into(), ip, user_agent: None, along: None };
+    let now = fixture::now();
+    let plan = House::new().gate.sessions().plan(&[7; RANDOM_BYTES], &order, &rules, now).unwrap();
+    for found in [false, true] {
+        let (mut admission, _) = arriving(&house, "198.51.100.1", &Request::to("/ws/u1").bearing(&plan.text));
+        match admission.answer(granted(3), now) {
+            Step::Ask(Question::Recall { name: asked }) => assert_eq!(asked, name(&plan.text)),
+            step => panic!("{step:?}"),
+        }
+        if found {
+            house.gate.sessions().adopt(plan.session.clone());
+        }
+        assert!(matches!(admission.answer(Answer::Recalled, now), Step::Ask(Question::Count(_))));
+        match decided(admission.answer(granted(3), now)) {
+            Decision::Admit(admitted) if found => assert_eq!(admitted.principal.subject.as_deref(), Some("u1")),
+            decision if !found => assert_eq!(refusal(decision).reason, Reason::SessionInvalid),
+            decision => panic!("{decision:?}"),
+        }
+    }
+    // What is known here is asked of nobody.
+    let (mut admission, _) = arriving(&house, "198.51.100.1", &Request::to("/ws/u1").bearing(&plan.text));
+    assert!(matches!(admission.answer(granted(3), now), Step::Ask(Question::Count(Count::User { .. }))));
 }

@@ -30,6 +30,17 @@ impl Held {
         self.used_unix_s.fetch_max(now_unix_s, Ordering::Relaxed);
     }
 
+    /// Notes that it was used elsewhere, and that this is kept.
+    pub(super) fn touch_kept(&self, at_unix_s: u64) {
+        self.touch(at_unix_s);
+        self.kept_unix_s.fetch_max(at_unix_s, Ordering::Relaxed);
+    }
+
+    /// Whether it was used before then, and not since.
+    pub(super) fn used_before(&self, at_unix_s: u64) -> bool {
+        self.used_unix_s.load(Ordering::Relaxed) < at_unix_s
+    }
+
     /// What is left until nobody has used it for `idle`.
     #[must_use]
     pub fn idle_left(&self, idle: Duration, now: Now) -> Duration {
@@ -75,6 +86,11 @@ impl Held {
         self.session.clone()
     }
 
+    /// With its last use.
+    pub(super) fn session_used(&self) -> Session {
+        Session { last_used_unix_s: self.used_unix_s.load(Ordering::Relaxed), ..self.session.clone() }
+    }
+
     /// When it was used, where that was not told before.
     pub(super) fn take_used(&self) -> Option<(String, u64)> {
         let at = self.used_unix_s.load(Ordering::Relaxed);
@@ -82,7 +98,7 @@ impl Held {
     }
 
     /// Whether it is this very session, not another under its id or with other terms.
-    fn is(&self, session: &Session) -> bool {
+    pub(super) fn is(&self, session: &Session) -> bool {
         (&self.session.terms, self.session.digest, self.session.seal) == (&session.terms, session.digest, session.seal)
     }
 }
@@ -171,9 +187,26 @@ impl Book {
         if over > 0 && rules.when_full == WhenFull::Refuse {
             return Err(Reason::SessionsFull);
         }
-        staying.sort_by_key(|terms| terms.issued_unix_s);
+        staying.sort_by_key(|terms| (terms.issued_unix_s, &terms.id));
         let displaces: Vec<String> = staying.iter().take(over).map(|terms| terms.id.clone()).collect();
         let left = self.by_id.len().saturating_sub(replaces.len() + displaces.len());
         if left >= SESSIONS_MAX { Err(Reason::SessionsFull) } else { Ok(displaces) }
+    }
+
+    /// Of too many the oldest leave, or the newest, as the rules say.
+    pub(super) fn excess(&self, subject: &str, tenant: Option<&str>, rules: &Rules) -> Vec<String> {
+        let user = (subject.to_owned(), tenant.map(str::to_owned));
+        let theirs = self.ids_by_user.get(&user).map(Vec::as_slice).unwrap_or_default();
+        let max = usize::try_from(rules.max_per_user).unwrap_or(usize::MAX);
+        let over = theirs.len().saturating_sub(max);
+        if over == 0 {
+            return Vec::new();
+        }
+        let mut all: Vec<&Terms> = theirs.iter().filter_map(|id| Some(self.by_id.get(id.as_str())?.terms())).collect();
+        all.sort_by_key(|terms| (terms.issued_unix_s, &terms.id));
+        if rules.when_full == WhenFull::Refuse {
+            all.reverse();
+        }
+        all.into_iter().take(over).map(|terms| terms.id.clone()).collect()
     }
 }

@@ -231,6 +231,66 @@ fn sessions_are_found_by_what_they_rest_on() {
 }
 
 #[test]
+fn a_session_of_another_node_is_good_here_and_its_use_there_counts() {
+    let (there, here) = (Sessions::default(), Sessions::default());
+    let plan = issue(&there, 1, ada(), 1_000);
+    let shown = |now| here.verify(&plan.text, self::here(), &rules(), at(now));
+    assert_eq!(shown(1_000), Err(Reason::SessionInvalid));
+    assert_eq!(name(&plan.text), plan.session.name());
+    for (now, heard) in [(1_001, Heard::New), (1_060, Heard::Nothing), (1_600, Heard::Nothing)] {
+        assert_eq!(here.hear(&plan.session, &rules(), at(now)), heard, "{now}");
+    }
+    here.adopt(plan.session.clone());
+    assert!(shown(1_001).is_ok());
+    assert_eq!(here.hear(&plan.session, &rules(), at(1_001)), Heard::Nothing, "it was used since");
+    let used = Session { last_used_unix_s: 1_055, ..plan.session.clone() };
+    assert_eq!(here.hear(&used, &rules(), at(1_056)), Heard::Used);
+    assert_eq!(here.take_used(), [(plan.session.terms.id.clone(), 1_001)]);
+    here.adopt(used);
+    assert_eq!(here.take_used(), [], "who told it keeps it");
+    assert_eq!(here.find(&plan.session.terms.id).unwrap().last_used_unix_s, 1_055);
+    assert!(shown(1_110).is_ok());
+    let mut other = plan.session.clone();
+    other.terms.subject = "eve".into();
+    assert_eq!(here.hear(&other, &rules(), at(1_110)), Heard::Nothing, "another one under its id");
+    assert_eq!(here.with_digests(&[plan.session.digest, [0; 32]]), std::slice::from_ref(&plan.session.terms.id));
+}
+
+#[test]
+fn what_two_nodes_issued_at_once_is_cut_to_the_same_on_both() {
+    for (when_full, left) in [(WhenFull::OldestLeaves, 1..3), (WhenFull::Refuse, 0..2)] {
+        let rules = Rules { when_full, ..rules() };
+        let (one, other) = (Sessions::default(), Sessions::default());
+        let plan = |sessions: &Sessions, seed, now| {
+            let plan = sessions.plan(&random(seed), &order(ada(), None), &rules, at(now)).unwrap();
+            sessions.commit(&plan);
+            plan.session
+        };
+        let first = plan(&one, 1, 1_000);
+        other.adopt(first.clone());
+        let all = [first, plan(&one, 2, 1_001), plan(&other, 3, 1_002)];
+        for sessions in [&one, &other] {
+            all.iter().for_each(|session| sessions.adopt(session.clone()));
+            let excess = sessions.excess("ada", Some("acme"), &rules);
+            assert_eq!(sessions.end(&excess).len(), 1);
+            let ids = |range: std::ops::Range<usize>| {
+                all[range].iter().map(|session| session.terms.id.clone()).collect::<HashSet<_>>()
+            };
+            let staying: HashSet<_> = all
+                .iter()
+                .filter_map(|session| sessions.find(&session.terms.id))
+                .map(|session| session.terms.id)
+                .collect();
+            assert_eq!(staying, ids(left.clone()), "{when_full:?}");
+            assert!(
+                sessions.excess("ada", Some("acme"), &rules).is_empty()
+                    && sessions.excess("ada", None, &rules).is_empty()
+            );
+        }
+    }
+}
+
+#[test]
 fn nothing_prints_a_session() {
     let sessions = Sessions::default();
     let plan = issue(&sessions, 1, ada(), 1_000);
