@@ -20,6 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let link = Link::new(&SharedState {
         urls: url.split(',').map(|one| Secret::new(one.trim().as_bytes().to_vec())).collect(),
         shown: String::new(),
+        sentinel: None,
+        ca_pem: None,
         prefix: format!("measured-{}", std::process::id()),
         timeout: PATIENCE,
         lease: LEASE,

@@ -53,6 +53,8 @@ async fn server() -> Option<Server> {
     let link = Link::new(&SharedState {
         urls: vec![Secret::new(format!("redis://127.0.0.1:{port}").into_bytes())],
         shown: String::new(),
+        sentinel: None,
+        ca_pem: None,
         prefix: String::from("test"),
         timeout: SECOND,
         lease: LEASE,

@@ -8,10 +8,12 @@ import time
 
 from harness.clients import Refused
 from harness.gateway import merged
-from harness.processes import until
+from harness.processes import run, until
 from harness.raw import TEXT, frame
+from harness.redis import ACCOUNT, free_port
 from harness.registry import case
 
+from cases.certificates import Authority
 from cases.control import claims_of
 from cases.identity import KEYS, required
 from cases.provenance import ATTACK, PROXIED, SCORED, becomes
@@ -493,6 +495,68 @@ async def cluster(lab):
         for address in ("203.0.113.9", "203.0.113.10"):
             await until(lambda gateway=gateway, address=address: listed(gateway, address), f"{address} is banned", 5)
     await traffic.end()
+
+
+@case("three Sentinels: a master killed under traffic costs no message and no connection; its replica is found through them, passwords hold, and no ban is lost", needs=(*NEEDS, "redis-cli"), seconds=120)
+async def sentinels(lab):
+    redis = await lab.redis_watched()
+    shared = {"shared_state": {"sentinel_master": redis.NAME, "sentinel_password": redis.OWN_PASSWORD}, "sources": {"connection_rate": "100000/h"}}
+    _, gateways = await nodes(lab, redis=redis, config=shared, route=OPEN)
+    await cli(gateways[0], "ban", "203.0.113.9", "--for", "1h")
+    for gateway in gateways:
+        await until(lambda gateway=gateway: listed(gateway, "203.0.113.9"), "the ban has spread", 3)
+    traffic = Traffic(lab, gateways)
+    await traffic.goes_on()
+    master = await redis.master()
+    await master.kill()
+    for gateway in gateways:
+        await alone(gateway)
+    await traffic.goes_on()
+    await cli(gateways[1], "ban", "203.0.113.10", "--for", "1h")
+    for gateway in gateways:
+        await until(lambda gateway=gateway: up(gateway), "the replica has taken over", 30)
+    assert (await redis.master()).port != master.port
+    await traffic.goes_on()
+    for gateway in gateways:
+        for address in ("203.0.113.9", "203.0.113.10"):
+            await until(lambda gateway=gateway, address=address: listed(gateway, address), f"{address} is banned", 5)
+    # The old master is back, as a replica: nobody writes to it.
+    await master.begin()
+    await traffic.goes_on()
+    code, out, _ = await gateways[0].cli("doctor", "--config", gateways[0].folder / "portcullis.yaml", ok=False)
+    assert re.search(r"shared_state \S+: (Redis|Valkey) \d", out), (code, out)
+    await traffic.end()
+    said = "\n".join(line for gateway in gateways for line in gateway.child.lines)
+    assert redis.OWN not in said and redis.OWN_PASSWORD not in said
+
+
+@case("Redis with TLS and an account of its own: met through its own authority, refused through another, and only the gateway's keys are open to it", needs=(*NEEDS, "redis-cli", "openssl"), seconds=60)
+async def encrypted(lab):
+    authority, other = Authority(lab.folder, "redis authority"), Authority(lab.folder, "other authority")
+    certificate, key = authority.issue("redis", "/CN=127.0.0.1", alternative="IP:127.0.0.1", purpose="serverAuth")
+    port = free_port()
+    redis = await lab.redis("--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key,
+                            "--tls-ca-cert-file", authority.pem, "--tls-auth-clients", "no",
+                            "--user", "gate", "on", ">gate/gate+gate", "~{portcullis:*", *ACCOUNT)
+    url = f"rediss://gate:gate%2Fgate%2Bgate@127.0.0.1:{port}"
+    shared = {"shared_state": {"url": url, "ca_file": str(authority.pem)}}
+    _, gateways = await nodes(lab, 2, redis=redis, config=merged(shared, {"sources": {"connection_rate": "12/h"}}), route=OPEN)
+    assert [await knock(lab, gateway) for gateway in gateways] == [101, 101]
+    await cli(gateways[0], "ban", "--user", "mallory", "--for", "1h")
+    await until(lambda: listed(gateways[1], "mallory"), "the ban has spread", 3)
+    _, clients, _ = await run("redis-cli", "-p", redis.port, "client", "list")
+    assert sum("user=gate" in line for line in clients.splitlines()) >= 2, clients
+    _, denied, _ = await run("redis-cli", "-p", redis.port, "acl", "log")
+    assert "gate" not in denied, f"the gateway asked for what it may not: {denied}"
+    code, out, _ = await gateways[0].cli("doctor", "--config", gateways[0].folder / "portcullis.yaml", ok=False)
+    assert re.search(r"shared_state rediss://127.0.0.1:\d+: (Redis|Valkey) \d", out), (code, out)
+    back = await lab.npm_echo()
+    stranger = await lab.gateway(back.url, merged(KEYS, merged(shared, {"shared_state": {"ca_file": str(other.pem)}})), route=required("header"))
+    event = await stranger.event(type="shared_state_lost")
+    assert "certificate" in event["detail"], event
+    assert not await up(stranger)
+    said = "\n".join(line for gateway in (*gateways, stranger) for line in gateway.child.lines)
+    assert "gate%2F" not in said and "gate/gate" not in said
 
 
 @case("a one-time ticket fetched from one node opens one connection on another, once; without Redis its own node takes it", needs=NEEDS, seconds=40)

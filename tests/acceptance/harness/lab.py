@@ -17,7 +17,7 @@ from harness.gateway import Gateway, binary, merged
 from harness.processes import Child, run
 from harness.providers import OidcProvider
 from harness.raw import Raw, Response
-from harness.redis import Cluster, Redis
+from harness.redis import Cluster, Redis, Watched
 
 SECRET = "acceptance-secret-of-forty-two-characters!"
 
@@ -84,6 +84,9 @@ class Lab:
 
     async def redis_cluster(self) -> Cluster:
         return self.ending(await Cluster.start(self.folder / "cluster"))
+
+    async def redis_watched(self) -> Watched:
+        return self.ending(await Watched.start(self.folder / "watched"))
 
     async def program(self, *command, name: str, env=None) -> Child:
         return self.ending(await Child.start(*command, name=name, env=env, cwd=self.folder))

@@ -136,3 +136,75 @@ class Cluster:
     async def stop(self) -> None:
         for server in self.servers:
             await server.stop()
+
+
+# What a gateway may do, as docs/nodes.md says.
+ACCOUNT = ("+@all", "-@admin", "-@dangerous", "+info", "+role")
+
+
+class Watched:
+    """A master and a replica with a password, and three Sentinels with another one that watch them."""
+
+    NAME = "portcullis"
+    PASSWORD, OWN_PASSWORD = "server-server-server-server", "sentinel-sentinel-sentinel"
+    OWN = "gateway-gateway-gateway-gateway"
+
+    def __init__(self):
+        self.servers: list[Redis] = []
+        self.sentinels: list[Child] = []
+        self.ports: list[int] = []
+
+    @property
+    def url(self) -> str:
+        account = f"portcullis:{self.OWN}@"
+        return ",".join(f"redis://{account if at == 0 else ''}127.0.0.1:{port}" for at, port in enumerate(self.ports))
+
+    @classmethod
+    async def start(cls, folder: pathlib.Path) -> "Watched":
+        folder.mkdir()
+        self = cls()
+        # Whoever watches and replicates is somebody else than the gateway.
+        lock = ("--user", "default", "on", f">{cls.PASSWORD}", "~*", "&*", "+@all", "--masterauth", cls.PASSWORD, "--repl-diskless-sync-delay", "0",
+                "--user", "portcullis", "on", f">{cls.OWN}", "~{portcullis:*", *ACCOUNT)
+        try:
+            master = await Redis.start(folder / "0", *lock)
+            self.servers.append(master)
+            self.servers.append(await Redis.start(folder / "1", *lock, "--replicaof", "127.0.0.1", str(master.port)))
+            for number in range(3):
+                await self.watch(folder / f"s{number}", master.port)
+            for port in self.ports:
+                await until(lambda port=port: self.sees(port), "the Sentinels know each other and the replica", 30)
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def watch(self, folder: pathlib.Path, master: int) -> None:
+        folder.mkdir()
+        port = free_port()
+        (folder / "sentinel.conf").write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\nrequirepass {self.OWN_PASSWORD}\nsentinel sentinel-pass {self.OWN_PASSWORD}\n"
+            f"sentinel monitor {self.NAME} 127.0.0.1 {master} 2\nsentinel auth-pass {self.NAME} {self.PASSWORD}\n"
+            f"sentinel down-after-milliseconds {self.NAME} 1000\nsentinel failover-timeout {self.NAME} 5000\n")
+        program = shutil.which("redis-server") or "valkey-server"
+        self.sentinels.append(await Child.start(program, folder / "sentinel.conf", "--sentinel", name=f"sentinel {port}"))
+        self.ports.append(port)
+
+    async def sees(self, port: int) -> bool:
+        code, out, _ = await run("redis-cli", "--no-auth-warning", "-a", self.OWN_PASSWORD, "-p", port, "sentinel", "master", self.NAME, ok=False)
+        words = out.split("\n")
+        count = {key: value for key, value in zip(words[::2], words[1::2])}
+        return code == 0 and count.get("num-other-sentinels") == "2" and count.get("num-slaves") == "1" and count.get("flags") == "master"
+
+    async def master(self) -> Redis:
+        for port in self.ports:
+            code, out, _ = await run("redis-cli", "--no-auth-warning", "-a", self.OWN_PASSWORD, "-p", port, "sentinel", "get-master-addr-by-name", self.NAME, ok=False)
+            if code == 0:
+                return next(server for server in self.servers if str(server.port) == out.split()[1])
+        raise AssertionError("no Sentinel answers")
+
+    async def stop(self) -> None:
+        for sentinel in self.sentinels:
+            await sentinel.stop()
+        for server in self.servers:
+            await server.stop()

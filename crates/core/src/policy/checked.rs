@@ -37,7 +37,7 @@ pub use certificate::{CertificateName, ClientCertificates};
 pub use csrf::{Csrf, CsrfTokens};
 pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
-pub use nodes::SharedState;
+pub use nodes::{Sentinel, SharedState};
 pub use provider::{Authorizer, BackchannelLogout, Introspection, LogoutEnds, OnFailure, Provider};
 pub use reputation::{Anomalies, AnomalyAction, AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};

@@ -1,15 +1,19 @@
 //! The connection: made and kept by one keeper, asked by everybody, each with a timeout.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use portcullis_core::policy::checked::{Secret, SharedState};
+use portcullis_core::policy::checked::{Secret, Sentinel, SharedState};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisFuture, Value};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, Pipeline, RedisFuture,
+    RedisResult, TlsCertificates, Value,
+};
 
 /// Questions in a row that get no answer in time; then nobody asks until the keeper has heard of the server.
 pub const MISSES_MAX: u32 = 3;
@@ -53,6 +57,10 @@ pub struct Answered {
 /// See the module.
 pub struct Link {
     urls: Vec<Secret>,
+    sentinel: Option<Sentinel>,
+    ca_pem: Option<Vec<u8>>,
+    /// Connections that were tried.
+    dials: AtomicUsize,
     connection: ArcSwapOption<Connection>,
     misses: AtomicU32,
     answered: AtomicU64,
@@ -99,6 +107,9 @@ impl Link {
     pub fn new(spec: &SharedState) -> Self {
         Self {
             urls: spec.urls.clone(),
+            sentinel: spec.sentinel.clone(),
+            ca_pem: spec.ca_pem.clone(),
+            dials: AtomicUsize::new(0),
             connection: ArcSwapOption::empty(),
             misses: AtomicU32::new(0),
             answered: AtomicU64::new(0),
@@ -111,8 +122,7 @@ impl Link {
     /// # Errors
     /// Nobody is there, or it does not let us in.
     pub async fn connect(&self) -> Result<(), LinkError> {
-        let connection =
-            tokio::time::timeout(PATIENCE, dial(&self.urls)).await.map_err(|_| LinkError::Late(PATIENCE))??;
+        let connection = tokio::time::timeout(PATIENCE, self.dial()).await.map_err(|_| LinkError::Late(PATIENCE))??;
         self.misses.store(0, Ordering::Release);
         self.connection.store(Some(Arc::new(connection)));
         Ok(())
@@ -183,21 +193,75 @@ impl Link {
     }
 }
 
-async fn dial(urls: &[Secret]) -> redis::RedisResult<Connection> {
-    let text = |url: &Secret| String::from_utf8_lossy(url.expose()).into_owned();
-    if let [one] = urls {
+/// How a new connection is made: one server, the master that Sentinels name, or a cluster.
+impl Link {
+    async fn dial(&self) -> RedisResult<Connection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(LIBRARY_PATIENCE))
             .set_response_timeout(Some(LIBRARY_PATIENCE));
-        let client = Client::open(text(one))?;
-        return client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One);
+        if let Some(sentinel) = &self.sentinel {
+            let master = self.watched(sentinel)?.async_get_client().await?;
+            return master.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One);
+        }
+        if let [one] = self.urls.as_slice() {
+            let client = match self.certificates() {
+                Some(certificates) => Client::build_with_tls(text(one), certificates)?,
+                None => Client::open(text(one))?,
+            };
+            return client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One);
+        }
+        let mut cluster = ClusterClientBuilder::new(self.urls.iter().map(text))
+            .connection_timeout(LIBRARY_PATIENCE)
+            .response_timeout(LIBRARY_PATIENCE)
+            .retries(2);
+        if let Some(certificates) = self.certificates() {
+            cluster = cluster.certs(certificates);
+        }
+        cluster.build()?.get_async_connection().await.map(Connection::Cluster)
     }
-    let client = ClusterClientBuilder::new(urls.iter().map(text))
-        .connection_timeout(LIBRARY_PATIENCE)
-        .response_timeout(LIBRARY_PATIENCE)
-        .retries(2)
-        .build()?;
-    client.get_async_connection().await.map(Connection::Cluster)
+
+    /// Sentinels, with another one first each time: one that is silent holds up one attempt.
+    fn watched(&self, sentinel: &Sentinel) -> RedisResult<SentinelClient> {
+        let read = self.urls.iter().map(|url| text(url).into_connection_info());
+        let mut infos = read.collect::<RedisResult<Vec<ConnectionInfo>>>()?;
+        let first = self.dials.fetch_add(1, Ordering::Relaxed) % infos.len().max(1);
+        infos.rotate_left(first);
+        let addresses: Vec<ConnectionAddr> = infos.iter().map(|info| info.addr().clone()).collect();
+        let encrypted = addresses.iter().any(|address| matches!(address, ConnectionAddr::TcpTls { .. }));
+        let mut builder = SentinelClientBuilder::new(addresses, &sentinel.master, SentinelServerType::Master)?;
+        if encrypted {
+            builder = builder.set_client_to_redis_tls_mode(redis::TlsMode::Secure);
+            if let Some(certificates) = self.certificates() {
+                builder = builder
+                    .set_client_to_redis_certificates(certificates.clone())
+                    .set_client_to_sentinel_certificates(certificates);
+            }
+        }
+        // Which of them names the account makes no difference.
+        let account = infos.iter().map(ConnectionInfo::redis_settings).find(|server| server.password().is_some());
+        if let Some(user) = account.and_then(|account| account.username()) {
+            builder = builder.set_client_to_redis_username(user);
+        }
+        if let Some(password) = account.and_then(|account| account.password()) {
+            builder = builder.set_client_to_redis_password(password);
+        }
+        if let Some(database) = infos.iter().map(|info| info.redis_settings().db()).find(|database| *database != 0) {
+            builder = builder.set_client_to_redis_db(database);
+        }
+        if let Some(password) = &sentinel.password {
+            builder = builder.set_client_to_sentinel_password(text(password));
+        }
+        builder.build()
+    }
+
+    fn certificates(&self) -> Option<TlsCertificates> {
+        let root_cert = Some(self.ca_pem.clone()?);
+        Some(TlsCertificates { client_tls: None, root_cert })
+    }
+}
+
+fn text(secret: &Secret) -> String {
+    String::from_utf8_lossy(secret.expose()).into_owned()
 }
 
 /// What a server says of itself.
@@ -218,7 +282,9 @@ pub async fn probe(spec: &SharedState) -> Result<Probe, LinkError> {
     link.connect().await?;
     // One node of a cluster is asked, not all: each would answer for itself.
     let mut info = redis::cmd("EVAL");
-    info.arg("return {redis.call('INFO', 'server'), redis.call('INFO', 'memory')}").arg(1).arg(&spec.prefix);
+    info.arg("return {redis.call('INFO', 'server'), redis.call('INFO', 'memory')}")
+        .arg(1)
+        .arg(format!("{{{}:lists}}:version", spec.prefix));
     let said: (String, String) = link.tend(async |to| info.query_async(to).await).await?;
     let value = |text: &str, name: &str| {
         let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned));

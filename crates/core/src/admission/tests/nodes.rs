@@ -9,6 +9,8 @@ fn shared() -> House {
     checked.shared_state = Some(SharedState {
         urls: vec![Secret::new(b"redis://h".to_vec())],
         shown: "redis://h".into(),
+        sentinel: None,
+        ca_pem: None,
         prefix: "p".into(),
         timeout: Duration::from_millis(50),
         lease: Duration::from_secs(15),

@@ -19,6 +19,18 @@ pub(crate) struct SharedState {
     pub(crate) url_file: Option<String>,
     /// Environment variable that holds the URL.
     pub(crate) url_env: Option<String>,
+    /// Name of the master, as its Sentinels know it. `url` then names the Sentinels, at best all of them; its user,
+    /// password and number of a database are those of the servers that they watch.
+    pub(crate) sentinel_master: Option<String>,
+    /// Password of the Sentinels, where they ask for one. It belongs into a file or a variable.
+    pub(crate) sentinel_password: Option<String>,
+    /// File that holds the password of the Sentinels; the line end is cut off.
+    pub(crate) sentinel_password_file: Option<String>,
+    /// Environment variable that holds the password of the Sentinels.
+    pub(crate) sentinel_password_env: Option<String>,
+    /// PEM file with the authorities that certificates of `rediss://` servers are verified with. Without it those of the
+    /// system.
+    pub(crate) ca_file: Option<String>,
     /// What every key begins with. Gateways of one prefix are one group, and nobody else may write to their keys.
     pub(crate) prefix: Option<String>,
     /// The longest that the admission of a connection waits for an answer before this node decides alone. 5 ms to 1 s.

@@ -38,6 +38,16 @@ fn commas_make_a_cluster() {
 }
 
 #[test]
+fn sentinels_are_no_cluster_and_their_password_is_never_shown() {
+    let text = "shared_state: { url: 'redis://:hunter2@a:26379/3, redis://b', sentinel_master: mymaster, sentinel_password: hunter3 }";
+    let shared = with(text, &[]).checked.shared_state.unwrap();
+    assert!(!shared.is_cluster());
+    assert_eq!(shared.shown, "redis://a:26379/3,redis://b:26379");
+    assert_eq!(shared.sentinel.as_ref().map(|sentinel| sentinel.master.as_str()), Some("mymaster"));
+    assert!(!format!("{shared:?}").contains("hunter"));
+}
+
+#[test]
 fn a_password_is_warned_about_and_never_shown() {
     let loaded = with("shared_state: { url: 'redis://user:hunter2@cache' }", &[]);
     let codes: Vec<_> = loaded.warnings.iter().map(|warning| warning.code).collect();
