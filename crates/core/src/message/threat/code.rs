@@ -2,7 +2,7 @@
 //! an object that is made when it is read, a command line for another interpreter.
 
 use super::text::{
-    all, before, byte, has_any, is_space, is_word, needles, one_of, rest, skip_space, window, word_at, words,
+    all, before, byte, has, has_any, is_space, is_word, needles, one_of, rest, skip_space, window, word_at, words,
 };
 
 pub(super) fn judge(low: &[u8]) -> Option<&'static str> {
@@ -35,14 +35,26 @@ fn call(low: &[u8]) -> Option<&'static str> {
         return None;
     }
     let tail = low.trim_ascii_end();
-    let closed = tail.strip_suffix(b";").unwrap_or(tail).ends_with(b")");
-    let quoted = matches!(byte(low, open + 1), b'\'' | b'"' | b'$');
-    (closed || quoted || open + 1 >= low.len()).then_some("a call that runs code, and nothing else")
+    let tail = tail.strip_suffix(b";").unwrap_or(tail);
+    let first = byte(low, skip_space(low, open + 1));
+    let quoted = matches!(first, b'\'' | b'"' | b'`' | b'$');
+    // A test asserts that something holds; only PHP's old one ran a text.
+    if rest(tail, open).contains(&b'\n') || has(tail, "=>") || name == b"assert" && (!quoted || open > end) {
+        return None;
+    }
+    let closed = tail.ends_with(b")") && super::sql::close_paren(tail, open) >= tail.len();
+    (closed || quoted && !tail.ends_with(b"))") || open + 1 >= low.len())
+        .then_some("a call that runs code, and nothing else")
 }
 
 /// `${@print(1)}`, "${`id`}".
 fn expansion(low: &[u8]) -> Option<&'static str> {
-    all(low, "${").any(|at| matches!(byte(low, at + 2), b'@' | b'`')).then_some("code inside an expansion")
+    all(low, "${")
+        .any(|at| match byte(low, at + 2) {
+            b'@' => byte(low, at + 3).is_ascii_alphabetic(),
+            mark => mark == b'`',
+        })
+        .then_some("code inside an expansion")
 }
 
 /// `O:8:"stdClass":1:{…` of PHP, Java's `rO0AB…`, names of classes that run what they are given.

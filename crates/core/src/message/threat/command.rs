@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use super::signs::Signs;
 use super::text::{
-    Words, all, before, byte, has, has_any, is_space, is_word, needles, nth_word, places_max, skip_space, trimmed,
-    window, word_before, words, words_up_to,
+    Words, all, before, byte, has, has_any, is_space, is_word, needles, nth_word, places_max, rest, skip_space,
+    trimmed, window, word_at, word_before, words, words_up_to,
 };
 use super::{View, code, disguise};
 
@@ -114,6 +114,9 @@ fn separated(low: &[u8]) -> Option<&'static str> {
         }
         let head = low.get(..at).unwrap_or_default();
         let line = byte(low, at) == b'\n' || byte(low, at) == b'\r';
+        if is_listed(low, at, start, &program, head) {
+            continue;
+        }
         if line && !(value(head) && head.len() < 24 && program.argued(low) && words_up_to(low, 8) < 8) {
             continue;
         }
@@ -212,6 +215,28 @@ impl<'t> Program<'t> {
     }
 }
 
+/// What only looks like a command behind a separator: `a | 'top' | 'left'` and `(mae|here|du)` are choices,
+/// `remove(&dir)` refers, `done` ends a loop, and a line that gives a name a value is a script's.
+fn is_listed(low: &[u8], at: usize, start: usize, program: &Program<'_>, head: &[u8]) -> bool {
+    let mark = byte(low, at);
+    if matches!(mark, b'\n' | b'\r') {
+        let last = head.trim_ascii_end();
+        let keyword = words!("done fi then do else esac endif end begin").has(word_before(last, last.len()));
+        let name = word_at(head, 0);
+        let assigns = !name.is_empty() && byte(head, name.len()) == b'=' && program.ordinary();
+        return (keyword || assigns) && !program.harmful(low);
+    }
+    let quote = before(low, start);
+    if matches!(quote, b'\'' | b'"') && byte(low, program.end) == quote && low.contains(&b'\n') {
+        return true;
+    }
+    let head = window(head, 0, 512);
+    let open = head.iter().filter(|&&b| b == b'(').count() > head.iter().filter(|&&b| b == b')').count();
+    let choice = mark == b'|' && matches!(byte(low, program.end), b'|' | b')') && !is_space(byte(low, at + 1));
+    let refers = mark == b'&' && matches!(before(low, at), b'(' | b',' | b' ') && byte(low, program.end) == b')';
+    open && (choice || refers)
+}
+
 /// The text before the separator is one value, as a form's field is: no sentence, no command.
 fn value(head: &[u8]) -> bool {
     let head = trimmed(head);
@@ -240,9 +265,24 @@ fn is_query(low: &[u8]) -> bool {
     has(low, "=") && !low.iter().any(|b| is_space(*b)) && !has_any(low, &["&&", "/etc/", "|"])
 }
 
+/// The quote before a separator closes what stands outside: it is no text's own end, and opens none.
 fn closes_quote(head: &[u8]) -> bool {
     let head = if head.len() < 96 { trimmed(head) } else { return false };
-    matches!(head.last(), Some(b'\'' | b'"')) && head.len() < 48 && words_up_to(head, 3) < 3
+    let Some(&quote @ (b'\'' | b'"')) = head.last() else { return false };
+    let odd = head.iter().filter(|&&b| b == quote).count() % 2 == 1;
+    odd && byte(head, head.len().saturating_sub(2)) != b'=' && head.len() < 48 && words_up_to(head, 3) < 3
+}
+
+/// Whether the line that holds an offset gives a name a value, among other lines: a script's.
+fn is_assigned(low: &[u8], at: usize, program: &Program<'_>) -> bool {
+    let from = memchr::memrchr(b'\n', low.get(..at).unwrap_or_default()).map_or(0, |end| end + 1);
+    let line = rest(low, from).trim_ascii_start();
+    let name = word_at(line, 0);
+    let assigns = name.len() > 1 && byte(line, name.len()) == b'=';
+    // One line that asks who and where the machine is gives a form's field its value.
+    assigns
+        && (low.contains(&b'\n') && words_up_to(low, 4) > 3
+            || words!("git echo printf sed awk make expr seq").has(program.name))
 }
 
 /// `$(id)`, `` `id` ``, glued to a value or alone.
@@ -269,7 +309,10 @@ fn substituted(low: &[u8]) -> Option<&'static str> {
             let head = low.get(..at).unwrap_or_default();
             // `linux-headers-$(uname -r)` is how the manual says it.
             let manual = matches!(program.name, b"uname" | b"lsb_release")
-                && (second_word < at || has(window(head, 0, 200), "-"));
+                && (second_word < at || has(window(head, 0, 200), "-"))
+                || !program.harmful(low) && (is_assigned(low, at, &program) || program.name == b"make" && byte(low, program.end) == b')')
+                // An arrow: `$code->($script)`.
+                || opening == ">(" && matches!(before(low, at), b'-' | b'=');
             let glued = is_word(before(low, at))
                 || matches!(
                     before(low, at),
@@ -296,7 +339,12 @@ fn interpreter(low: &[u8]) -> Option<&'static str> {
     let php = (has(low, "<?") && needles!("<?php <?= <?· <?system <?exec").occur(low))
         && !has(low, "<?xml")
         && words_up_to(low, 60) < 60
-        && needles!("( ` $_ ?> echo include").occur(low);
+        && if low.contains(&b'\n') {
+            // A program that somebody shows has lines; what it does decides.
+            needles!("$_ ` system( exec( passthru( eval( popen( assert( base64_decode( file_get_contents( phpinfo include($ call_user").occur(low)
+        } else {
+            needles!("( ` $_ ?> echo include").occur(low)
+        };
     let calls = memchr::memchr_iter(b'(', low).any(|open| {
         let end = open - low.get(..open).unwrap_or_default().iter().rev().take(8).take_while(|b| is_space(**b)).count();
         let name = word_before(low, end);
@@ -308,23 +356,57 @@ fn interpreter(low: &[u8]) -> Option<&'static str> {
         .has(name)
             && runs(low, end - name.len(), name, open)
     });
-    let imports = needles!(
-        "__import__( os.system( os.popen( subprocess. commands.getoutput getruntime().exec \
-                    runtime.exec new·processbuilder java.lang.processbuilder require('child_process \
-                    require(\"child_process process.mainmodule process.binding( kernel.exec io.popen( \
-                    runtime.getruntime child_process.exec child_process').exec _$$nd_func$$_ \
-                    system.diagnostics.process"
+    let imports = (needles!(
+        "os.system( os.popen( subprocess.popen subprocess.call subprocess.run subprocess.check subprocess.get \
+                    commands.getoutput getruntime().exec runtime.exec new·processbuilder java.lang.processbuilder \
+                    process.mainmodule process.binding('spawn process.binding(\"spawn kernel.exec io.popen( \
+                    runtime.getruntime _$$nd_func$$_ system.diagnostics.process"
     )
     .occur(low)
+        || reaches_out(low))
         && needles!("' \" id exec system").occur(low)
         && words_up_to(low, 24) < 24
         && !has(low, "```");
     let includes = has_any(low, &["<!--#exec", "<!--#include", "<!--#echo", "<!--#printenv"]);
-    let marks = needles!("_$$nd_func$$_ require('child_process downloadstring( invoke-expression iex·( iex( @{[system @{[·system @{[` @{[&system @{[·&system")
-        .occur(low)
+    let marks = needles!(
+        "_$$nd_func$$_ downloadstring( invoke-expression iex·( iex( @{[system @{[·system @{[` @{[&system @{[·&system"
+    )
+    .occur(low)
         && words_up_to(low, 24) < 24;
     let superglobals = needles!("$_get[ $_post[ $_request[ $_server['http").occur(low) && words_up_to(low, 8) < 8;
     (php || calls || imports || includes || marks || superglobals).then_some("a call that runs a program")
+}
+
+/// `__import__('os').system(…`, `require('child_process').exec('id')`, `process.binding(x).spawn(`: a module that runs
+/// programs, and at once a call of it. To import one is every program's business.
+fn reaches_out(low: &[u8]) -> bool {
+    needles!("__import__( child_process process.binding(").occur(low)
+        && ["__import__(", "require(", "child_process", "process.binding("].iter().any(|name| {
+            all(low, name).take(8).any(|at| {
+                let own = name.starts_with('_')
+                    && before(low, at) == b'.'
+                    && !has(window(low, at.saturating_sub(20), 20), "__");
+                let open = at + name.len() - 1;
+                let argument = window(low, open + 1, 64);
+                let end = match *name {
+                    "child_process" => at + name.len(),
+                    _ => super::sql::close_paren(low, open),
+                };
+                let called = byte(low, end) == b'.' && {
+                    let method = word_at(low, end + 1);
+                    let paren = end + 1 + method.len();
+                    let quoted = matches!(byte(low, skip_space(low, paren + 1)), b'\'' | b'"' | b'`' | b'$');
+                    byte(low, paren) == b'(' && (quoted || !name.starts_with('c') && *name != "require(")
+                };
+                let known = match *name {
+                    "require(" => has(window(argument, 0, 20), "child_process"),
+                    _ => true,
+                };
+                let module = *name == "__import__("
+                    && needles!("'os' \"os\" subprocess 'pty 'socket' base64 builtins").occur(window(argument, 0, 16));
+                !own && known && (called || module)
+            })
+        })
 }
 
 /// `system('id')`, `eval($_GET[x])`: the call with an argument that is code, where no code surrounds it.

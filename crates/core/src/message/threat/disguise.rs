@@ -9,10 +9,12 @@ use super::text::{
 /// Spellings that only hide.
 pub(super) fn judge(low: &[u8]) -> Option<&'static str> {
     let separators = needles!(
-        "$ifs ${ifs $'\\x20' $@ ${path: ${home: ${pwd: ${shell ${ps $u; %programfiles:~ %comspec \
+        "$ifs ${ifs $'\\x20' ${path: ${home: ${pwd: ${shell ${ps $u; %programfiles:~ %comspec \
                     %path:~ {cat, {ls, {id, {curl, {wget, {nc, {ping, {bash, {sh,"
     )
-    .occur(low);
+    .occur(low)
+        // `c$@at`: glued into a word. By itself it is a script's arguments.
+        || all(low, "$@").any(|at| is_word(before(low, at)) || is_word(byte(low, at + 2)));
     let sh_ifs = separators
         && needles!("cat ls ping id wget curl bash sh { echo etc").occur(low)
         && words_up_to(low, 8) < 8
@@ -94,7 +96,8 @@ fn is_disguised(word: &[u8]) -> bool {
     }
     let wild = word.iter().filter(|b| matches!(b, b'?' | b'*' | b'[')).count();
     let slashes = word.iter().filter(|b| **b == b'/').count();
-    let known = needles!("/b /e /us /?? /*").occur(word);
+    // `/*nonce*/` is a comment, `/dev/mapper/*.img` the files of a kind.
+    let known = needles!("/b /e /us /?? /*").occur(word) && !has(word, "/*.") && !word.starts_with(b"/*");
     wild >= 2 && slashes >= 2 && word.starts_with(b"/") && known && !has_any(word, &["**", "/*/", "http", "*.*"])
 }
 
@@ -106,7 +109,10 @@ fn is_interrupted(word: &[u8]) -> bool {
     let mut bare = Vec::with_capacity(word.len());
     let mut at = 0;
     while at < word.len() {
-        if byte(word, at) == b'$' && matches!(byte(word, at + 1), b'@' | b'*' | b'_' | b'-' | b'?' | b'!' | b'$' | b'#')
+        // In front it is a name looked up twice, as in Perl.
+        if at > 0
+            && byte(word, at) == b'$'
+            && matches!(byte(word, at + 1), b'@' | b'*' | b'_' | b'-' | b'?' | b'!' | b'$' | b'#')
         {
             at += 2;
         } else {

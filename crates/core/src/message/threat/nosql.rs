@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::View;
 use super::text::{
-    Words, all, before, byte, has, has_any, is_word, needles, rest, skip_space, window, word_at, word_before,
+    Words, all, before, byte, has, has_any, is_word, needles, rest, skip_space, window, word_at, word_before, words,
 };
 
 /// Operators that turn a value into a query (MongoDB's names).
@@ -49,14 +49,28 @@ fn stands_as_key(low: &[u8], dollar: usize, end: usize) -> bool {
     };
     let opener = low.get(..start).unwrap_or_default().iter().rev().take(16).find(|b| !b.is_ascii_whitespace());
     let colon = skip_space(low, end);
-    matches!(opener, Some(b'{' | b',') | None) && byte(low, colon) == b':'
+    // `$name:expr` is a macro's parameter in Rust.
+    let parameter = quote != b'"'
+        && quote != b'\''
+        && words!("expr ident ty tt path pat pat_param stmt block item meta literal lifetime vis")
+            .has(word_at(low, colon + 1));
+    matches!(opener, Some(b'{' | b',') | None) && byte(low, colon) == b':' && !parameter
 }
 
 /// `' || this.a == 'b`, `'; return true; var x='`, `1; while(true){}`.
 fn script(low: &[u8]) -> Option<&'static str> {
     // Code has lines; what closes a quote in a form's field stands on the first.
     let first_line = memchr::memchr(b'\n', low).unwrap_or(low.len());
+    let one_line = first_line + 1 >= low.len();
+    let mut seen = [false; 2];
     for at in memchr::memchr2_iter(b'\'', b'"', low.get(..first_line).unwrap_or_default()) {
+        // Every second quote ends a text of the string's own.
+        let [single, double] = &mut seen;
+        let inside = if byte(low, at) == b'"' { double } else { single };
+        *inside = !*inside;
+        if !*inside {
+            continue;
+        }
         let next = skip_space(low, at + 1);
         let next = if byte(low, next) == b')' { skip_space(low, next + 1) } else { next };
         let tail = rest(low, next);
@@ -96,7 +110,9 @@ fn script(low: &[u8]) -> Option<&'static str> {
     if tail.starts_with(b"||") && is_comparison(low, skip_space(low, starts + 2)) {
         return Some("a JavaScript condition goes on");
     }
-    if has(low, "this.")
+    if one_line
+        && has(low, "this.")
+        && !has_any(low, &["function", "=>", "){"])
         && needles!("return·this. true,·this. .match(/ this.password this.user").occur(low)
         && has_any(low, &["||", "&&", ";", "$where"])
     {

@@ -109,9 +109,12 @@ fn continues(low: &[u8], from: usize, quote: u8, first: bool, nth: usize) -> Opt
         let value = low.get(..from.saturating_sub(1)).unwrap_or_default();
         let nothing = byte(low, at) == 0 && !value.last().copied().is_some_and(is_word);
         let lone = byte(low, at) == b';' && rest(low, at).len() == 1;
+        // `"--wide"`, `'--' =>`, `print("--- a ---")`: texts that begin with dashes.
+        let dashes = byte(low, at) == b'-' && is_text_of_dashes(low, at, quote, value);
         if value.len() < 48
             && words_up_to(value, 4) < 4
             && !nothing
+            && !dashes
             && !(lone && nth > 0)
             && !(lone && value.iter().any(|b| is_space(*b)))
         {
@@ -152,6 +155,18 @@ fn continues(low: &[u8], from: usize, quote: u8, first: bool, nth: usize) -> Opt
         return Some("a quote closes and a clause follows");
     }
     operator(low, at, quote, from)
+}
+
+/// The quote opens a text of dashes, or an option, that the same quote closes.
+fn is_text_of_dashes(low: &[u8], at: usize, quote: u8, value: &[u8]) -> bool {
+    let inner = rest(low, at + 2);
+    let word = inner.iter().take(64).take_while(|&&b| is_word(b) || matches!(b, b'-' | b'=' | b'.')).count();
+    let closed = byte(inner, word) == quote;
+    let behind = rest(inner, word + 1).trim_ascii();
+    let option = closed && word > 0 && byte(inner, 0) != b'-';
+    let listed = closed && word == 0 && behind.len() > 3;
+    let argument = value.ends_with(b"(") && inner.contains(&quote);
+    option || listed || argument
 }
 
 /// `'+(select …)`, `'||'a`, `'='`, `'-0-'`: an expression goes on.

@@ -34,7 +34,7 @@ static INTERNALS: LazyLock<Needles> = LazyLock::new(|| {
     Needles::new(
         "__ getruntime java.lang java.util java.io javax. t(java .getclass forname( constructor popen \
         subprocess os.system .system( system( exec( execute processbuilder child_process mainmodule \
-        globals lipsum cycler joiner _self. self.template self.module self.context self.attr self._ \
+        globals lipsum cycler joiner _self. self.template self.module self.context self.attr self._templatereference \
         mro subclasses freemarker ?new() classloader shell_exec passthru file_get_contents phpinfo \
         |filter( map(\"system map('system |map( |sort( |reduce( getenv request.application \
         request.args request[ config.items config.from config.__ settings.secret secret_key `id` \
@@ -75,6 +75,12 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
             let end = memchr::memmem::find(tail, closing.as_bytes());
             let body = tail.get(..end.unwrap_or(tail.len())).unwrap_or_default();
             done = at + opening.len() + body.len();
+            // A format string's braces stand right behind its quote.
+            let formats = *opening == "{" && matches!(super::text::before(low, at), b'\'' | b'"');
+            let conversion = *opening == "<%" && end.is_none() && byte(body, 1) == b'>';
+            if formats || conversion {
+                continue;
+            }
             if let Some(rule) = expression(body, opening, end.is_some(), weak) {
                 return Some(rule);
             }
@@ -193,7 +199,12 @@ fn acts(low: &[u8]) -> Option<&'static str> {
         let end = memchr::memchr(b'}', body).unwrap_or(body.len());
         let body = body.get(..end).unwrap_or_default();
         let made = body.starts_with(b"new ") || body.starts_with(b"this.") || body.starts_with(b"=");
-        (made || matches!(byte(body, 0), b'\'' | b'"') && has(body, ".")) && (has(body, "(") || byte(body, 0) == b'=')
+        // `"a.b"?new`, `'a'.length`: something is asked of a text. Perl joins texts with dots and spaces.
+        let quote = byte(body, 0);
+        let asked = matches!(quote, b'\'' | b'"')
+            && memchr::memchr(quote, rest(body, 1))
+                .is_some_and(|len| matches!(byte(body, len + 2), b'.' | b'?' | b'['));
+        (made || asked) && (has(body, "(") || quote == b'=')
     });
     let block = has(low, "{php}") || all(low, "[=").any(|at| has(window(low, at, 120), "?new(")) || {
         all(low, "<#assign").any(|at| has(window(low, at, 200), "("))

@@ -88,6 +88,7 @@ impl Climb {
 fn climbing(low: &[u8]) -> Climb {
     let mut climb = Climb { steps: 0, end: 0, odd: false };
     let mut read_to = 0;
+    let mut most = 0;
     for at in all(low, "..") {
         if at < read_to {
             continue;
@@ -105,12 +106,23 @@ fn climbing(low: &[u8]) -> Climb {
         {
             continue;
         }
+        // Another path begins.
+        if climb.end > 0 && low.get(climb.end..at).is_some_and(|between| between.iter().any(|&b| ends_path(b))) {
+            climb.steps = 0;
+        }
         climb.odd |= slash == b';' && climb.steps > 0
             || dots > 2 && matches!((slash, byte(low, after + 1)), (b'/', b'/') | (b'\\', b'\\') | (b'/', b'.'));
         climb.steps += 1;
+        most = most.max(climb.steps);
         climb.end = after;
     }
+    climb.steps = climb.steps.max(most);
     climb
+}
+
+/// What no path has inside it.
+fn ends_path(b: u8) -> bool {
+    b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b',' | b':')
 }
 
 /// Nothing before the first step but a slash or a parameter.

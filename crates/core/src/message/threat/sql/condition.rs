@@ -16,19 +16,28 @@ pub(in super::super) fn condition(low: &[u8], at: usize, strict: bool) -> Option
     let (left, end) = operand(low, after)?;
     let end = if left == Operand::Number { arithmetic(low, end) } else { end };
     let name = word_at(low, gap(low, after));
+    // Shells and editors ask whether something exists, too; SQL asks it of a query.
+    let asks = name != b"exists" || word_at(low, gap(low, operand_inner(low, after))) == b"select";
     if left == Operand::Query
         || left == Operand::Call
             && FUNCTIONS.has(name)
+            && asks
             && !matches!(name, b"if" | b"case" | b"not" | b"replace" | b"user" | b"count" | b"position")
     {
         return Some("a condition that calls the database");
     }
     if let Some(next) = comparison(low, end) {
-        let (right, _) = operand(low, next)?;
+        let (right, stop) = operand(low, next)?;
+        let leads = low.get(..at).unwrap_or_default().trim_ascii().is_empty();
+        let same = low.get(gap(low, after)..end).map(<[u8]>::trim_ascii) == low.get(gap(low, next)..stop);
         let literal = |kind| matches!(kind, Operand::Number | Operand::Text | Operand::OpenText | Operand::Constant);
         let one_sided = literal(left) && right != Operand::Name || literal(right) && left != Operand::Name;
         let fits = if strict {
-            literal(left) && literal(right) && (left == right || right == Operand::OpenText)
+            // Code compares texts of its own; only a probe compares one with itself.
+            literal(left)
+                && literal(right)
+                && (left == right && (left != Operand::Text || same || leads) || right == Operand::OpenText)
+                || literal(left) && right == Operand::Query
         } else {
             one_sided || literal(right) || left == Operand::Name && right == Operand::Name && low.len() < 32
         };
@@ -58,6 +67,12 @@ pub(in super::super) fn condition(low: &[u8], at: usize, strict: bool) -> Option
         }
         _ => None,
     }
+}
+
+/// Where the argument of the call at an offset begins.
+fn operand_inner(low: &[u8], at: usize) -> usize {
+    let name = gap(low, at);
+    gap(low, name + word_at(low, name).len()) + 1
 }
 
 /// `or 1=1` behind a number: literals on both sides, or the database called.

@@ -25,6 +25,10 @@ fn alone(low: &[u8]) -> Option<&'static str> {
         _ => None,
     };
     let end = call(gap(low, after))?;
+    // A listing has lines.
+    if low.contains(&b'\n') && !has(low, "/*") {
+        return None;
+    }
     if after == 0 {
         // `pi() and cos(pi())=-1`.
         let next = gap(low, junction(low, gap(low, end))?);

@@ -88,14 +88,23 @@ pub(in super::super) fn statements(low: &[u8]) -> Option<&'static str> {
     if memchr::memchr_iter(b';', low).any(|at| {
         statement(low, gap(low, at + 1), true)
             && word_before(low, at).len() < 40
+            && !is_listing(low, at)
             && (at < 40 || has(rest(low, at), "--"))
     }) {
         return Some("a statement follows");
     }
-    if all(low, "select").any(|at| !is_word(before(low, at)) && query(low, at)) {
+    let whole = |at: usize| !is_word(before(low, at)) && !matches!(byte(low, at + 6), b'a'..=b'z' | b'_');
+    if all(low, "select").any(|at| whole(at) && query(low, at)) {
         return Some("a query");
     }
-    statement(low, 0, false).then_some("a statement")
+    let schema = one_of(word_at(low, 0), &["create", "alter", "grant"]) && low.trim_ascii_end().contains(&b'\n');
+    (!schema && statement(low, 0, false)).then_some("a statement")
+}
+
+/// A statement of several words before the `;` at an offset, and the next on another line: somebody shows a script.
+fn is_listing(low: &[u8], at: usize) -> bool {
+    let lines = window(low, at + 1, 16).iter().take_while(|b| is_space(**b)).any(|b| *b == b'\n');
+    lines && words_up_to(window(low, 0, at.min(400)), 4) > 2 && !matches!(byte(low, at - at.min(1)), b'\'' | b'"')
 }
 
 /// `DROP TABLE x`, `INSERT INTO x VALUES (`, `UPDATE x SET y =`, `DELETE FROM x`, `EXEC xp_…`, `SHUTDOWN`…

@@ -1,145 +1,12 @@
-//! Which questions are worth asking of a string: one pass over its punctuation, one search for a few words.
-//!
-//! Letters, digits, spaces and the marks of plain prose are told from the rest by a survey of the whole message. Every
-//! other byte is looked at together with its neighbours: an apostrophe between letters asks nothing, a quote followed by `or`
-//! asks for SQL. It may suspect the honest; it must not clear the guilty (see [`Signs`]).
+//! What one mark shows, together with its neighbours.
 
-use std::sync::LazyLock;
-
-use super::command::PROGRAMS;
-use super::signs::Signs;
-use super::text::{self, Bytes, bytes, is_space, is_word, rest, skip_space, word_at, word_before, words};
-use crate::message::survey::{Class, Prints, Surveyed};
-
-/// A word without white space or punctuation that is shorter than this carries nothing.
-const BLAND_BYTES_MAX: usize = 16;
-
-const BLAND: Bytes = bytes!(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-');
-
-/// Letters, digits, `-` and `_` only, and few: names, ids, keys.
-#[inline]
-pub(super) fn is_bland(text: &[u8]) -> bool {
-    text.len() < BLAND_BYTES_MAX && BLAND.has_all(text)
-}
-
-/// Letters, digits, `_` and single `-` only: no grammar begins there.
-#[inline]
-pub(super) fn is_one_word(text: &[u8]) -> bool {
-    BLAND.has_all(text) && !text.windows(2).any(|pair| pair == b"--")
-}
-
-/// Words that matter without any punctuation, and what each shows. Few: the survey has eight buckets for them, and
-/// prose has many bytes that may begin one.
-const WORDS: &[(&str, Signs)] = &[
-    ("select", Signs::STATEMENT),
-    ("union", Signs::STATEMENT),
-    ("insert", Signs::STATEMENT),
-    ("delete", Signs::STATEMENT),
-    ("waitfor", Signs::STATEMENT),
-    ("document.", Signs::BROWSER),
-    ("constructor", Signs::BROWSER),
-    ("boot.ini", Signs::PATH),
-    ("openrowset", Signs::STATEMENT),
-    ("outfile", Signs::STATEMENT),
-    ("master..", Signs::STATEMENT),
-    ("ro0ab", Signs::CALL),
-    ("scriptengine", Signs::CALL),
-];
-
-/// A word of SQL goes on as SQL does.
-fn goes_on(low: &[u8], word: &str, end: usize) -> bool {
-    let next = super::sql::gap(low, end);
-    match word {
-        "select" => super::sql::selects(rest(low, end)),
-        "union" => {
-            !byte(low, next).is_ascii_lowercase()
-                || words!("all select distinct distinctrow values table").has(word_at(low, next))
-        }
-        "insert" => word_at(low, next) == b"into",
-        "delete" => word_at(low, next) == b"from",
-        "waitfor" => word_at(low, next) == b"delay",
-        _ => true,
-    }
-}
-
-/// First words of SQL statements that have no word above.
-fn opens_statement(text: &[u8]) -> bool {
-    words!("drop truncate alter create update exec execute declare grant load shutdown use copy backup")
-        .has(word_at(text, 0))
-}
-
-/// How the words begin.
-pub(super) static PRINTS: LazyLock<Prints> = LazyLock::new(|| Prints::any_case(WORDS.iter().map(|(word, _)| *word)));
-
-/// The words of the list that stand in a text, in any case: number in the list and offset.
-fn words_in(text: Surveyed<'_>) -> impl Iterator<Item = (&'static str, Signs, usize)> {
-    text.each(Class::Word).filter_map(move |third| {
-        let at = third.checked_sub(2)?;
-        WORDS.iter().find_map(|&(word, shown)| {
-            let here = text.text.get(at..at + word.len())?;
-            here.eq_ignore_ascii_case(word.as_bytes()).then_some((word, shown, at))
-        })
-    })
-}
-
-/// What a text shows without regard to its case; what its words show is added by [`word_signs`].
-pub(super) fn signs(text: Surveyed<'_>) -> Signs {
-    let mut signs = begins(text.text);
-    for at in text.each(Class::Mark) {
-        signs.add(shown_by(text.text, at));
-    }
-    signs
-}
-
-/// Whether one of the words stands in a text.
-pub(super) fn has_words(text: Surveyed<'_>) -> bool {
-    words_in(text).next().is_some()
-}
-
-/// What the words in a text show, given it in lower case as well.
-pub(super) fn word_signs(text: Surveyed<'_>, low: &[u8]) -> Signs {
-    words_in(text).fold(NONE, |signs, (word, shown, at)| signs.and(when(goes_on(low, word, at + word.len()), shown)))
-}
-
-/// What its first words show.
-fn begins(text: &[u8]) -> Signs {
-    when(begins_as_value(text), Signs::VALUE)
-        .and(when(opens_statement(text), Signs::STATEMENT))
-        .and(when(words!("time nohup setsid stdbuf timeout").has(word_at(text, 0)), Signs::PATH))
-}
-
-const NONE: Signs = Signs::NONE;
-
-/// `shown` where a condition holds.
-#[inline]
-const fn when(condition: bool, shown: Signs) -> Signs {
-    if condition { shown } else { NONE }
-}
-
-/// The byte at an offset, in lower case; 0 past the end.
-#[inline]
-fn byte(text: &[u8], at: usize) -> u8 {
-    text::byte(text, at).to_ascii_lowercase()
-}
-
-/// The byte before an offset, in lower case; 0 at the start.
-#[inline]
-fn before(text: &[u8], at: usize) -> u8 {
-    text::before(text, at).to_ascii_lowercase()
-}
-
-/// Whether a word is this one, in any case.
-fn is(word: &[u8], other: &str) -> bool {
-    word.eq_ignore_ascii_case(other.as_bytes())
-}
-
-/// Whether what follows an offset starts with a word, in any case.
-fn starts(text: &[u8], at: usize, word: &str) -> bool {
-    rest(text, at).get(..word.len()).is_some_and(|here| is(here, word))
-}
+use super::super::command::PROGRAMS;
+use super::super::signs::Signs;
+use super::super::text::{is_space, is_word, rest, skip_space, word_at, word_before, words};
+use super::{NONE, before, byte, is, is_operator_word, starts, when};
 
 /// What the mark at an offset shows, given its neighbours. The text may be in any case; so for all below.
-fn shown_by(text: &[u8], at: usize) -> Signs {
+pub(super) fn shown_by(text: &[u8], at: usize) -> Signs {
     let (b, next, last) = (byte(text, at), byte(text, at + 1), before(text, at));
     match b {
         b'\'' | b'"' => quote(text, at, last, next),
@@ -258,7 +125,7 @@ fn quote(text: &[u8], at: usize, last: u8, next: u8) -> Signs {
 }
 
 /// Whether the quote at an offset asks for SQL: what follows it continues an expression.
-pub(super) fn quote_asks(text: &[u8], at: usize) -> bool {
+pub(in super::super) fn quote_asks(text: &[u8], at: usize) -> bool {
     quote(text, at, before(text, at), byte(text, at + 1)).any(Signs::QUOTE)
 }
 
@@ -314,7 +181,7 @@ fn called(text: &[u8], at: usize) -> Signs {
     if name.len() < 2 || end + 1 < at && !is_word(before(text, end)) {
         return NONE;
     }
-    let known = super::sql::FUNCTIONS.has(name)
+    let known = super::super::sql::FUNCTIONS.has(name)
         || words!(
             "alert confirm prompt eval settimeout setinterval function import fetch write writeln print open atob expression \
             url system exec shell_exec passthru popen proc_open pcntl_exec assert create_function call_user_func phpinfo \
@@ -402,80 +269,4 @@ fn colon(text: &[u8], at: usize, next: u8) -> Signs {
     }
     let drive = matches!(next, b'/' | b'\\') && words!("c d").has(name);
     when(drive, Signs::PATH).and(when(words!("file php expect phar zip glob").has(name), Signs::SCHEME))
-}
-
-/// The string begins with a value, or nothing, and goes on with a word that operates on it.
-fn begins_as_value(text: &[u8]) -> bool {
-    let mut at = text
-        .iter()
-        .take(8)
-        .take_while(|&&b| is_space(b) || matches!(b, b'(' | b'-' | b'+' | b'~' | b'!' | b'@' | b'.' | b'\'' | b'"'))
-        .count();
-    if is_operator_word(rest(text, at)) {
-        return true;
-    }
-    at += word_at(text, at).len();
-    if byte(text, at) == b'.' && byte(text, at + 1).is_ascii_digit() {
-        at += 1 + word_at(text, at + 1).len();
-    }
-    if byte(text, at) == b'=' {
-        at += 1 + word_at(text, at + 1).len();
-    }
-    let mut next = skip_space(text, at);
-    while matches!(byte(text, next), b')' | b'/' | b'*' | b'%' | b'\'' | b'"') && next < at + 8 {
-        next = skip_space(text, next + 1);
-    }
-    match byte(text, next) {
-        b'a'..=b'z' => is_operator_word(rest(text, next)) || opens_statement(rest(text, next)),
-        b'-' => byte(text, next + 1) == b'-',
-        b'|' | b'&' | b'#' | b';' => true,
-        _ => false,
-    }
-}
-
-pub(super) fn is_operator_word(text: &[u8]) -> bool {
-    let len = text.iter().take(12).take_while(|b| b.is_ascii_alphabetic()).count();
-    len > 1
-        && text.get(..len).is_some_and(|word| {
-            words!(
-                "or and xor union having order group limit like rlike regexp between in is div mod not procedure into where select \
-                sounds collate as if waitfor when insert offset"
-            )
-            .has(word)
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::survey::Survey;
-    use proptest::prelude::*;
-
-    fn all(text: &[u8]) -> Signs {
-        let mut survey = Survey::default();
-        survey.of(text, Some(&PRINTS));
-        let text = Surveyed::at(text, &survey, 0);
-        signs(text).and(word_signs(text, &text.text.to_ascii_lowercase()))
-    }
-
-    proptest! {
-        #[test]
-        fn case_changes_nothing(
-            pieces in prop::collection::vec(
-                prop_oneof![
-                    "[ -~]{0,6}",
-                    prop::sample::select(vec![
-                        "' OR ", "Select 1", "uNion aLL", "<ScRipt", "Xp_Cmd", "Exec Sp_", "dBms_", "JavaScript:", "OnError=",
-                        "E:", "O:8", "Data:image/PNG", "$A", "{Cat,", "1.E(", "@Import", "-Wrapper", "#Set", "%C0", "Document.",
-                        "; Ls", "B-Inf", "+ADw-", "/Etc/", "FILE:", "Eval (", "W[O", "A^B", "C:\\", "..\\",
-                    ]).prop_map(str::to_owned),
-                ],
-                0..8,
-            ),
-        ) {
-            let text = pieces.concat();
-            prop_assert_eq!(all(text.as_bytes()), all(text.to_ascii_lowercase().as_bytes()), "{}", text);
-            prop_assert_eq!(all(text.as_bytes()), all(text.to_ascii_uppercase().as_bytes()), "{}", text);
-        }
-    }
 }
