@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use super::{Finding, Look, Reading, Scene};
 use crate::message::json::{Bounds, Fault, Pointers};
 use crate::message::leak::{self, Leak, LeakClass, LeakSet, Unmaskable};
+use crate::message::survey::Class;
 use crate::policy::checked::{Messages, OnRefuse};
 use crate::verdict::Reason;
 
@@ -58,7 +59,11 @@ impl Check {
     /// The same in what a reader of JSON makes of `\/` and `\u0041`, where there are any. What shows only there has no
     /// place in the text that could be masked.
     fn behind_escapes(&self, scene: &mut Scene<'_>, mut wanted: LeakSet) -> ControlFlow<()> {
-        let Some(text) = leak::without_escapes(scene.message.bytes) else { return ControlFlow::Continue(()) };
+        let bytes = scene.message.bytes;
+        if !scene.work.survey.any(Class::Escape, 0..bytes.len()) {
+            return ControlFlow::Continue(());
+        }
+        let Some(text) = leak::without_escapes(bytes) else { return ControlFlow::Continue(()) };
         while let Some(found) = leak::find(&text, wanted, self.records_max) {
             wanted.remove(found.class);
             let mut finding = self.finding(&found);

@@ -14,7 +14,7 @@ use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{Bounds, StringSpan, decode_into};
 use crate::message::rewrite::{Edit, splice};
 use crate::message::survey::Surveyed;
-use crate::message::threat::{ClassSet, Confidence, Detection, Detector, LAYERS_MAX, page};
+use crate::message::threat::{ClassSet, Confidence, Detection, Detector, LAYERS_MAX, is_bland, page};
 use crate::policy::checked::{Messages, OnRefuse, ThreatClass, ThreatOutcomes};
 use crate::verdict::Reason;
 use fields::{Cursor, Fields};
@@ -77,6 +77,10 @@ impl Check {
             Reading::Json => {
                 for index in 0..scene.work.scan.strings().len() {
                     let Some(&span) = scene.work.scan.strings().get(index) else { break };
+                    // Most keys and ids. Asked here, where it costs no call.
+                    if is_bland(span.raw(scene.message.bytes)) {
+                        continue;
+                    }
                     self.judge(scene, Some(span), &mut course)?;
                 }
             }

@@ -11,7 +11,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
+use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64, u64x8};
 
 /// What a byte may be. Some are several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub(crate) enum Class {
 
 const CLASSES: usize = 8;
 
+/// Blocks asked at once whether they have any of a class.
+const EIGHT: usize = 8;
+
 /// Bytes in a block.
 const BLOCK: usize = 64;
 
@@ -46,32 +49,57 @@ type Block = [u64; CLASSES];
 pub(crate) struct Survey {
     level: Level,
     blocks: Vec<Block>,
+    /// Which classes each block has any of, a bit a class; behind the last block zeros, so that eight are always there.
+    present: Vec<u8>,
 }
 
 impl Default for Survey {
     fn default() -> Self {
-        Self { level: Level::new(), blocks: Vec::new() }
+        Self { level: Level::new(), blocks: Vec::new(), present: Vec::new() }
     }
 }
 
 impl Survey {
     /// Looks at a text, and for words in it.
     pub(crate) fn of(&mut self, text: &[u8], words: Option<&Prints>) {
-        let (level, blocks) = (self.level, &mut self.blocks);
+        let (level, blocks, present) = (self.level, &mut self.blocks, &mut self.present);
         blocks.clear();
         blocks.reserve(text.len() / BLOCK + 1);
-        dispatch!(level, simd => look(simd, text, words, blocks));
+        present.clear();
+        present.reserve(text.len() / BLOCK + 1 + EIGHT);
+        dispatch!(level, simd => {
+            look(simd, text, words, blocks);
+            list_present(simd, blocks, present);
+        });
+        present.extend([0; EIGHT]);
     }
 
     /// Bytes held.
     pub(crate) fn capacity_bytes(&self) -> usize {
-        self.blocks.capacity() * size_of::<Block>()
+        self.blocks.capacity() * size_of::<Block>() + self.present.capacity()
     }
 
     /// Forgets the text and gives back what is beyond `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         self.blocks.clear();
         self.blocks.shrink_to(bytes / size_of::<Block>());
+        self.present.clear();
+        self.present.shrink_to(bytes / size_of::<Block>());
+    }
+
+    /// The first block from `from` on that has any of a class; past the last one where none has.
+    #[inline]
+    fn next_block(&self, class: Class, from: usize) -> usize {
+        let wanted = 0x0101_0101_0101_0101 << class as u32;
+        let mut at = from;
+        while let Some(eight) = self.present.get(at..).and_then(|rest| rest.first_chunk::<EIGHT>()) {
+            let has = u64::from_le_bytes(*eight) & wanted;
+            if has != 0 {
+                return at + has.trailing_zeros() as usize / EIGHT;
+            }
+            at += EIGHT;
+        }
+        self.blocks.len()
     }
 
     /// The bits of one block; none past the end.
@@ -102,10 +130,15 @@ impl Survey {
 
     /// Whether two capitals stand side by side.
     pub(crate) fn has_capitals(&self) -> bool {
-        (0..self.blocks.len()).any(|block| {
+        let mut block = self.next_block(Class::Capital, 0);
+        while block < self.blocks.len() {
             let (bits, next) = (self.bits(block, Class::Capital), self.bits(block + 1, Class::Capital));
-            bits & (bits >> 1 | next << (BLOCK - 1)) != 0
-        })
+            if bits & (bits >> 1 | next << (BLOCK - 1)) != 0 {
+                return true;
+            }
+            block = self.next_block(Class::Capital, block + 1);
+        }
+        false
     }
 
     /// The offsets from `start` on where a row of digits begins that may be a number of note: four digits or more,
@@ -186,12 +219,15 @@ impl Iterator for Each<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        while self.bits == 0 {
-            self.block += 1;
+        if self.bits == 0 {
+            self.block = self.survey.next_block(self.class, self.block + 1);
             if self.block * BLOCK >= self.end {
                 return None;
             }
             self.bits = self.survey.bits(self.block, self.class);
+            if self.bits == 0 {
+                return None;
+            }
         }
         let at = self.block * BLOCK + lowest(&mut self.bits);
         (at < self.end).then_some(at)
@@ -212,7 +248,7 @@ impl Iterator for Numbers<'_> {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         while self.bits == 0 {
-            self.block += 1;
+            self.block = self.survey.next_block(Class::Digit, self.block + 1);
             if self.block >= self.survey.blocks.len() {
                 return None;
             }
@@ -292,7 +328,20 @@ const WIDE: u8 = 1 << 6;
 
 /// How words begin: the sets of their first three bytes, eight buckets of words. Says where one may stand.
 #[derive(Debug)]
-pub(crate) struct Prints([Table; 3]);
+pub(crate) struct Prints {
+    tables: [Table; 3],
+    /// The first three bytes of each word together, hashed to one of [`SLOTS`] bits: eight buckets mix words up.
+    known: [u64; SLOTS / 64],
+}
+
+const SLOTS: usize = 512;
+
+/// The bit of three bytes, in any case of their letters.
+#[inline]
+fn slot([a, b, c]: [u8; 3]) -> usize {
+    let three = u32::from_le_bytes([a | 0x20, b | 0x20, c | 0x20, 0]);
+    (three.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOTS.ilog2())) as usize
+}
 
 impl Prints {
     /// Of words of three ASCII bytes or more, as they are written.
@@ -309,16 +358,28 @@ impl Prints {
         let mut words: Vec<&[u8]> = words.into_iter().map(str::as_bytes).collect();
         // Words that begin alike share a bucket: what a bucket holds together is mistaken for one another.
         words.sort_unstable();
-        let mut prints = Self([Table::empty(), Table::empty(), Table::empty()]);
+        let mut prints = Self { tables: [const { Table::empty() }; 3], known: [0; SLOTS / 64] };
         let by_bucket = words.len().div_ceil(8).max(1);
         for (bucket, words) in words.chunks(by_bucket).enumerate() {
             for word in words {
-                for (table, byte) in prints.0.iter_mut().zip(*word) {
+                let slot = word.first_chunk().map_or(0, |three| slot(*three));
+                if let Some(bits) = prints.known.get_mut(slot / 64) {
+                    *bits |= 1 << (slot % 64);
+                }
+                for (table, byte) in prints.tables.iter_mut().zip(*word) {
                     cases(*byte).into_iter().for_each(|byte| table.insert(byte, 1 << bucket));
                 }
             }
         }
         prints
+    }
+
+    /// Whether one of the words may begin with these bytes; few others do.
+    #[inline]
+    pub(crate) fn may_begin(&self, text: &[u8]) -> bool {
+        let Some(three) = text.first_chunk() else { return false };
+        let slot = slot(*three);
+        self.known.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
     }
 }
 
@@ -355,7 +416,7 @@ fn look<S: Simd>(simd: S, text: &[u8], words: Option<&Prints>, out: &mut Vec<Blo
     last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
     let tables = (Loaded::of(simd, &MARKS), Loaded::of(simd, &OTHERS));
     let mut digit_before = 0;
-    let Some(Prints([first, second, third])) = words else {
+    let Some(Prints { tables: [first, second, third], .. }) = words else {
         for block in blocks.iter().chain([&last]) {
             let bytes = u8x64::from_slice(simd, block);
             out.push(classes(&tables, bytes & 15, bytes >> 4, 0, &mut digit_before));
@@ -372,6 +433,14 @@ fn look<S: Simd>(simd: S, text: &[u8], words: Option<&Prints>, out: &mut Vec<Blo
         let words = in_any(begun & third.sets(low, high), u8::MAX);
         (before_first, before_second) = (firsts, seconds);
         out.push(classes(&tables, low, high, words, &mut digit_before));
+    }
+}
+
+/// The classes each block has any of, a bit a class.
+#[inline(always)]
+fn list_present<S: Simd>(simd: S, blocks: &[Block], out: &mut Vec<u8>) {
+    for block in blocks {
+        out.push(!u64x8::from_slice(simd, block).simd_eq(0).to_bitmask() as u8);
     }
 }
 
@@ -481,6 +550,15 @@ mod tests {
             let words = ["union", "select", "document."];
             let seen: Vec<usize> = survey(text.as_bytes(), &words).each(Class::Word, 0..text.len()).collect();
             prop_assert!(seen.contains(&(before.len() + 2)));
+        }
+
+        #[test]
+        fn what_begins_a_word_may_begin_one(tail in "[ -~]{0,8}", upper: bool) {
+            let prints = Prints::any_case(["union", "select", "document."]);
+            let word = if upper { "SELECT" } else { "select" };
+            let text = [word, &tail].concat();
+            prop_assert!(prints.may_begin(text.as_bytes()));
+            prop_assert!(!prints.may_begin(b"se"));
         }
 
         #[test]

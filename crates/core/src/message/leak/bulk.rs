@@ -10,8 +10,27 @@ const ADDRESSES_MAX: usize = 64;
 /// Accounts with a hash beside them that are a list.
 const HASHED_MIN: usize = 2;
 
+/// What may be records: `@`, and colons after a quote.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    pub(super) addresses: usize,
+    pub(super) keys: usize,
+}
+
+impl Seen {
+    /// Nobody has counted.
+    pub(super) const UNKNOWN: Self = Self { addresses: usize::MAX, keys: usize::MAX };
+
+    fn may_be_bulk(self, records_max: usize) -> bool {
+        self.addresses >= HASHED_MIN.min(records_max.saturating_add(1)) || self.keys > records_max
+    }
+}
+
 /// Whether the message holds more than `records_max` different e-mail addresses, or a list of them with hashes.
-pub(super) fn find(all: Surveyed<'_>, records_max: usize) -> Option<Leak> {
+pub(super) fn find(all: Surveyed<'_>, records_max: usize, seen: Seen) -> Option<Leak> {
+    if !seen.may_be_bulk(records_max) {
+        return None;
+    }
     let text = all.text;
     let mut seen = [0_u64; ADDRESSES_MAX];
     let (mut count, mut hashed, mut first) = (0, 0, 0);

@@ -1,12 +1,9 @@
 //! Credentials: tokens told by their issuer's prefix, alphabet and length; private keys; addresses with a password in
 //! them; password hashes; lines of account files.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use crate::message::survey::{Class, Surveyed};
 
+use super::bulk::Seen;
 use super::{Validator, before, byte, is_edge, is_word, rest, run};
 
 /// Longest token looked at, bytes.
@@ -28,8 +25,9 @@ pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
     ("SG.", |text, at| issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")),
 ];
 
-/// The other marks. None is shorter than four bytes: the search skips by the shortest.
+/// The other marks.
 pub(super) const MARKS: &[(&str, Validator)] = &[
+    ("eyJ", jwt),
     ("ya29.", |text, at| issued(text, at, 5, 30, is_url_safe, "a Google access token")),
     ("hvs.", |text, at| issued(text, at, 4, 24, is_url_safe, "a Vault token")),
     ("document.cookie", posted),
@@ -39,24 +37,28 @@ pub(super) const MARKS: &[(&str, Validator)] = &[
     ("AccountKey=", |text, at| issued(text, at, 11, 40, is_base64, "a storage account's key")),
 ];
 
-/// Searches whose preparation is not repeated for every message.
-static JWT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("eyJ"));
-
-/// What the marks cannot tell: prefixes that are short, or end with a byte that prose seldom has.
-pub(super) fn find(all: Surveyed<'_>) -> Option<(&'static str, usize)> {
+/// What the marks cannot tell: prefixes that are short, or end with a byte that prose seldom has. Counts on its way
+/// what [`bulk`](super::bulk) asks, up to what it finds.
+pub(super) fn find(all: Surveyed<'_>, seen: &mut Seen) -> Option<(&'static str, usize)> {
     let text = all.text;
-    let seldom = all.each(Class::Mark).find_map(|at| match byte(text, at) {
+    all.each(Class::Mark).find_map(|at| match byte(text, at) {
         b'_' => issued_before(text, at),
         b'$' => Some((hash(text, at)?, at)),
         b'-' => dashed(text, at),
-        b':' => match rest(text, at) {
-            [_, b'x', b':', ..] => Some((account(text, at)?, at)),
-            [_, b'/', b'/', ..] => Some((address(text, at)?, at)),
-            _ => None,
-        },
+        b'@' => {
+            seen.addresses += 1;
+            None
+        }
+        b':' => {
+            seen.keys += usize::from(before(text, at) == b'"');
+            match rest(text, at) {
+                [_, b'x', b':', ..] => Some((account(text, at)?, at)),
+                [_, b'/', b'/', ..] => Some((address(text, at)?, at)),
+                _ => None,
+            }
+        }
         _ => None,
-    });
-    seldom.or_else(|| JWT.find_iter(text).find_map(|at| Some((jwt(text, at)?, at))))
+    })
 }
 
 /// Prefixes that end with the dash at an offset.

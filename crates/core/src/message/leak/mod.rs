@@ -128,6 +128,9 @@ impl Surveying {
         let mut judged = 0;
         all.each(Class::Word).find_map(|third| {
             let at = third.checked_sub(2)?;
+            if !self.prints.may_begin(rest(all.text, at)) {
+                return None;
+            }
             let numbers = self.by_first.get(usize::from(byte(all.text, at)))?;
             numbers.iter().find_map(|&number| {
                 let stands = rest(all.text, at).starts_with(self.marks.needles.get(number)?.as_bytes());
@@ -224,15 +227,20 @@ pub(crate) fn find_in(text: &[u8], survey: &Survey, wanted: LeakSet, records_max
         return None;
     }
     let all = Surveyed::at(text, survey, 0);
+    let mut seen = bulk::Seen::default();
     MARKS
         .find(all, wanted)
         .or_else(|| if survey.has_capitals() { capital_mark(text, wanted) } else { None })
         .or_else(|| {
-            let (what, at) = wanted.contains(LeakClass::Credential).then(|| credential::find(all)).flatten()?;
+            if !wanted.contains(LeakClass::Credential) {
+                seen = bulk::Seen::UNKNOWN;
+                return None;
+            }
+            let (what, at) = credential::find(all, &mut seen)?;
             Some(Leak { class: LeakClass::Credential, what, at })
         })
         .or_else(|| digits::find(text, survey, 0, wanted))
-        .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(all, records_max) } else { None })
+        .or_else(|| if wanted.contains(LeakClass::Bulk) { bulk::find(all, records_max, seen) } else { None })
 }
 
 /// The byte at an offset; 0 past the end.

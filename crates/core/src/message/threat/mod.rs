@@ -260,7 +260,7 @@ impl Detector {
         layers_max: u8,
         buffers: &mut Buffers,
     ) -> Option<Detection> {
-        if prefilter::is_bland(raw.text) || wanted.is_empty() {
+        if is_bland(raw.text) || wanted.is_empty() {
             return None;
         }
         let asked = Asked { key, wanted, layers_max: layers_max.min(self.layers_max) };
@@ -275,6 +275,12 @@ impl Detector {
         (buffers.plain, buffers.outer) = (plain, survey);
         found
     }
+}
+
+/// Whether a string is too short and plain to carry anything.
+#[inline]
+pub(crate) fn is_bland(text: &[u8]) -> bool {
+    prefilter::is_bland(text)
 }
 
 /// Looks at a text for what detection asks of it.
@@ -294,7 +300,7 @@ struct Asked {
 /// A string as it stands, the parts of a document in it, and what it is once decoded.
 fn layers(text: Surveyed<'_>, asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
     // One long word, such as an id, can only be an attack that is packed.
-    let found = if prefilter::is_one_word(text.text) { None } else { view(text, 0, asked, buffers) };
+    let found = if prefilter::is_one_word(text) { None } else { view(text, 0, asked, buffers) };
     if found.is_some() || asked.layers_max == 0 {
         return found;
     }

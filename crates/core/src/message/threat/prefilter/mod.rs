@@ -26,8 +26,8 @@ pub(super) fn is_bland(text: &[u8]) -> bool {
 
 /// Letters, digits, `_` and single `-` only: no grammar begins there.
 #[inline]
-pub(super) fn is_one_word(text: &[u8]) -> bool {
-    BLAND.has_all(text) && !text.windows(2).any(|pair| pair == b"--")
+pub(super) fn is_one_word(text: Surveyed<'_>) -> bool {
+    BLAND.has_all(text.text) && !text.each(Class::Mark).any(|at| rest(text.text, at).starts_with(b"--"))
 }
 
 /// Words that matter without any punctuation, and what each shows. Few: the survey has eight buckets for them, and
@@ -77,6 +77,9 @@ pub(super) static PRINTS: LazyLock<Prints> = LazyLock::new(|| Prints::any_case(W
 fn words_in(text: Surveyed<'_>) -> impl Iterator<Item = (&'static str, Signs, usize)> {
     text.each(Class::Word).filter_map(move |third| {
         let at = third.checked_sub(2)?;
+        if !PRINTS.may_begin(rest(text.text, at)) {
+            return None;
+        }
         WORDS.iter().find_map(|&(word, shown)| {
             let here = text.text.get(at..at + word.len())?;
             here.eq_ignore_ascii_case(word.as_bytes()).then_some((word, shown, at))
