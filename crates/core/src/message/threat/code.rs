@@ -11,6 +11,7 @@ pub(super) fn judge(low: &[u8]) -> Option<&'static str> {
         .or_else(|| object(low))
         .or_else(|| command_line(low))
         .or_else(|| wildcards(low))
+        .or_else(|| swallowing(low))
 }
 
 /// `eval($x)`, `system('…`: the string is a call and nothing else.
@@ -57,6 +58,20 @@ fn expansion(low: &[u8]) -> Option<&'static str> {
         .then_some("code inside an expansion")
 }
 
+/// `a';exit(md5(1));//`: a value that may close a quote, a statement that calls, a comment that swallows the rest.
+fn swallowing(low: &[u8]) -> Option<&'static str> {
+    let low = low.trim_ascii();
+    let code = low.strip_suffix(b"//").or_else(|| low.strip_suffix(b"#"))?.trim_ascii_end().strip_suffix(b";")?;
+    let value = low.iter().take(24).take_while(|b| is_word(**b)).count();
+    let quote = usize::from(matches!(byte(low, value), b'\'' | b'"'));
+    let mark = byte(low, value + quote);
+    let name = skip_space(low, value + quote + 1);
+    let open = name + word_at(low, name).len();
+    let ends = super::sql::close_paren(code, open) >= code.len();
+    (matches!(mark, b';' | b'.') && (mark == b';' || quote == 1) && open > name && byte(low, open) == b'(' && ends)
+        .then_some("a call that runs code, and nothing else")
+}
+
 /// `O:8:"stdClass":1:{…` of PHP, Java's `rO0AB…`, names of classes that run what they are given.
 fn object(low: &[u8]) -> Option<&'static str> {
     let php = all(low, "o:").any(|at| {
@@ -66,7 +81,9 @@ fn object(low: &[u8]) -> Option<&'static str> {
     });
     let java = all(low, "ro0ab").any(|at| !is_word(before(low, at)));
     let class = needles!("javax.script.scriptengine java.lang.runtime java.lang.processbuilder").occur(low);
-    (php || java || class).then_some("an object that acts when it is read")
+    // `!!python/object/apply:os.system`, as YAML writes it.
+    let tagged = needles!("!python/object !ruby/object: !!javax.").occur(low);
+    (php || java || class || tagged).then_some("an object that acts when it is read")
 }
 
 /// `bash -c "…"`, `perl -e '…'`, `… | sh`.
@@ -102,6 +119,9 @@ pub(super) fn on_a_line_of_its_own(low: &[u8]) -> Option<&'static str> {
 /// `/et*/passwd`, `/???/c?t`: a system's folder spelt with wildcards.
 fn wildcards(low: &[u8]) -> Option<&'static str> {
     let found = memchr::memchr_iter(b'/', low).any(|at| {
+        if spells_secret(low, at) {
+            return true;
+        }
         let name = rest(low, at + 1);
         let len = name.iter().take(8).take_while(|b| **b != b'/' && !is_space(**b)).count();
         let Some(name) = name.get(..len).filter(|name| byte(low, at + 1 + name.len()) == b'/') else { return false };
@@ -114,6 +134,15 @@ fn wildcards(low: &[u8]) -> Option<&'static str> {
         wild && rooted && name.iter().any(|b| *b != b'*') && folder()
     });
     found.then_some("a system's folder spelt with wildcards")
+}
+
+/// `/etc/pa?swd`, `/etc/pass*`: a secret's name spelt with wildcards.
+fn spells_secret(low: &[u8], at: usize) -> bool {
+    let Some(name) = rest(low, at).strip_prefix(b"/etc/") else { return false };
+    let len = name.iter().take(12).take_while(|&&b| is_word(b) || matches!(b, b'?' | b'*')).count();
+    let name = name.get(..len).unwrap_or_default();
+    let letters = name.iter().filter(|b| is_word(**b)).count();
+    letters >= 3 && letters < len && (matches_wildcards(name, b"passwd") || matches_wildcards(name, b"shadow"))
 }
 
 /// `?` is one letter, `*` any number of them. Both are short.

@@ -91,7 +91,7 @@ fn is_disguised(word: &[u8]) -> bool {
             return true;
         }
     }
-    if is_interrupted(word) {
+    if is_interrupted(word) || is_doubled(word) || is_bracketed(word) {
         return true;
     }
     let wild = word.iter().filter(|b| matches!(b, b'?' | b'*' | b'[')).count();
@@ -101,12 +101,41 @@ fn is_disguised(word: &[u8]) -> bool {
     wild >= 2 && slashes >= 2 && word.starts_with(b"/") && known && !has_any(word, &["**", "/*/", "http", "*.*"])
 }
 
+/// `ti''me`, `ca""t`: an empty text inside a program's name.
+fn is_doubled(word: &[u8]) -> bool {
+    let mut bare = Vec::with_capacity(word.len());
+    let mut at = 0;
+    while at < word.len() {
+        let quote = byte(word, at);
+        let empty = matches!(quote, b'\'' | b'"') && byte(word, at + 1) == quote;
+        if empty && is_word(before(word, at)) && is_word(byte(word, at + 2)) {
+            at += 2;
+        } else {
+            bare.push(quote);
+            at += 1;
+        }
+    }
+    bare.len() < word.len() && PROGRAMS.has(&bare)
+}
+
+/// `/usr/bin/[u]name`: a choice of one letter inside a program's path.
+fn is_bracketed(word: &[u8]) -> bool {
+    let single = memchr::memchr_iter(b'[', word).any(|at| is_word(byte(word, at + 1)) && byte(word, at + 2) == b']');
+    if !single || byte(word, 0) != b'/' {
+        return false;
+    }
+    let bare: Vec<u8> = word.iter().copied().filter(|b| !matches!(b, b'[' | b']')).collect();
+    let name = bare.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    (bare.starts_with(b"/bin/") || bare.starts_with(b"/usr/bin/")) && PROGRAMS.has(name)
+}
+
 /// `c$@at`, `/et$_c/pas$-swd`: variables that are empty stand inside a name.
 fn is_interrupted(word: &[u8]) -> bool {
     if !has(word, "$") || word.len() > 48 {
         return false;
     }
     let mut bare = Vec::with_capacity(word.len());
+    let mut unset = false;
     let mut at = 0;
     while at < word.len() {
         // In front it is a name looked up twice, as in Perl.
@@ -115,10 +144,19 @@ fn is_interrupted(word: &[u8]) -> bool {
             && matches!(byte(word, at + 1), b'@' | b'*' | b'_' | b'-' | b'?' | b'!' | b'$' | b'#')
         {
             at += 2;
+        } else if at > 0 && byte(word, at) == b'$' && is_word(before(word, at)) && word_at(word, at + 1).len() == 1 {
+            // `/etc$u/passwd$u`: nobody names it, so it is empty.
+            unset = true;
+            at += 2;
         } else {
             bare.push(byte(word, at));
             at += 1;
         }
+    }
+    if unset {
+        return [&b"/etc/passwd"[..], b"/etc/shadow", b"/etc/hosts", b"/bin/"]
+            .iter()
+            .any(|path| bare.starts_with(path));
     }
     bare.len() < word.len() && (PROGRAMS.has(&bare) || bare.starts_with(b"/etc/") || bare.starts_with(b"/bin/"))
 }

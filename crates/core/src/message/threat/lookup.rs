@@ -54,6 +54,15 @@ fn reduced(low: &[u8]) -> Option<&'static str> {
             let (from, to) = value(body);
             kept.copy_within(start + from..start + to, start);
             len = start + (to - from);
+            // `${env:NONE:-$}{jndi:…`: what was resolved begins the next lookup.
+            let begins = len > start && kept.get(len - 1) == Some(&b'$') && byte(low, at + 1) == b'{';
+            if let Some(slot) = open.get_mut(depth).filter(|_| begins) {
+                len -= 1;
+                *slot = Open { text: len };
+                depth += 1;
+                at += 2;
+                continue;
+            }
             if depth == 0 {
                 len = 0;
             }

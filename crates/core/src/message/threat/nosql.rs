@@ -106,6 +106,21 @@ fn script(low: &[u8]) -> Option<&'static str> {
         }
     }
     let starts = skip_space(low, 0);
+    // `0; return true`: a number ends, and a function's body goes on.
+    let digits = rest(low, starts).iter().take(20).take_while(|b| b.is_ascii_digit()).count();
+    let body = skip_space(low, starts + digits + 1);
+    if one_line && digits > 0 && byte(low, starts + digits) == b';' && low.len() < 200 {
+        let tail = rest(low, body);
+        let value = rest(tail, skip_space(tail, 6));
+        let returns = tail.starts_with(b"return")
+            && (words!("true false this db new function").has(word_at(value, 0))
+                || matches!(byte(value, 0), b'0'..=b'9' | b'!' | b'\'' | b'"' | b'('))
+            || tail.starts_with(b"while(")
+            || tail.starts_with(b"while (");
+        if returns || tail.starts_with(b"var ") && needles!("while( while·( do{ return").occur(tail) {
+            return Some("a JavaScript condition goes on");
+        }
+    }
     let tail = rest(low, starts);
     if tail.starts_with(b"||") && is_comparison(low, skip_space(low, starts + 2)) {
         return Some("a JavaScript condition goes on");

@@ -91,7 +91,9 @@ fn prototype(low: &[u8]) -> Option<&'static str> {
         let receiver = before(low, at) == b'.' && matches!(before(low, at - 1), b'\'' | b'"' | b')' | b'g');
         byte(low, end) == b'=' && byte(low, end + 1) != b'=' && receiver
     });
-    let sandbox = has(low, "$$watchers") || has(low, "getownpropertydescriptor") && has(low, "constructor");
+    let sandbox = has(low, "$$watchers")
+        || has(low, ".constructor.prototype") && needles!(".charat= .charat·=").occur(low)
+        || has(low, "getownpropertydescriptor") && has(low, "constructor");
     (found || sandbox).then_some("a way out of a template's sandbox")
 }
 

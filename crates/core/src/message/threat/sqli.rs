@@ -9,8 +9,8 @@ use super::View;
 use super::prefilter;
 use super::signs::Signs;
 use super::sql::{
-    FUNCTIONS, Operand, comparison, condition, expression, fragment, functions, gap, junction, numeric_condition,
-    operand, selects, statement, statements, swallows, tautology,
+    FUNCTIONS, Operand, arithmetic, comparison, condition, expression, fragment, functions, gap, junction,
+    numeric_condition, operand, selects, statement, statements, swallows, tautology,
 };
 use super::text::{
     all, before, byte, has, is_space, is_word, needles, one_of, places_max, rest, trimmed, window, word_at, words,
@@ -23,6 +23,7 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let quoted = Signs::QUOTE.and(Signs::COMMENT).and(Signs::COMPARISON);
     let named = Signs::CALL.and(Signs::SERVER_VARIABLE).and(Signs::STATEMENT);
     None.or_else(|| shows(Signs::STATEMENT).then(|| union(low)).flatten())
+        .or_else(|| shows(Signs::COMMENT).then(|| torn(low)).flatten())
         .or_else(|| shows(quoted).then(|| behind_quotes(low)).flatten())
         .or_else(|| shows(Signs::VALUE.and(Signs::COMMENT)).then(|| behind_value(low)).flatten())
         .or_else(|| shows(Signs::COMPARISON).then(|| tautology(low)).flatten())
@@ -54,6 +55,22 @@ fn union(low: &[u8]) -> Option<&'static str> {
         tail.starts_with(b"values") && byte(low, gap(low, next + 6)) == b'(' || tail.starts_with(b"table ")
     });
     found.then_some("a second SELECT joined by UNION")
+}
+
+/// `un/**/ion sel/**/ect`: comments that stand inside words.
+fn torn(low: &[u8]) -> Option<&'static str> {
+    if !has(low, "/**/") || low.len() > 512 || needles!("union select").occur(low) {
+        return None;
+    }
+    let mut bare = Vec::with_capacity(low.len());
+    let mut tail = low;
+    while let Some(at) = memchr::memmem::find(tail, b"/**/") {
+        bare.extend_from_slice(tail.get(..at).unwrap_or_default());
+        tail = rest(tail, at + 4);
+    }
+    bare.extend_from_slice(tail);
+    bare.retain(|b| !is_space(*b));
+    needles!("unionselect unionallselect").occur(&bare).then_some("a second SELECT joined by UNION")
 }
 
 /// A quote that closes, with SQL behind it.
@@ -232,6 +249,9 @@ fn behind_value(low: &[u8]) -> Option<&'static str> {
         at += word.len();
         if digits && byte(low, at) == b'.' {
             at += 1 + word_at(low, at + 1).len();
+        }
+        if digits && byte(low, at) == b'+' {
+            at = arithmetic(low, at);
         }
     }
     let value_end = at;

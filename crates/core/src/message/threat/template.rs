@@ -95,6 +95,7 @@ fn is_rich(low: &[u8]) -> bool {
         matches!(a, b'*' | b'+') && (b.is_ascii_digit() || matches!(b, b' ' | b'\'' | b'"' | b'(' | b'@'))
     }) && low.iter().any(u8::is_ascii_digit);
     computes
+        || needles!("?c} |add:").occur(low)
         || INTERNALS.occur(low)
         || needles!(
             "self config request this settings app env debug <%[% system( exec( file. dir. popen ` io. runtime eval( |"
@@ -144,13 +145,22 @@ fn has_internals(framed: &[u8], opening: &str) -> bool {
 fn computes(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"=").or_else(|| body.strip_prefix(b"{")).unwrap_or(body).trim_ascii();
     let body = body.strip_prefix(b"print(").unwrap_or(body);
+    // `${7*7?c}`, `{{364|add:733}}`: a literal is given to a filter that reckons or spells it.
+    if let Some(number) = body.strip_suffix(b"?c") {
+        return number.iter().all(|b| b.is_ascii_digit() || matches!(b, b'*' | b'+' | b'(' | b')'))
+            && !number.is_empty();
+    }
+    let first = body.iter().take(20).take_while(|b| b.is_ascii_digit()).count();
+    if first > 0 && rest(body, first).starts_with(b"|add:") {
+        return rest(body, first + 5).iter().all(u8::is_ascii_digit);
+    }
     let digits = body.iter().filter(|b| b.is_ascii_digit()).count();
     let operator = body.iter().skip(1).any(|b| matches!(b, b'*' | b'+' | b'/' | b'%' | b'-'));
     let only = body.iter().all(|b| {
         b.is_ascii_digit()
-            || matches!(b, b'*' | b'+' | b'-' | b'/' | b'%' | b' ' | b'\'' | b'"' | b'.' | b'(' | b')' | b'@')
+            || matches!(b, b'*' | b'+' | b'-' | b'/' | b'%' | b' ' | b'\'' | b'"' | b'.' | b'(' | b')' | b'@' | b',')
     });
-    let product = body.contains(&b'*') || has(body, "+");
+    let product = (body.contains(&b'*') || has(body, "+")) && (byte(body, 0) == b'(' || !body.contains(&b','));
     digits >= 2 && operator && only && product
 }
 

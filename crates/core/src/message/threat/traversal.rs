@@ -11,7 +11,7 @@ use super::text::{Needles, all, before, byte, has, has_any, is_word, needles, re
 /// Files that are read to learn a system's secrets.
 static TARGETS: LazyLock<Needles> = LazyLock::new(|| {
     Needles::new(
-        "etc/passwd etc/shadow etc/group etc/hosts etc/issue etc/motd etc/master.passwd etc/httpd \
+        "etc/passwd etc\\passwd etc\\shadow etc/shadow etc/group etc/hosts etc/issue etc/motd etc/master.passwd etc/httpd \
         etc/apache etc/nginx etc/mysql etc/ssh etc/crontab etc/fstab proc/self proc/version \
         proc/cmdline proc/mounts boot.ini win.ini system.ini windows/system32 windows\\system32 \
         winnt web-inf meta-inf web.config .htpasswd .htaccess .ssh/ id_rsa .git/ .env .bash_history \
@@ -67,7 +67,11 @@ fn is_overlong(low: &[u8]) -> bool {
         ["%c0%", "%c1%", "%e0%80%", "%f0%80%80", "%f8%80", "%fc%80", "..%uefc8", "..%uf025", "%25c0%25", "%25c1%25"]
             .map(count);
     let sum: usize = bytes.iter().sum();
-    sum >= 2 || sum >= 1 && has_any(low, &["..", "etc", ".ini"]) || count("..2f") >= 2 || count("..5c") >= 2
+    sum >= 2
+        || sum >= 1 && has_any(low, &["..", "etc", ".ini"])
+        || count("..2f") >= 2
+        || count("..5c") >= 2
+        || needles!("..2fetc2f ..0x2fetc ..0x5cetc ..0x2f..0x2f ..0x5c..0x5c").occur(low)
 }
 
 /// How a text climbs.
@@ -141,13 +145,16 @@ fn is_secret(low: &[u8]) -> bool {
     static SECRETS: LazyLock<Needles> = LazyLock::new(|| {
         Needles::new(
             "/etc/passwd /etc/shadow /etc/master.passwd /proc/self/ /proc/version /proc/cmdline boot.ini \
-        win.ini system32 /.ssh/ id_rsa /.bash_history /etc/group /etc/sudoers web-inf/web.xml \
+        win.ini system32 /.ssh/ /.aws/credentials inetpub/wwwroot inetpub\\wwwroot global.asa id_rsa /.bash_history /etc/group /etc/sudoers web-inf/web.xml \
         /.htpasswd /var/log/apache /var/log/auth /var/log/nginx /var/log/httpd /config/sam \
         /proc/net/ /proc/sched /proc/mounts",
         )
     });
     let known = SECRETS.occur(path);
-    known && (rooted || low.starts_with(b"file:"))
+    // `\\host\c$\…`: a drive that Windows shares with its administrators.
+    let shared = path.starts_with(b"\\\\") && needles!("\\c$\\ \\d$\\ \\admin$\\ \\ipc$").occur(path);
+    shared
+        || known && (rooted || low.starts_with(b"file:"))
         || matches!(path, b"web-inf/web.xml" | b"/web-inf/web.xml" | b".htpasswd" | b"boot.ini" | b"/etc/passwd%00")
 }
 

@@ -188,7 +188,7 @@ fn called(text: &[u8], at: usize) -> Signs {
             file_get_contents unserialize preg_replace fopen readfile include require file_put_contents getenv show_source highlight_file \
             base64_decode array_map usort spawn spawnsync execsync posix_getpwuid __import__ getruntime binding call apply find \
             insert remove drop findone constructor fromcharcode foreach map filter some every findindex getoutput run \
-            processbuilder iex downloadstring sub wait init"
+            processbuilder iex downloadstring sub wait init exit die print_r var_dump"
         )
         .has(name);
     when(known, Signs::CALL)
@@ -246,7 +246,9 @@ fn slash(text: &[u8], at: usize, b: u8, last: u8, next: u8) -> Signs {
     let hidden = next == b'.' && words!("ssh git aws env htpasswd htaccess bash_history").has(word_at(text, at + 2));
     let comment = b == b'/' && next == b'*' || b == b'*' && next == b'/';
     let disguise = b == b'\\' && last.is_ascii_alphabetic() && next.is_ascii_alphabetic() || wild && b == b'/';
-    when(folder || hidden, Signs::PATH)
+    // `\\host\c$`: another machine's folder.
+    let abroad = b == b'\\' && at == 0 && next == b'\\';
+    when(folder || hidden || abroad, Signs::PATH)
         .and(when(comment, Signs::COMMENT))
         .and(when(disguise, Signs::DISGUISE))
         .and(when(b == b'\\' && matches!(next, b'\'' | b'"'), Signs::QUOTE))
@@ -256,6 +258,12 @@ fn colon(text: &[u8], at: usize, next: u8) -> Signs {
     let name = word_before(text, at);
     // `O:8:"name":…`: an object as PHP writes it.
     if is(name, "o") && next.is_ascii_digit() {
+        return Signs::CALL;
+    }
+    // `!!python/object/new:…`.
+    if words!("new apply module name").has(name)
+        && at.checked_sub(name.len() + 7).is_some_and(|from| starts(text, from, "object/"))
+    {
         return Signs::CALL;
     }
     // `name:1.2.3:=`: a directory's match by rule.

@@ -58,8 +58,8 @@ fn goes_on(low: &[u8], word: &str, end: usize) -> bool {
                 || words!("all select distinct distinctrow values table").has(word_at(low, next))
         }
         "insert" => word_at(low, next) == b"into",
-        "delete" => word_at(low, next) == b"from",
-        "waitfor" => word_at(low, next) == b"delay",
+        "delete" => words!("from low_priority quick ignore").has(word_at(low, next)),
+        "waitfor" => words!("delay time").has(word_at(low, next)),
         _ => true,
     }
 }

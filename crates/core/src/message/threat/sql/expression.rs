@@ -13,6 +13,9 @@ const END_BYTES: usize = 4096;
 fn alone(low: &[u8]) -> Option<&'static str> {
     let low = low.trim_ascii();
     let name = word_at(low, 0);
+    if name == b"pg_sleep" && byte(low, name.len()) == b'(' && low.len() < 24 {
+        return Some("a database function and a comment that swallows the rest");
+    }
     if words!("sleep pg_sleep benchmark randomblob load_file lo_import").has(name) && byte(low, name.len()) == b'(' {
         let end = close_paren(low, name.len());
         let tail = rest(low, end);
@@ -61,6 +64,7 @@ pub(in super::super) fn expression(low: &[u8]) -> Option<&'static str> {
 
 fn within(low: &[u8]) -> Option<&'static str> {
     None.or_else(|| spelled(low))
+        .or_else(|| chooses(low))
         .or_else(|| glued_call(low))
         .or_else(|| called(low))
         .or_else(|| subquery(low))
@@ -107,6 +111,29 @@ fn spelled(low: &[u8]) -> Option<&'static str> {
         })
     });
     (exponent || assigned || spells || escaped).then_some("an expression that only a database reads")
+}
+
+/// `case when 7=7 then`, `iif(7=7,…`, `elt(7=7,…`, `(7=7)*9`: a choice by a literal that is compared with itself.
+fn chooses(low: &[u8]) -> Option<&'static str> {
+    let same = |from: usize| {
+        let from = if byte(low, from) == b'(' { gap(low, from + 1) } else { from };
+        let left = word_at(low, from);
+        let equals = gap(low, from + left.len());
+        let next = gap(low, equals + 1);
+        let number = !left.is_empty() && left.iter().all(u8::is_ascii_digit);
+        (number && byte(low, equals) == b'=' && word_at(low, next) == left).then(|| next + left.len())
+    };
+    let by_case = all(low, "when").any(|at| {
+        let end = same(gap(low, at + 4)).map(|end| gap(low, end + usize::from(byte(low, end) == b')')));
+        end.is_some_and(|end| word_at(low, end) == b"then") && has(rest(low, at), "else")
+    });
+    let by_call = memchr::memchr_iter(b'(', low).any(|open| {
+        words!("iif elt make_set if").has(word_before(low, open))
+            && same(gap(low, open + 1)).is_some_and(|end| byte(low, gap(low, end)) == b',')
+    });
+    let by_product = byte(low, 0) == b'('
+        && same(1).is_some_and(|end| rest(low, end).starts_with(b")*") && byte(low, end + 2).is_ascii_digit());
+    (by_case || by_call || by_product).then_some("an expression that only a database reads")
 }
 
 /// `' || owner.call('a') || '`, `x'.sleep(12).'`, `'+sleep(5)+'`: a call between quotes that close and open.
@@ -164,7 +191,15 @@ fn called(low: &[u8]) -> Option<&'static str> {
         let reopened = junction(low, end).is_some_and(|next| byte(low, gap(low, next)) == byte(low, quote));
         glued && (swallows(low, end) && byte(low, end) != 0 || reopened)
     });
-    let led = junction(low, 0).is_some_and(|after| case_when(low, gap(low, after)));
+    let led = junction(low, 0).is_some_and(|after| {
+        let at = gap(low, after);
+        // `case when [query] then 1 else …`: a place left to be filled.
+        let blank = word_at(low, at) == b"case"
+            && has(rest(low, at), "when")
+            && has(rest(low, at), "then")
+            && has(rest(low, at), "else");
+        case_when(low, at) || blank && low.len() < 200
+    });
     (found || led).then_some("a condition that calls the database")
 }
 

@@ -1,7 +1,7 @@
 //! Pieces of SQL that make sense only inside a statement of somebody else's.
 
 use super::super::text::{byte, has, is_space, is_word, needles, one_of, rest, word_at};
-use super::{Operand, comparison, gap, junction, operand, statement};
+use super::{FUNCTIONS, Operand, comparison, gap, junction, operand, statement};
 
 /// Whether the string is such a piece, from its first word or its first quote.
 pub(in super::super) fn fragment(low: &[u8]) -> Option<&'static str> {
@@ -66,8 +66,10 @@ fn bare_condition(low: &[u8]) -> Option<&'static str> {
         let right = word_at(low, equals + 1);
         let end = gap(low, equals + 1 + right.len());
         let whole = end >= low.len() || super::swallows(low, end);
-        return (byte(low, equals) == b'=' && !left.is_empty() && !right.is_empty() && whole)
-            .then_some("a condition and nothing else");
+        if byte(low, equals) == b'=' && !left.is_empty() && !right.is_empty() && whole {
+            return Some("a condition and nothing else");
+        }
+        return bare_operands(low, after).then_some("a condition and nothing else");
     }
     if word == b"having" {
         let name = word_at(low, after);
@@ -78,6 +80,22 @@ fn bare_condition(low: &[u8]) -> Option<&'static str> {
     let glued = byte(low, word.len()) == b'=' && (symbols.starts_with(b"||") || symbols.starts_with(b"&&"));
     (glued && !word.is_empty() && matches!(byte(low, gap(low, word.len() + 3)), b'(' | b'a'..=b'z'))
         .then_some("a condition in place of a value")
+}
+
+/// `a = a`, `1 --'`, `name like char(37);`: what stands behind a bare `or`.
+fn bare_operands(low: &[u8], after: usize) -> bool {
+    let Some((left, end)) = operand(low, after) else { return false };
+    let at = gap(low, end);
+    if left == Operand::Number && rest(low, at).starts_with(b"--") {
+        return rest(low, at + 2).iter().all(|&b| is_space(b) || matches!(b, b'\'' | b'"' | b'-'));
+    }
+    let Some(next) = comparison(low, end) else { return false };
+    let Some((right, stop)) = operand(low, next) else { return false };
+    let stop = gap(low, stop);
+    let whole = stop >= low.len() || super::swallows(low, stop);
+    let same = left == right
+        && low.get(after..end) == low.get(gap(low, next)..stop.min(low.len())).map(<[u8]>::trim_ascii_end);
+    whole && (same || left == Operand::Name && right == Operand::Call && FUNCTIONS.has(word_at(low, gap(low, next))))
 }
 
 /// `order by 17#`, `order by 1,sleep(5),3`.
@@ -96,7 +114,11 @@ fn ordered(low: &[u8]) -> Option<&'static str> {
         _ => false,
     };
     let numbered = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    (word_at(low, by) == b"by" && numbered && goes_on).then_some("a clause by the number of a column")
+    let called = FUNCTIONS.has(digits) && byte(low, after) == b'(' && {
+        let end = super::close_paren(low, after);
+        matches!(rest(low, end), b"#" | b"--" | b"-- -")
+    };
+    (word_at(low, by) == b"by" && (numbered && goes_on || called)).then_some("a clause by the number of a column")
 }
 
 /// `( … ) --`, `'insert into t(…`, `from information_schema.…`.

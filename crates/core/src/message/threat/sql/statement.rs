@@ -33,11 +33,17 @@ pub(in super::super) fn functions(low: &[u8]) -> Option<&'static str> {
         )
         .has(word)
     });
-    let wait = all(low, "waitfor").any(|at| word_at(low, gap(low, at + 7)) == b"delay");
+    let wait = all(low, "waitfor").any(|at| waits_for(low, gap(low, at + 7)));
     if server_variable || wait {
         return Some("a server's variable or a wait");
     }
     nested(low).then_some("calls that read a database letter by letter")
+}
+
+/// `waitfor delay '…'`, `waitfor time '…'`.
+fn waits_for(low: &[u8], at: usize) -> bool {
+    let word = word_at(low, at);
+    word == b"delay" || word == b"time" && matches!(byte(low, gap(low, at + 4)), b'\'' | b'"')
 }
 
 /// `sleep(5)` with SQL around it, `benchmark(…)`, `load_file(…)`.
@@ -66,7 +72,7 @@ fn waits(low: &[u8]) -> bool {
         fits && if name == b"sleep" {
             in_sql
         } else {
-            in_sql || low.len() < 40 || needles!("' \" -- ·and· ·or· /* ^").occur(low)
+            in_sql || low.len() < 40 || needles!("' \" -- ·and· ·or· /* ^ (char(").occur(low)
         }
     })
 }
@@ -77,7 +83,7 @@ fn nested(low: &[u8]) -> bool {
         let inner = gap(low, at + 1);
         let name = word_at(low, inner);
         words!("ascii ord hex unhex conv mid bin length char cast convert concat count md5").has(word_before(low, at))
-            && words!("substring substr mid version database load_file passwd password unhex user current_user select lower upper")
+            && words!("substring substr mid version database load_file char passwd password unhex user current_user select lower upper")
                 .has(name)
             && matches!(byte(low, gap(low, inner + name.len())), b'(' | b',' | b')' | b' ')
     })
@@ -131,6 +137,7 @@ pub(in super::super) fn statement(low: &[u8], at: usize, stacked: bool) -> bool 
         }
         b"insert" => second == b"into" && has_any(window(low, third, 200), &["values", "select", "("]) && has(low, "("),
         b"update" => !second.is_empty() && word_at(low, third) == b"set" && has(window(low, third, 120), "="),
+        b"delete" if one_of(second, &["low_priority", "quick", "ignore"]) => word_at(low, third) == b"from",
         b"delete" => second == b"from" && (stacked || has(window(low, third, 120), "where")),
         b"exec" | b"execute" => {
             second.starts_with(b"xp_")
@@ -141,18 +148,29 @@ pub(in super::super) fn statement(low: &[u8], at: usize, stacked: bool) -> bool 
         }
         b"declare" => byte(low, next) == b'@',
         b"shutdown" => stacked && (rest(low, next).is_empty() || swallows(low, next) || second == b"with"),
-        b"waitfor" => second == b"delay",
+        b"waitfor" => waits_for(low, next),
         b"select" => {
-            stacked
-                && (selects(rest(low, at + 6))
-                    && (query(low, at) || has_any(window(low, next, 64), &["sleep", "(", "@@", "null"])))
+            // `; select *` that was cut off.
+            let cut = at > 0 && low.len() < 40 && rest(low, next).trim_ascii_end() == b"*";
+            stacked && cut
+                || stacked
+                    && (selects(rest(low, at + 6))
+                        && (query(low, at) || has_any(window(low, next, 64), &["sleep", "(", "@@", "null"])))
         }
-        b"if" | b"begin" => stacked && has_any(window(low, next, 160), &["waitfor", "select ", "exec "]),
+        b"if" | b"begin" => stacked && has_any(window(low, next, 160), &["waitfor", "select ", "exec ", "declare @"]),
         b"grant" => {
             has_any(window(low, next, 120), &[" on ", " to "])
                 && has_any(window(low, next, 120), &["privileges", "select", "dba", "execute", "connect", "resource"])
         }
         b"load" => second == b"data" && has(low, "infile"),
+        b"copy" if word_at(low, gap(low, third + 4)) == b"program" => {
+            // `from program '…'`, and nothing behind the text.
+            let text = gap(low, gap(low, third + 4) + 7);
+            let end = operand(low, text).filter(|_| byte(low, text) == b'\'').map_or(0, |(_, end)| end);
+            word_at(low, third) == b"from"
+                && (rest(low, end).trim_ascii().is_empty() || byte(low, end) == b';')
+                && end > 0
+        }
         b"copy" | b"backup" | b"restore" => {
             stacked && needles!("program to·disk from·' to·' database").occur(window(low, next, 120))
         }

@@ -38,6 +38,13 @@ pub(super) fn judge(low: &[u8]) -> Option<&'static str> {
         {
             return Some("a quote closes and JavaScript goes on");
         }
+        // `}alert(/x/);{//`: the block that it stands in is closed.
+        let lead = low.get(..start).unwrap_or_default();
+        let closes = lead.iter().any(|b| matches!(b, b'}' | b')'))
+            && lead.iter().all(|&b| is_space(b) || matches!(b, b'}' | b')' | b';' | b']'));
+        if closes && matches!(name, b"alert" | b"confirm" | b"prompt" | b"eval") {
+            return Some("a quote closes and JavaScript goes on");
+        }
         if is_probe(low, name, at) {
             return Some("JavaScript that probes");
         }
