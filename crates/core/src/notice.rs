@@ -1,7 +1,7 @@
 //! What the gateway itself says on an open connection, and what a client says to the gateway (SPEC 2.6, 3.8).
 //!
-//! Four JSON texts: `connected`, `auth.expiring`, `auth.refreshed`, all to the client, and `auth.refresh` from it. Decides
-//! their words, never when they are said.
+//! JSON texts: `connected`, `auth.expiring`, `auth.refreshed` and `auth.renewed` to the client, `auth.refresh` and
+//! `auth.renew` from it. Decides their words, never when they are said.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -26,7 +26,17 @@ pub struct Notices {
     pub refresh: bool,
 }
 
-static REFRESH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("auth.refresh"));
+/// What a client wants for its credential, with the token it brings; `None` where there is none that can be read.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Plea {
+    /// To go on with another one.
+    Refresh(Option<String>),
+    /// To be given a fresh one in its place.
+    Renew(Option<String>),
+}
+
+/// What both of them begin with.
+static PLEA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("auth.re"));
 
 /// The first message: `{"type":"connected","connection_id":…,"subject":…,"roles":[…],…}`. `limits` are those of the
 /// route that a client can keep to.
@@ -66,17 +76,27 @@ pub fn refreshed(principal: &Principal) -> String {
     json!({ "type": "auth.refreshed", "expires_at": principal.expires_at_unix_s }).to_string()
 }
 
-/// The token of `{"type":"auth.refresh","token":…}`: `None` where the message is no such thing, `Some(None)` where it is
-/// one without a token that can be read. An object with a member twice is none: others might read the other one.
+/// `{"type":"auth.renewed","token":…,"expires_at":…}`.
 #[must_use]
-pub fn refresh_token(message: &[u8]) -> Option<Option<String>> {
+pub fn renewed(token: &str, principal: &Principal) -> String {
+    json!({ "type": "auth.renewed", "token": token, "expires_at": principal.expires_at_unix_s }).to_string()
+}
+
+/// What `{"type":"auth.refresh","token":…}` or `{"type":"auth.renew","token":…}` asks for; `None` where the message is no
+/// such thing. An object with a member twice is none: others might read the other one.
+#[must_use]
+pub fn plea(message: &[u8]) -> Option<Plea> {
     if message.len() > REFRESH_BYTES_MAX {
         return None;
     }
-    REFRESH.find(message)?;
+    PLEA.find(message)?;
     let object = strict_json::object(message)?;
-    let is_refresh = object.get("type").and_then(Value::as_str) == Some("auth.refresh");
-    is_refresh.then(|| object.get("token").and_then(Value::as_str).map(str::to_owned))
+    let token = || object.get("token").and_then(Value::as_str).map(str::to_owned);
+    match object.get("type").and_then(Value::as_str)? {
+        "auth.refresh" => Some(Plea::Refresh(token())),
+        "auth.renew" => Some(Plea::Renew(token())),
+        _ => None,
+    }
 }
 
 fn millis(time: Duration) -> Value {
@@ -89,7 +109,13 @@ mod tests {
 
     #[test]
     fn only_an_object_that_says_so_once_is_a_refresh() {
-        let token = |text: &str| refresh_token(text.as_bytes());
+        let token = |text: &str| match plea(text.as_bytes()) {
+            Some(Plea::Refresh(token)) => Some(token),
+            Some(Plea::Renew(_)) | None => None,
+        };
+        assert!(plea(br#"{"type":"auth.renew","token":"t"}"#) == Some(Plea::Renew(Some("t".into()))));
+        assert!(plea(br#"{"type":"auth.renew"}"#) == Some(Plea::Renew(None)));
+        assert!(plea(br#"{"type":"auth.renewed","token":"t"}"#).is_none());
         assert_eq!(token(r#"{"type":"auth.refresh","token":"t.o.k"}"#), Some(Some("t.o.k".into())));
         assert_eq!(token(r#"{"token":"t.o.k","id":1,"type":"auth.refresh"}"#), Some(Some("t.o.k".into())));
         assert_eq!(token(r#"{"type":"auth.refresh"}"#), Some(None));

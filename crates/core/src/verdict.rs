@@ -149,6 +149,8 @@ table! {
     RefreshSubject = "refresh_subject", 4001, 401, Authentication, High, "Authentication failed", "the token that was to renew a connection is another subject's or tenant's", "renew with a token of the same user; connect again as another";
     RefreshTooOften = "refresh_too_often", 4008, 429, Security, Low, "Rate limit exceeded", "credentials were renewed too often on one connection", "renew when the warning comes, and wait for its answer";
     CredentialRefreshed = "credential_refreshed", 1000, 200, Authentication, Low, "Done", "a connection's credential was renewed", "nothing to do";
+    CredentialRenewed = "credential_renewed", 1000, 200, Authentication, Low, "Done", "a connection's token was renewed by the gateway", "nothing to do";
+    RenewalRefused = "renewal_refused", 4001, 401, Authentication, Low, "Sign in again", "the gateway does not renew this token", "sign in again; `identity.renewal` says which tokens are renewed, and for how long";
     TicketInvalid = "ticket_invalid", 4001, 401, Authentication, Medium, "Authentication failed", "the ticket is unknown, was used, or is at its end", "fetch a ticket right before connecting; each opens one connection";
     TicketForeign = "ticket_foreign", 4001, 401, Authentication, High, "Authentication failed", "the ticket was issued for another route or address", "use a ticket where it was fetched for";
     TicketsFull = "tickets_full", 4008, 429, Security, Medium, "Too many requests", "too many tickets wait to be used, of this subject or in all", "use the tickets that were issued";

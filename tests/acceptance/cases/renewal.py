@@ -108,3 +108,85 @@ async def silent(lab):
     connection = await opened(lab, gateway, "python", await lab.token("--subject", "ada"))
     await connection.send(refresh("x"))
     assert await connection.receive() == refresh("x")
+
+
+OWN = {"identity": {**KEYS["identity"], "renewal": {"key": "main", "ttl": "60s", "life_max": "5m"}}}
+
+
+async def own_house(lab, **renewal):
+    back = await lab.npm_echo()
+    config = {"identity": {**OWN["identity"], "renewal": {**OWN["identity"]["renewal"], **renewal}}}
+    return back, await lab.gateway(back.url, config, route={**required("header"), **SAYS})
+
+
+def renew(token: str) -> str:
+    return json.dumps({"type": "auth.renew", "token": token})
+
+
+for client in ("npm", "python"):
+
+    @case(f"{client}: the gateway renews its token before it ends: the connection lasts, the fresh token opens another; the backend sees neither", needs=("node",))
+    async def own(lab, client=client):
+        back, gateway = await own_house(lab)
+        token = await lab.token("--subject", "ada", "--role", "user", "--tenant", "acme", "--ttl", "3s")
+        connection = await opened(lab, gateway, client, token)
+        assert (await told(connection))["type"] == "connected"
+        assert (await told(connection))["type"] == "auth.expiring"
+        await connection.send(renew(token))
+        answer = await told(connection)
+        assert answer["type"] == "auth.renewed", answer
+        before, after = claims_of(token), claims_of(answer["token"])
+        assert after["exp"] == answer["expires_at"] == after["iat"] + 60 and after["jti"] != before.get("jti"), after
+        assert after["orig_iat"] == before["iat"], (before, after)
+        assert {name: after[name] for name in ("sub", "roles", "tenant")} == {name: before[name] for name in ("sub", "roles", "tenant")}
+        # Past the first token's end.
+        while time.time() < before["exp"] + 0.3:
+            await connection.send("still here")
+            assert await connection.receive() == "still here"
+            await asyncio.sleep(0.1)
+        other = await opened(lab, gateway, client, answer["token"])
+        first = await told(other)
+        assert first["subject"] == "ada" and first["tenant"] == "acme" and first["roles"] == ["user"], first
+        event = await gateway.event(type="credential_renewed", user="ada")
+        assert answer["token"] not in json.dumps(event) + "\n".join(gateway.child.lines)
+        assert await gateway.metric("portcullis_tokens_renewed_total") == 1
+        assert "auth.renew" not in json.dumps(await back.seen())
+        await gateway.cli("revoke", "--user", "ada", "--state", gateway.folder / "state")
+        for one in (connection, other):
+            code, _ = await one.closed(5)
+            assert code == 4001, code
+
+
+@case("a token past its life or with nothing to gain is not renewed and its connection stays; another's or a bad one closes with 4001", needs=("node",))
+async def not_renewed(lab):
+    _, gateway = await own_house(lab)
+    now = int(time.time())
+    fields = {"sub": "ada", "roles": ["user"]}
+    late = lab.hs256({**fields, "iat": now - 290, "exp": now + 30, "orig_iat": now - 300})
+    early = lab.hs256({**fields, "iat": now, "exp": now + 3600})
+    sinceless = lab.hs256({**fields, "exp": now + 30})
+    for token in (late, early, sinceless):
+        connection = await opened(lab, gateway, "npm", token)
+        assert (await told(connection))["type"] == "connected"
+        await connection.send(renew(token))
+        answer = await told(connection)
+        assert answer["type"] == "error" and answer["code"] == "renewal_refused", answer
+        await connection.send("still here")
+        assert await connection.receive() == "still here"
+    await gateway.event(type="renewal_refused", decision="replied", user="ada")
+    for message in (renew(lab.hs256({**fields, "sub": "eve", "iat": now, "exp": now + 30})), renew(late[:-4] + "AAAA"), '{"type":"auth.renew"}'):
+        connection = await opened(lab, gateway, "npm", early)
+        assert (await told(connection))["type"] == "connected"
+        await connection.send(message)
+        code, _ = await connection.closed(5)
+        assert code == 4001, (message[:40], code)
+    assert await gateway.metric("portcullis_tokens_renewed_total") == 0
+
+
+@case("where no tokens are renewed, auth.renew is the backend's, as any other message", needs=("node",))
+async def nobody_renews(lab):
+    _, gateway = await house(lab)
+    connection = await opened(lab, gateway, "npm", await lab.token("--subject", "ada", "--ttl", "1h"))
+    assert (await told(connection))["type"] == "connected"
+    await connection.send(renew("x"))
+    assert await connection.receive() == renew("x")

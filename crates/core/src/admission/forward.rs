@@ -214,6 +214,7 @@ mod tests {
             api_keys: true,
             tickets: None,
             csrf: None,
+            renewal: None,
             sessions: None,
             header_secret: Some(Secret::new(b"a secret of more than sixteen bytes".to_vec())),
         }

@@ -60,6 +60,7 @@ pub(crate) fn identity() -> Identity {
         api_keys: true,
         tickets: None,
         csrf: None,
+        renewal: None,
         sessions: None,
         header_secret: None,
     }

@@ -21,6 +21,7 @@ pub mod key;
 pub mod keyring;
 pub mod logout;
 pub mod principal;
+pub mod renew;
 pub mod second_factor;
 pub mod session;
 pub(crate) mod strict_json;

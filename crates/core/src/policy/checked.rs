@@ -23,6 +23,7 @@ mod geo;
 mod html;
 mod nodes;
 mod provider;
+mod renewal;
 mod reputation;
 mod schema;
 mod seal;
@@ -39,6 +40,7 @@ pub use geo::{Geo, ListLocation, ThreatListSpec};
 pub use html::Html;
 pub use nodes::{Sentinel, SharedState};
 pub use provider::{Authorizer, BackchannelLogout, Introspection, LogoutEnds, OnFailure, Provider};
+pub use renewal::TokenRenewal;
 pub use reputation::{Anomalies, AnomalyAction, AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};
 pub use seal::{Seal, Unseal};
@@ -313,6 +315,8 @@ pub struct Identity {
     pub tickets: Option<Tickets>,
     /// Tokens against cross-site request forgery are issued.
     pub csrf: Option<CsrfTokens>,
+    /// Tokens that the gateway renews itself.
+    pub renewal: Option<TokenRenewal>,
     /// Sessions are issued and are credentials.
     pub sessions: Option<Sessions>,
     /// Signs the identity headers to the upstream (HMAC-SHA-256).

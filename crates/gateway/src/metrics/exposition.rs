@@ -175,6 +175,7 @@ impl Scrape {
                 "Sign-outs that identity providers told of",
                 self.metrics.logouts.load(Ordering::Relaxed),
             ),
+            ("tokens_renewed", "Tokens that the gateway renewed", self.metrics.tokens_renewed.load(Ordering::Relaxed)),
             ("audit_write_failures", "Failed attempts to write the audit", gauges.audit_write_failures),
         ];
         for (name, help, value) in counted {

@@ -40,6 +40,7 @@ pub struct Metrics {
     sessions: sessions::Sessions,
     /// Logout tokens of identity providers that were heard.
     logouts: AtomicU64,
+    tokens_renewed: AtomicU64,
 }
 
 /// One worker's counters.
@@ -171,6 +172,7 @@ impl Metrics {
             outbound: Outbound::new(),
             sessions: sessions::Sessions::default(),
             logouts: AtomicU64::new(0),
+            tokens_renewed: AtomicU64::new(0),
         };
         metrics.name_routes(route_names);
         Arc::new(metrics)
@@ -179,6 +181,11 @@ impl Metrics {
     /// Counts a request of our own to an endpoint outside.
     pub(crate) fn outbound(&self, purpose: Purpose, outcome: Outcome) {
         self.outbound.count(purpose, outcome);
+    }
+
+    /// A token was renewed.
+    pub(crate) fn token_renewed(&self) {
+        self.tokens_renewed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a logout that a provider told of.

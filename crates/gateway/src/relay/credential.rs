@@ -14,8 +14,9 @@ use portcullis_codec::{MessageKind, encode_message};
 use portcullis_core::admission::{Question, Renewal, RenewalStep, Renewing};
 use portcullis_core::event::Decision;
 use portcullis_core::identity::Principal;
+use portcullis_core::identity::renew::{Fresh, RANDOM_BYTES, renew};
 use portcullis_core::inspection::{Finding, error_reply};
-use portcullis_core::notice;
+use portcullis_core::notice::{self, Plea};
 use portcullis_core::policy::checked::OnRefuse;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
@@ -32,6 +33,10 @@ pub(crate) enum Renewed {
     As(Arc<Principal>),
     /// It may not stay: why, and which check said so.
     Refused(Reason, &'static str),
+    /// Who it is from now on, and the fresh token that says so.
+    With(Box<Fresh>),
+    /// Its token is good and is not renewed: why. It stays as it was.
+    Declined(&'static str),
     /// Nobody could say; it stays as it was.
     Unanswered(Reason, &'static str),
 }
@@ -82,7 +87,11 @@ impl Relay {
     }
 
     /// Begins to verify another credential.
-    pub(super) fn renew(&mut self, token: Option<String>, now: Now) {
+    pub(super) fn renew(&mut self, plea: Plea, now: Now) {
+        let (token, fresh) = match plea {
+            Plea::Refresh(token) => (token, false),
+            Plea::Renew(token) => (token, true),
+        };
         self.credential.renewing = true;
         self.credential.renewed_at = Some(now.mono);
         let Some((token, path)) = token.zip(self.caller.path.clone()) else {
@@ -103,11 +112,14 @@ impl Relay {
             shared.keys.load_full(),
             shared.cache.load_full(),
             renewing,
-            token,
+            token.clone(),
         );
         let (worker, live) = (Rc::clone(&self.worker), Rc::clone(&self.live));
         tokio::task::spawn_local(async move {
-            let outcome = verify(&worker, renewal).await;
+            let outcome = match verify(&worker, renewal).await {
+                Renewed::As(principal) if fresh => issue(&worker, &token, &principal),
+                outcome => outcome,
+            };
             live.renewed(outcome);
         });
     }
@@ -115,9 +127,13 @@ impl Relay {
     /// Takes over what came of a renewal.
     pub(super) fn renewed(&mut self, outcome: Renewed, now: Now) {
         self.credential.renewing = false;
-        let principal = match outcome {
-            Renewed::As(principal) => principal,
-            Renewed::Unanswered(reason, check) => return self.unanswered(reason, check, now),
+        let (principal, token) = match outcome {
+            Renewed::As(principal) => (principal, None),
+            Renewed::With(fresh) => (Arc::new(fresh.principal), Some(fresh.token)),
+            Renewed::Unanswered(reason, check) => {
+                return self.unanswered(reason, check, reason.row().internal, Some(RENEW_EVERY), now);
+            }
+            Renewed::Declined(why) => return self.unanswered(Reason::RenewalRefused, "renewal", why, None, now),
             Renewed::Refused(reason, check) => {
                 let subject = self.caller.principal.subject.as_deref();
                 self.worker.accuse(self.caller.client, subject, reason, Decision::Closed);
@@ -131,9 +147,14 @@ impl Relay {
         self.upstream.memory.principal_changed();
         self.credential.warned = false;
         self.set_timer(now.mono);
-        let text = notice::refreshed(&self.caller.principal);
+        let (text, reason) = match token {
+            None => (notice::refreshed(&self.caller.principal), Reason::CredentialRefreshed),
+            Some(token) => {
+                self.worker.shared.metrics.token_renewed();
+                (notice::renewed(&token, &self.caller.principal), Reason::CredentialRenewed)
+            }
+        };
         self.say(&text);
-        let reason = Reason::CredentialRefreshed;
         self.worker.record(self.caller.draft(reason, Decision::Allowed, "renewal", String::new()), now);
         // Whoever was banned while the renewal ran was asked for under the old name only.
         let gate = &self.worker.shared.gate;
@@ -142,9 +163,9 @@ impl Relay {
         }
     }
 
-    /// Tells the client that its renewal came to nothing, and when to try again.
-    fn unanswered(&mut self, reason: Reason, check: &'static str, now: Now) {
-        let detail = reason.row().internal.to_owned();
+    /// Tells the client that its renewal came to nothing, and when to try again where that may help.
+    fn unanswered(&mut self, reason: Reason, check: &'static str, why: &str, retry_after: Option<Duration>, now: Now) {
+        let detail = why.to_owned();
         self.worker.shard().refused(reason, Decision::Replied);
         let reference = self.worker.record(self.caller.draft(reason, Decision::Replied, check, detail.clone()), now);
         let finding = Finding {
@@ -156,7 +177,7 @@ impl Relay {
             evidence: None,
             detail,
             message_type: None,
-            retry_after: Some(RENEW_EVERY),
+            retry_after,
         };
         let text = error_reply(&self.caller.route.spec.errors, &finding, &reference);
         self.say(&text);
@@ -168,6 +189,21 @@ impl Relay {
         let mask = self.client.mask(self.worker.mask_key());
         encode_message(&mut frame, MessageKind::Text, text.as_bytes(), mask);
         self.client.queue(&frame);
+    }
+}
+
+/// A fresh token for the one that was just verified.
+fn issue(worker: &Worker, token: &str, principal: &Principal) -> Renewed {
+    let policy = worker.shared.policy.load();
+    let identity = &policy.checked.identity;
+    let Some(rules) = &identity.renewal else { return Renewed::Declined("`identity.renewal` was taken out") };
+    let mut random = [0; RANDOM_BYTES];
+    if getrandom::fill(&mut random).is_err() {
+        return Renewed::Declined("the system gave no random numbers");
+    }
+    match renew(token, principal, rules, identity.token_bytes_max, &random, worker.shared.clock.now()) {
+        Ok(fresh) => Renewed::With(Box::new(fresh)),
+        Err(why) => Renewed::Declined(why),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_codec::{Control, Item, Message, MessageKind, Opcode, ProtocolError, Wire, encode_message};
 use portcullis_core::event::Decision;
 use portcullis_core::inspection::{self, Action, Direction, Finding, PAUSE_MAX, Verdict};
-use portcullis_core::notice;
+use portcullis_core::notice::{self, Plea};
 use portcullis_core::policy::checked::OnRefuse;
 use portcullis_core::reputation::Fact;
 use portcullis_core::time::Now;
@@ -78,7 +78,7 @@ pub(super) struct Lane<'a> {
     /// Another credential may be brought.
     may_renew: bool,
     /// One was brought.
-    renewal: Option<Option<String>>,
+    renewal: Option<Plea>,
     /// A message that is to wait for callbacks, where the lane stopped.
     stopped: Option<Stopped>,
     /// Bytes of the input that are done with.
@@ -227,8 +227,8 @@ impl Relay {
         if closed {
             self.handshake_close(now.mono);
         }
-        if let (Some(token), Ok(())) = (renewal, &outcome) {
-            self.renew(token, now);
+        if let (Some(plea), Ok(())) = (renewal, &outcome) {
+            self.renew(plea, now);
         }
         let goes_on = outcome.is_ok();
         self.after(direction, outcome, now);
@@ -318,10 +318,10 @@ impl Lane<'_> {
                 }
                 Some(Item::Message(message)) => {
                     self.messages += 1;
-                    if let Some(token) = renewal_in(self.caller, self.direction, &message) {
+                    if let Some(plea) = renewal_in(self.worker, self.caller, self.direction, &message) {
                         // It is the gateway's: the other side's compressor never heard of it.
                         self.from.reencode |= deflate && message.compressed;
-                        if let Err(stop) = self.take_renewal(token) {
+                        if let Err(stop) = self.take_renewal(plea) {
                             break Err(stop);
                         }
                         at += consumed;
@@ -409,10 +409,10 @@ impl Lane<'_> {
         inspection::callback::answered(plan, &mut self.from.memory, &context, findings)
     }
 
-    fn take_renewal(&mut self, token: Option<String>) -> Result<(), Stop> {
+    fn take_renewal(&mut self, plea: Plea) -> Result<(), Stop> {
         if self.may_renew {
             self.may_renew = false;
-            self.renewal = Some(token);
+            self.renewal = Some(plea);
             return Ok(());
         }
         let finding = Finding {
@@ -542,10 +542,12 @@ impl OwnedControl {
     }
 }
 
-/// The token with which a client wants its credential renewed.
-fn renewal_in(caller: &Caller, direction: Direction, message: &Message<'_>) -> Option<Option<String>> {
+/// What a client wants for its credential. Where nobody renews tokens, `auth.renew` is a message like any other.
+fn renewal_in(worker: &Worker, caller: &Caller, direction: Direction, message: &Message<'_>) -> Option<Plea> {
     let asked = direction == Direction::Inbound && caller.route.spec.notices.refresh;
-    (asked && message.kind == MessageKind::Text).then(|| notice::refresh_token(message.payload)).flatten()
+    let plea = (asked && message.kind == MessageKind::Text).then(|| notice::plea(message.payload)).flatten()?;
+    let renews = || worker.policy().checked.identity.renewal.is_some();
+    (matches!(plea, Plea::Refresh(_)) || renews()).then_some(plea)
 }
 
 fn judge(

@@ -61,6 +61,8 @@ impl Checking<'_> {
         let api_keys = self.set(at, "api_keys", raw.api_keys);
         let tickets = raw.tickets.as_ref().map(|tickets| self.tickets(&at.key("tickets"), tickets));
         let csrf = raw.csrf.as_ref().map(|csrf| self.csrf_tokens(&at.key("csrf"), csrf));
+        let renewal = raw.renewal.as_ref();
+        let renewal = renewal.map(|renewal| self.renewal(&at.key("renewal"), renewal, keys.as_deref()));
         let sessions = self.sessions(&at.key("sessions"), raw.sessions.as_ref());
         let (inline, file, variable) =
             (raw.header_secret.as_ref(), raw.header_secret_file.as_ref(), raw.header_secret_env.as_ref());
@@ -87,6 +89,7 @@ impl Checking<'_> {
             tickets: tickets.map_or(Some(None), |tickets| tickets.map(Some))?,
             sessions: sessions?,
             csrf: csrf.map_or(Some(None), |csrf| csrf.map(Some))?,
+            renewal: renewal.map_or(Some(None), |renewal| renewal.map(Some))?,
             header_secret: header_secret?,
         })
     }

@@ -32,6 +32,7 @@ mod message_access;
 mod nodes;
 mod origin;
 mod provider;
+mod renewal;
 mod reputation;
 mod route;
 mod schema;

@@ -61,6 +61,8 @@ pub(crate) struct Identity {
     pub(crate) tickets: Option<Tickets>,
     /// Tokens against cross-site request forgery: fetched by your own pages, demanded by `csrf` of a direction. Unset: none.
     pub(crate) csrf: Option<CsrfTokens>,
+    /// Tokens that the gateway renews itself, over the open connection. Unset: none.
+    pub(crate) renewal: Option<super::Renewal>,
     /// Sessions: issued by the gateway in exchange for a credential, kept in the state folder.
     pub(crate) sessions: Option<super::Sessions>,
     /// The verified token is sent upstream as it came.

@@ -53,6 +53,36 @@ fn what_cannot_be_is_refused_with_its_key() {
 }
 
 #[test]
+fn renewal_names_a_key_that_signs() {
+    let with = |renewal: &str| {
+        let keys = "[{ id: own, algorithm: HS256, secret: 0123456789abcdef0123456789abcdef0123456789 }, \
+                    { id: theirs, algorithm: EdDSA, public_key_file: public.pem }]";
+        let text = format!(
+            "environment: development\nidentity: {{ keys: {keys}, renewal: {{ {renewal} }} }}\nroutes: [{{ name: a, path: /a, upstream: 'http://127.0.0.1:1' }}]\n"
+        );
+        load_furnished(&text).map(|loaded| loaded.checked.identity.renewal).map_err(|errors| errors.to_string())
+    };
+    let renewal = with("key: own").unwrap().unwrap();
+    assert_eq!((renewal.ttl, renewal.life_max), (Duration::from_secs(900), Duration::from_secs(43_200)));
+    for (written, key, help) in [
+        ("ttl: 5m", "key", "name a key"),
+        ("key: onw", "key", "did you mean `own`?"),
+        ("key: zebra", "key", "keys: [{"),
+        ("key: theirs", "key", "HS256, HS384 or HS512"),
+        ("key: own, ttl: 1s", "ttl", "ttl: 15m"),
+        ("key: own, ttl: 1h, life_max: 30m", "life_max", "at least `ttl`"),
+        ("key: own, life: 1h", "life", "life_max"),
+    ] {
+        let errors = with(written).expect_err(written);
+        assert!(
+            errors.contains(&format!("key: identity.renewal.{key}")) && errors.contains(help),
+            "{written}\n{errors}"
+        );
+        assert!(!errors.contains("0123456789abcdef"), "{errors}");
+    }
+}
+
+#[test]
 fn a_backchannel_logout_says_where_and_for_whom() {
     let with = |logout: &str, more: &str| {
         let provider = format!("{{ issuer: 'https://p.example', audiences: [a], backchannel_logout: {{ {logout} }} }}");
