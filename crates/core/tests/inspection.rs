@@ -162,6 +162,25 @@ fn a_plan_that_cannot_be_is_refused_with_words() {
 }
 
 #[test]
+fn types_of_messages_that_go_on_are_noted_where_the_plan_says_so() {
+    let mut silent = Peer::new(&full(OnRefuse::Reply));
+    assert_eq!(silent.reason(&good(1, "")), None);
+    assert_eq!(silent.memory.take_types(), 0);
+    let mut peer = Peer::new(&full(OnRefuse::Reply));
+    peer.plan = peer.plan.noting_types(true);
+    let mut sent = |id: u32, kind: &str| {
+        let reason = peer.reason(&message(&format!("\"m{id}\""), kind, &NOW_S.to_string(), ""));
+        (reason, peer.memory.take_types())
+    };
+    let (chat, ack) = (sent(1, "\"chat\""), sent(2, "\"ack\""));
+    assert_eq!((chat.0, ack.0), (None, None));
+    assert_eq!((chat.1.count_ones(), ack.1.count_ones()), (1, 1));
+    assert_ne!(chat.1, ack.1);
+    assert_eq!(sent(3, "\"chat\""), chat, "the same each time");
+    assert_eq!(sent(4, "\"other\""), (Some(Reason::TypeRefused), 0), "what is refused is another check's matter");
+}
+
+#[test]
 fn memory_is_small_until_something_is_remembered() {
     assert!(size_of::<Memory>() <= 64);
 }

@@ -31,6 +31,7 @@ fn reputation() -> Reputation {
         ban_for: Duration::from_secs(900),
         delay: Duration::from_secs(2),
         subnet_times: None,
+        addresses_of_users: false,
         tracked_max: ENTRIES,
         ipv6_prefix: 64,
     }
@@ -58,7 +59,7 @@ fn invent(keys: u64) {
         ledger.counter(&limit, &key, now.mono_nanos()).counter.check(&limit, now.mono_nanos(), 1);
         let invented = Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(n) << 64);
         scores.count(Fact::RefusedHandshake, invented.into(), None, now);
-        profiles.sent(&name, 1, 10, now);
+        profiles.sent(&name, 1, 10, 1 << (n % 64), now);
         if n % 10_000 == 0 {
             most = (most.0.max(ledger.len()), most.1.max(scores.tracked()), most.2.max(profiles.tracked()));
         }

@@ -88,7 +88,7 @@ impl Keeper {
             since_kept += LOOK;
             if since_kept >= crate::memory::EVERY {
                 since_kept = Duration::ZERO;
-                self.conditions.keep(&self.shared);
+                self.conditions.keep(&self.shared, false);
             }
             since_earned += LOOK;
             if since_earned >= EARNED_EVERY {
@@ -97,7 +97,7 @@ impl Keeper {
             }
         }
         self.report(Self::keep_earned);
-        self.conditions.keep(&self.shared);
+        self.conditions.keep(&self.shared, true);
     }
 
     fn report(&mut self, step: fn(&mut Self) -> Result<(), StoreError>) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portcullis_core::event::Decision;
 use portcullis_core::policy::checked::Factor;
-use portcullis_core::reputation::{Change, Level, Levels, Lockdown, Rates};
+use portcullis_core::reputation::{Change, Country, CountryFloods, Level, Levels, Lockdown, Rates};
 use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
@@ -21,7 +21,9 @@ const SAMPLE: Duration = Duration::from_secs(1);
 /// See the module.
 pub(crate) struct Conditions {
     flood: Levels,
+    countries: CountryFloods,
     sampled: Duration,
+    profiles_kept: Duration,
     messages: u64,
 }
 
@@ -30,13 +32,17 @@ impl Conditions {
     pub(crate) fn new(shared: &Shared) -> Self {
         let mut flood = Levels::new(&shared.policy.load().checked.defences.floods);
         crate::memory::restore(shared, flood.own_mut());
-        let conditions = Self { flood, sampled: shared.clock.now().mono, messages: 0 };
+        let countries = CountryFloods::new(&shared.policy.load().checked.defences.floods);
+        crate::memory::restore_profiles(shared);
+        let now = shared.clock.now().mono;
+        let conditions = Self { flood, countries, sampled: now, profiles_kept: now, messages: 0 };
         conditions.put(shared, shared.clock.now());
         conditions
     }
 
-    /// Writes down what was learned and what is held against callers.
-    pub(crate) fn keep(&self, shared: &Shared) {
+    /// Writes down what was learned and what is held against callers; `all` of it at the end.
+    pub(crate) fn keep(&mut self, shared: &Shared, all: bool) {
+        self.profiles_kept = crate::memory::keep_profiles(shared, self.profiles_kept, all);
         crate::memory::keep(shared, self.flood.own());
     }
 
@@ -56,17 +62,25 @@ impl Conditions {
         let policy = shared.policy.load();
         let spec = &policy.checked.defences.floods;
         let mut observed = shared.gate.watch().take();
-        observed.country = shared.gate.provenance().take_failures();
+        let failures = shared.gate.provenance().take_failures();
+        observed.country = failures.iter().copied().max_by_key(|(_, count)| *count);
         let messages = shared.metrics.totals().messages_inbound;
         let since = messages.saturating_sub(std::mem::replace(&mut self.messages, messages));
         if !spec.enabled {
             self.flood = Levels::new(spec);
+            self.countries = CountryFloods::new(spec);
+            shared.gate.provenance().set_raised(Vec::new());
             return None;
         }
         self.flood.reconfigure(spec);
+        self.countries.reconfigure(spec);
+        for (country, change) in self.countries.step(&failures, &shared.gate.provenance().attempts()) {
+            tell(shared, &change, Some(country), now);
+        }
+        shared.gate.provenance().set_raised(self.countries.raised());
         let others = shared.nodes.as_ref().and_then(|nodes| nodes.compare(Rates::of(&observed, since), now.mono));
         let change = self.flood.step(&observed, since, others)?;
-        tell(shared, &change, now);
+        tell(shared, &change, None, now);
         let for_so_long = spec.lockdown.filter(|_| change.to == Level::Critical)?;
         let mut order = Lockdown::new(for_so_long, "the flood level is critical", now.unix_millis()).ok()?;
         order.automatic = true;
@@ -84,8 +98,11 @@ impl Conditions {
     }
 }
 
-fn tell(shared: &Shared, change: &Change, now: Now) {
-    let detail = format!("{} → {}: {}", change.from.label(), change.to.label(), change.evidence);
+fn tell(shared: &Shared, change: &Change, country: Option<Country>, now: Now) {
+    let whose = country.map_or(String::new(), |country| format!("country {country}: "));
+    let detail = format!("{whose}{} → {}: {}", change.from.label(), change.to.label(), change.evidence);
     tracing::warn!("flood level {detail}");
-    shared.record(Draft::new(Reason::FloodLevel, Decision::Allowed, "flood", detail).into_event(now));
+    let mut draft = Draft::new(Reason::FloodLevel, Decision::Allowed, "flood", detail);
+    draft.metadata.extend(country.map(|country| ("country", country.to_string())));
+    shared.record(draft.into_event(now));
 }

@@ -96,6 +96,7 @@ impl Live for View {
             locked_down: shared.gate.locked_for(shared.clock.now()).is_some(),
             feeds: shared.feeds.gauges(shared),
             countries: countries(shared),
+            raised: raised(shared),
             shared_state: shared.nodes.as_ref().map(|nodes| nodes.gauges()),
             standings: standings(shared),
             tracked_profiles: shared.gate.anomalies().tracked(),
@@ -120,6 +121,11 @@ impl Live for View {
     fn record(&self, event: Event) {
         self.shared.record(event);
     }
+}
+
+fn raised(shared: &Shared) -> Vec<(String, u8)> {
+    let raised = shared.gate.provenance().raised();
+    raised.iter().map(|raised| (raised.country.to_string(), raised.level as u8)).collect()
 }
 
 fn countries(shared: &Shared) -> Vec<(String, u64)> {

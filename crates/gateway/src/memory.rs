@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use portcullis_core::limits::KeptStanding;
 use portcullis_core::reputation::{FACTS, Flood};
-use portcullis_store::{KeptMemory, MEMORY_FILE, halves, whole};
+use portcullis_store::{KeptMemory, KeptProfiles, MEMORY_FILE, PROFILES_FILE, halves, whole};
 
 use crate::shared::Shared;
 
 /// From one writing to the next.
 pub(crate) const EVERY: Duration = Duration::from_secs(15);
+/// The same for what is usual for users, which changes slowly and is larger.
+const PROFILES_EVERY: Duration = Duration::from_secs(300);
 
 /// The seed of an earlier run of this state folder, or a new one.
 pub(crate) fn seed(folder: &std::path::Path, fresh: [u64; 2]) -> [u64; 2] {
@@ -66,6 +68,34 @@ pub(crate) fn keep(shared: &Shared, flood: &Flood) {
     }
 }
 
+/// Puts in force what an earlier run has learned of users.
+pub(crate) fn restore_profiles(shared: &Shared) {
+    let kept = KeptProfiles::load(&folder(shared).join(PROFILES_FILE)).filter(|kept| kept.seed == shared.kept_seed);
+    let Some(kept) = kept else { return };
+    let now = shared.clock.now();
+    let away = Duration::from_millis(now.unix_millis().saturating_sub(kept.saved_unix_ms));
+    shared.gate.anomalies().restore(&kept.profiles, away, now);
+}
+
+/// Writes down what is usual for users, when it is time; tells when that was.
+pub(crate) fn keep_profiles(shared: &Shared, kept_at: Duration, at_once: bool) -> Duration {
+    let now = shared.clock.now();
+    let due = at_once || now.mono.saturating_sub(kept_at) >= PROFILES_EVERY;
+    if !due || !shared.gate.anomalies().is_on() {
+        return kept_at;
+    }
+    let profiles = shared.gate.anomalies().kept(now);
+    let kept = KeptProfiles { seed: shared.kept_seed, saved_unix_ms: now.unix_millis(), profiles };
+    if let Err(error) = kept.save(&folder(shared).join(PROFILES_FILE)) {
+        tracing::warn!("what is usual for users cannot be kept for a restart: {error}");
+    }
+    now.mono
+}
+
 fn path(shared: &Shared) -> PathBuf {
-    shared.policy.load().checked.state_dir.join(MEMORY_FILE)
+    folder(shared).join(MEMORY_FILE)
+}
+
+fn folder(shared: &Shared) -> PathBuf {
+    shared.policy.load().checked.state_dir.clone()
 }

@@ -55,8 +55,8 @@ impl Worker {
     }
 
     /// A user has sent so much on one connection since it was looked at last.
-    pub(crate) fn sent(&self, client: IpAddr, subject: &str, messages: u32, bytes: u64, now: Now) {
-        let unusual = self.shared.gate.anomalies().sent(subject, messages, bytes, now);
+    pub(crate) fn sent(&self, client: IpAddr, subject: &str, (messages, bytes, types): (u32, u64, u64), now: Now) {
+        let unusual = self.shared.gate.anomalies().sent(subject, messages, bytes, types, now);
         self.tell_unusual(unusual, client, subject, now);
     }
 
@@ -89,6 +89,7 @@ impl Worker {
 }
 
 /// A standing that has risen by what several nodes counted.
+#[cfg(feature = "redis")]
 pub(crate) fn risen_elsewhere(shared: &Shared, risen: Risen, now: Now) {
     let client = if let Target::Network(net) = &risen.target { Some(net.addr()) } else { None };
     let draft = drafted(risen, client);

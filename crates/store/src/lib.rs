@@ -37,7 +37,7 @@ pub use blocks::{BLOCKS_FILE, Blocks};
 pub use error::StoreError;
 pub use keys::{KEYS_FILE, Keys};
 pub use log::{AuditLog, Recorded, Settings, Status};
-pub use memory::{KeptMemory, MEMORY_FILE, halves, whole};
+pub use memory::{KeptMemory, KeptProfiles, MEMORY_FILE, PROFILES_FILE, halves, whole};
 pub use queue::RESERVE_MAX;
 pub use reader::{AuditReader, LIMIT_MAX, Query, REFERENCE_CHARS_MIN, TEXT_BYTES_MAX};
 pub use replica::{ENTRIES_MAX, Entries, Entry};

@@ -1,16 +1,19 @@
-//! What rules have learned and hold against callers, kept over a restart: one small JSON file in the state folder.
+//! What rules have learned and hold against callers, kept over a restart: two JSON files in the state folder.
 //!
-//! Decides nothing about what it means. Written whole or not at all, readable by its owner only: it holds the seed with
+//! Decides nothing about what it means. Written whole or not at all, readable by their owner only: they hold the seed with
 //! which names are hashed, and no name. A file that cannot be read is no error of the start: what was learned is learned
 //! again.
 
 use std::io::Write as _;
 use std::path::Path;
 
+use portcullis_core::reputation::KeptProfile;
 use serde::{Deserialize, Serialize};
 
 /// The file's name inside the state folder.
 pub const MEMORY_FILE: &str = "memory.json";
+/// The name of the file with what is usual for users; written apart, for it is larger.
+pub const PROFILES_FILE: &str = "profiles.json";
 /// Largest file read.
 const BYTES_MAX: u64 = 16 << 20;
 
@@ -29,14 +32,22 @@ pub struct KeptMemory {
     pub flood: (u64, Vec<(f64, f64)>),
 }
 
-impl KeptMemory {
+/// What is usual for whom.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct KeptProfiles {
+    /// With what names are hashed.
+    pub seed: [u64; 2],
+    /// When it was written, Unix milliseconds.
+    pub saved_unix_ms: u64,
+    /// A profile a user.
+    pub profiles: Vec<KeptProfile>,
+}
+
+impl KeptProfiles {
     /// What was kept, if anything was.
     #[must_use]
     pub fn load(path: &Path) -> Option<Self> {
-        use std::io::Read as _;
-        let mut bytes = Vec::new();
-        std::fs::File::open(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        load(path)
     }
 
     /// Keeps it.
@@ -44,13 +55,40 @@ impl KeptMemory {
     /// # Errors
     /// The folder cannot be written.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let part = path.with_extension("part");
-        let bytes = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        std::fs::rename(part, path)
+        save(self, path)
+    }
+}
+
+fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn save(kept: &impl Serialize, path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let part = path.with_extension("part");
+    let bytes = serde_json::to_vec(kept).map_err(std::io::Error::other)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(&bytes)?;
+    file.sync_data()?;
+    std::fs::rename(part, path)
+}
+
+impl KeptMemory {
+    /// What was kept, if anything was.
+    #[must_use]
+    pub fn load(path: &Path) -> Option<Self> {
+        load(path)
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        save(self, path)
     }
 }
 

@@ -117,3 +117,69 @@ async def unusual_rate(lab):
         await client.close(1000)
     event = await gateway.event(type="anomaly")
     assert event["detail"].startswith("30 times this user's usual rate"), event
+
+
+@case("a flood of failed handshakes from one country raises that country's level and no other's, with its name in event and metric", needs=("node",), seconds=40)
+async def country_flood(lab):
+    back = await lab.npm_echo()
+    database = lab.folder / "countries.mmdb"
+    database.write_bytes(mmdb.countries({"203.0.113.0/24": "DE", "198.51.100.0/24": "KP"}))
+    config = {**KEYS, **PROXIED, "geo": {"countries_file": str(database)},
+              "sources": {"failed_auth_rate": "off", "connection_rate": "off"}, "reputation": {"enabled": "off"},
+              "floods": {"enabled": True, "failures_floor": 1, "over": [2, 3, 4], "rise_after": "1s", "fall_after": "10m"}}
+    gateway = await lab.gateway(back.url, config, route=required("header"))
+    ada = await lab.token("--subject", "ada")
+
+    async def knock(address, text):
+        try:
+            await (await lab.python()).open(gateway.url, headers={"Authorization": f"Bearer {text}", "X-Forwarded-For": address})
+        except Refused as error:
+            return error.status
+        return 101
+
+    async def raised() -> bool:
+        for host in range(10):
+            assert await knock(f"198.51.100.{host}", "not.a.token") == 401
+        return await gateway.metric("portcullis_flood_country_level", country="KP") == 3
+
+    assert await knock("203.0.113.9", ada) == 101
+    await until(raised, "the country's level is critical", 20)
+    _, _, text = await gateway.admin("/metrics")
+    assert 'flood_country_level{country="DE"}' not in text, text
+    events = [event for event in await gateway.events("--type", "flood_level") if event["detail"].startswith("country KP: ")]
+    assert events and dict(events[0]["metadata"])["country"] == "KP" and "failed handshakes" in events[0]["detail"], events
+    assert await knock("203.0.113.9", ada) == 101
+
+
+@case("what is usual for a user is known after a restart, types of messages among it; the file names nobody", needs=("node",), seconds=40)
+async def usual_after_restart(lab):
+    back = await lab.npm_echo()
+    config = {**KEYS, "anomalies": {"action": "observe", "learn": 3, "over": 1000, "threshold": 2}}
+    route = {**required("header"), "inbound": {"envelope": {"types": ["chat", "transfer"]}}}
+    gateway = await lab.gateway(back.url, config, route=route)
+    token = {"Authorization": f"Bearer {await lab.token('--subject', 'ada', '--ttl', '1h')}"}
+
+    async def send(gateway, kind):
+        client = await (await lab.npm()).open(gateway.url, headers=token)
+        await client.send(json.dumps({"type": kind}))
+        await client.receive()
+        await client.close(1000)
+
+    for _ in range(4):
+        await send(gateway, "chat")
+    state = gateway.folder / "state"
+    await gateway.stop()
+    assert (state / "profiles.json").stat().st_mode & 0o077 == 0, "readable by its owner only"
+    assert "ada" not in (state / "profiles.json").read_text(), "it names nobody"
+    again = await lab.gateway(back.url, config, route=route, flags=["--state", state])
+    await until(lambda: known(again), "the profile is there", 5)
+    await send(again, "chat")
+    await send(again, "transfer")
+    # The audit is in the state folder, which is the first one's.
+    event = await gateway.event(type="anomaly")
+    assert event["user"] == "ada" and event["detail"] == "a new type of message: weight 2 of 2", event
+    assert len(await gateway.events("--type", "anomaly")) == 1
+
+
+async def known(gateway) -> bool:
+    return await gateway.metric("portcullis_profiles_tracked") == 1

@@ -167,6 +167,49 @@ async def domains(lab):
             assert (await said(connection, type="ping"))["type"] == "ping.done", "another domain's limit"
 
 
+@case("a connection's 1000 messages a second, in production 100, in high-security 50: so many pass at once, and what is too many is answered with a wait", seconds=60)
+async def edges(lab):
+    for environment, count in (("development", 1000), ("production", 100), ("high-security", 50)):
+        _, gateway = await house(lab, environment)
+        connection = await joined(lab, gateway, token("sophia_intel", amr=["mfa"]))
+        sent = count if environment == "development" else 4 * count
+        for _ in range(sent):
+            await connection.send(json.dumps({"type": "ping"}))
+        answers = [json.loads(await connection.receive()) for _ in range(sent)]
+        passed = [answer["type"] for answer in answers].count("ping.done")
+        # Refusals overtake the backend's answers, so they are counted.
+        assert passed >= count, (environment, passed)
+        if environment != "development":
+            assert passed < sent and "retry_after_ms" in str(answers), (environment, passed)
+            await gateway.event(type="message_rate")
+        await gateway.stop()
+
+
+@case("a coordinated attack, forged tokens from 200 addresses of as many networks: the level is critical, limits are a quarter, and the tenants' operators are let in", seconds=60)
+async def emergency(lab):
+    _, gateway = await house(lab, "production", **{"floods.failures_floor": 1, "floods.rise_after": "1s"}, **SHUT)
+    before = await joined(lab, gateway, token("artemis_tactical"))
+    number = 0
+
+    async def critical() -> bool:
+        nonlocal number
+        for _ in range(20):
+            address = f"198.{18 + number % 2}.{number % 200}.9"
+            number += 1
+            assert await joined(lab, gateway, "not.a.token", address=address) in (401, 403, 429, 4001, 4003, 1013)
+        _, _, text = await gateway.admin("/metrics", headers={"Authorization": f"Bearer {ADMIN}"})
+        return "portcullis_flood_level 3" in text
+
+    await until(critical, "the level is critical", 30)
+    event = await gateway.event(type="flood_level")
+    assert "times the usual" in event["detail"], event
+    answers = [await said(before, type="artemis.query") for _ in range(30)]
+    passed = sum(answer["type"] != "error" for answer in answers)
+    assert 20 <= passed <= 24, f"{passed} of 90 a minute, of which a quarter is left"
+    for tenant in WHO:
+        assert not isinstance(await joined(lab, gateway, token(tenant)), int), tenant
+
+
 @case("who is refused again and again waits five seconds first", seconds=30)
 async def ladder(lab):
     _, gateway = await house(lab)

@@ -403,6 +403,9 @@ impl Gate {
         let key = IpKey::of(client, settings.ipv6_prefix);
         let hash = self.hash(key);
         let slowed = !exempt && self.scores.standing(client, None, now) >= Standing::Slowed;
+        // Where all and a country are raised the stricter one holds.
+        let all = self.pressure.load(Ordering::Relaxed);
+        let pressure = Factor::from_permille(all.min(self.provenance.pressure(client).permille()));
         let mut delay = if slowed { settings.slowed_delay } else { Duration::ZERO };
         let now = now.mono_nanos();
         let mut shard = lock(pick(&self.addresses, hash));
@@ -410,7 +413,6 @@ impl Gate {
         let mut rate = None;
         if !exempt {
             delay = delay.max(settings.attempt_delay.map_or(Duration::ZERO, |spec| entry.delay(&spec, now)));
-            let pressure = Factor::from_permille(self.pressure.load(Ordering::Relaxed));
             rate = entry.attempt(&settings, pressure, now)?;
         }
         entry.open += 1;

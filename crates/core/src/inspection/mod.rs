@@ -222,11 +222,13 @@ pub struct Verdict {
     pub ask: Option<Box<callback::Ask>>,
 }
 
-/// What one direction of one connection remembers between messages, for one caller: another one begins anew. 24
+/// What one direction of one connection remembers between messages, for one caller: another one begins anew. 32
 /// bytes until something is to be remembered.
 #[derive(Debug, Default)]
 pub struct Memory {
     control: LimitState,
+    /// A bit for each type of message that went on.
+    types: u64,
     kept: Option<Box<Kept>>,
 }
 
@@ -262,6 +264,11 @@ impl Memory {
             kept.tokens = None;
             kept.may_open = None;
         }
+    }
+
+    /// A bit for each type of message that went on since the last call, where the plan notes them.
+    pub fn take_types(&mut self) -> u64 {
+        std::mem::take(&mut self.types)
     }
 
     /// Until when the sender is not read; zero for at once.
@@ -481,6 +488,9 @@ pub fn inspect(
     }
     if let Some(ladder) = plan.ladder.as_ref().filter(|_| !findings.is_empty()) {
         conduct::offence(ladder, memory, cx, &mut findings);
+    }
+    if findings.is_empty() {
+        memory.types |= plan.type_bit(work, seen(message, view.as_ref(), rewritten.as_deref()).bytes);
     }
     let message_type = if findings.is_empty() && ask.is_none() {
         None

@@ -1,7 +1,10 @@
 //! The list of checks, compiled from policy for one direction of one route. Immutable and shared.
 
+use std::hash::Hasher as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
 
 use super::{Custom, Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
 use super::{
@@ -43,6 +46,8 @@ pub struct Plan {
     pub(super) control: Option<Limit>,
     pub(super) list: Vec<Check>,
     type_pointer: Option<usize>,
+    /// Types of messages are noted, for what is usual of a user.
+    notes_types: bool,
     /// Counts refused messages of a sender.
     pub(super) ladder: Option<Arc<Ladder>>,
 }
@@ -137,7 +142,8 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         super::reply::check_template(&errors.template).map_err(PlanError::Template)?;
         let control = messages.control_rate.map(Limit::compile);
-        let mut plan = Self { direction, control, list: Vec::new(), type_pointer: None, ladder: None };
+        let mut plan =
+            Self { direction, control, list: Vec::new(), type_pointer: None, notes_types: false, ladder: None };
         if !checks_on {
             return Ok(plan);
         }
@@ -240,6 +246,25 @@ impl Plan {
             Check::Json(json) => json.read_again(work, text),
             _ => true,
         })
+    }
+
+    /// Notes types of messages, so that [`Memory::take_types`](super::Memory::take_types) has them.
+    #[must_use]
+    pub fn noting_types(self, on: bool) -> Self {
+        Self { notes_types: on, ..self }
+    }
+
+    /// One bit of 64 for the present message's type; the same over restarts.
+    pub(super) fn type_bit(&self, work: &Workspace, bytes: &[u8]) -> u64 {
+        let noted = self.type_pointer.filter(|_| self.notes_types && work.reading == Reading::Json);
+        let Some(value) = noted.map(|number| work.scan.value(number)).filter(|value| value.kind == ValueKind::String)
+        else {
+            return 0;
+        };
+        let raw = value.raw(bytes);
+        let mut hasher = SipHasher13::new();
+        hasher.write(raw.get(..raw.len().min(MESSAGE_TYPE_BYTES_MAX)).unwrap_or_default());
+        1 << (hasher.finish() % 64)
     }
 
     /// The present message's type, for a finding.

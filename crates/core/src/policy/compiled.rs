@@ -64,7 +64,9 @@ impl Policy {
     /// # Errors
     /// [`CompileError`].
     pub fn compile(checked: Checked) -> Result<Self, CompileError> {
-        let compiled = checked.routes.iter().enumerate().map(|(index, spec)| Route::compile(spec, index).map(Arc::new));
+        let notes_types = checked.anomalies.action.is_some();
+        let compile = |(index, spec)| Route::compile(spec, index, notes_types).map(Arc::new);
+        let compiled = checked.routes.iter().enumerate().map(compile);
         let routes = compiled.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             table: RouteTable::new(routes.clone()),
@@ -103,7 +105,7 @@ impl Policy {
 }
 
 impl Route {
-    fn compile(spec: &checked::Route, index: usize) -> Result<Self, CompileError> {
+    fn compile(spec: &checked::Route, index: usize, notes_types: bool) -> Result<Self, CompileError> {
         let named = |source| CompileError::Template { route: spec.name.clone(), source };
         let plan = |messages, direction| {
             Plan::compile(messages, &spec.errors, direction, spec.checks)
@@ -112,7 +114,7 @@ impl Route {
         Ok(Self {
             template: Template::compile(&spec.path).map_err(named)?,
             origins: spec.origins.as_ref().map(OriginCheck::compile).transpose()?,
-            inbound: plan(&spec.inbound, Direction::Inbound)?,
+            inbound: plan(&spec.inbound, Direction::Inbound)?.noting_types(notes_types),
             outbound: plan(&spec.outbound, Direction::Outbound)?,
             spec: spec.clone(),
             index,

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+pub use super::anomaly::KeptProfile;
 use super::anomaly::{Arrived, Profile, Rules, Signs};
 use super::country::Country;
 use crate::limits::table::{Table, Tracked};
@@ -18,6 +19,8 @@ use crate::time::Now;
 const SHARDS: usize = 16;
 /// Whoever was not seen for so long may leave for a newcomer.
 const IDLE_MS: u64 = 3_600_000;
+/// Profiles kept over a restart, those seen last first: some 3 MB.
+pub const PROFILES_KEPT_MAX: usize = 10_000;
 
 impl Tracked for Profile {
     fn idle_at(&self, _: u64) -> u64 {
@@ -69,9 +72,44 @@ impl Anomalies {
         self.judge(subject, now, |profile, rules| profile.arrived(Arrived { hour, country, agent }, rules))
     }
 
-    /// A user has sent so much on one connection in one span of time.
-    pub fn sent(&self, subject: &str, messages: u32, bytes: u64, now: Now) -> Option<Unusual> {
-        self.judge(subject, now, |profile, rules| profile.sent(messages, bytes, rules))
+    /// A user has sent so much on one connection in one span of time; `types` has a bit for each type of message.
+    pub fn sent(&self, subject: &str, messages: u32, bytes: u64, types: u64, now: Now) -> Option<Unusual> {
+        self.judge(subject, now, |profile, rules| profile.sent(messages, bytes, types, rules))
+    }
+
+    /// What is usual for whom, at most [`PROFILES_KEPT_MAX`].
+    #[must_use]
+    pub fn kept(&self, now: Now) -> Vec<KeptProfile> {
+        let now_ms = millis(now);
+        let mut kept = Vec::new();
+        for shard in &self.shards {
+            for (hash, profile) in lock(shard).hashed_entries() {
+                let halves = [hash >> 64, hash & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or(0));
+                let idle_ms = now_ms.saturating_sub(profile.seen_ms);
+                let mut one = profile.kept();
+                (one.user, one.idle_ms) = (halves, idle_ms);
+                kept.push(one);
+            }
+        }
+        kept.sort_by_key(|profile| profile.idle_ms);
+        kept.truncate(PROFILES_KEPT_MAX);
+        kept
+    }
+
+    /// Goes on with what an earlier run of the same seed has learned.
+    pub fn restore(&self, kept: &[KeptProfile], away: std::time::Duration, now: Now) {
+        if !self.is_on() {
+            return;
+        }
+        let (now_ms, away_ms) = (millis(now), u64::try_from(away.as_millis()).unwrap_or(u64::MAX));
+        for profile in kept.iter().take(PROFILES_KEPT_MAX) {
+            let [high, low] = profile.user;
+            let hash = u128::from(high) << 64 | u128::from(low);
+            let seen_ms = now_ms.saturating_sub(profile.idle_ms.saturating_add(away_ms));
+            if let Some(held) = self.shard(hash).find_or_admit(hash, now_ms) {
+                *held = Profile::from_kept(profile, seen_ms);
+            }
+        }
     }
 
     /// Whether anybody is looked at.
@@ -89,12 +127,10 @@ impl Anomalies {
     fn judge(&self, subject: &str, now: Now, step: impl FnOnce(&mut Profile, Rules) -> Signs) -> Option<Unusual> {
         let spec = self.spec.load();
         let action = spec.action?;
-        let now_ms = u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = millis(now);
         let hash = self.hash(subject);
         let signs = {
-            let [first, rest @ ..] = &self.shards;
-            let at = usize::try_from(hash >> 96).unwrap_or(0) % SHARDS;
-            let mut shard = lock(at.checked_sub(1).and_then(|at| rest.get(at)).unwrap_or(first));
+            let mut shard = self.shard(hash);
             let profile = shard.find_or_admit(hash, now_ms)?;
             profile.seen_ms = now_ms;
             step(profile, Rules { learn: spec.learn, over: spec.over })
@@ -107,12 +143,22 @@ impl Anomalies {
         Some(Unusual { action, detail: format!("{}: weight {weight} of {}", words.join(", "), spec.threshold) })
     }
 
+    fn shard(&self, hash: u128) -> MutexGuard<'_, Table<Profile>> {
+        let [first, rest @ ..] = &self.shards;
+        let at = usize::try_from(hash >> 96).unwrap_or(0) % SHARDS;
+        lock(at.checked_sub(1).and_then(|at| rest.get(at)).unwrap_or(first))
+    }
+
     fn hash(&self, text: &str) -> u128 {
         let [first, second] = self.seed;
         let mut hasher = SipHasher13::new_with_keys(first, second);
         text.hash(&mut hasher);
         hasher.finish128().as_u128()
     }
+}
+
+fn millis(now: Now) -> u64 {
+    u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -146,25 +192,45 @@ mod tests {
         for second in 0..20 {
             for user in ["ada", "grace"] {
                 assert_eq!(anomalies.arrived(user, de, Some("phone"), at(second)), None);
-                assert_eq!(anomalies.sent(user, 5, 500, at(second)), None);
+                assert_eq!(anomalies.sent(user, 5, 500, 1, at(second)), None);
             }
         }
         assert_eq!(anomalies.arrived("grace", de, Some("tablet"), at(21)), None, "a new agent alone is no wonder");
         let unusual = anomalies.arrived("ada", kp, Some("curl"), at(21)).unwrap();
         assert_eq!(unusual.detail, "new country KP, new agent: weight 4 of 4");
-        let unusual = anomalies.sent("grace", 60, 600_000, at(22)).unwrap();
+        let unusual = anomalies.sent("grace", 60, 600_000, 1, at(22)).unwrap();
         assert!(unusual.detail.contains("12 times this user's usual rate"), "{unusual:?}");
         assert!(unusual.detail.contains("size of messages"), "{unusual:?}");
+    }
+
+    #[test]
+    fn what_is_usual_for_whom_is_known_after_a_restart() {
+        let before = Anomalies::new(&spec(), [1, 2]);
+        let [de, kp] = ["DE", "KP"].map(Country::in_use);
+        for second in 0..20 {
+            before.arrived("ada", de, Some("phone"), at(second));
+        }
+        before.arrived("grace", de, None, at(500));
+        let kept = before.kept(at(600));
+        assert_eq!(kept.iter().map(|profile| profile.idle_ms).collect::<Vec<_>>(), [100_000, 581_000]);
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(!text.contains("ada") && !text.contains("phone"), "{text}");
+        let kept: Vec<KeptProfile> = serde_json::from_str(&text).unwrap();
+        for (seed, known) in [([1, 2], true), ([3, 4], false)] {
+            let after = Anomalies::new(&spec(), seed);
+            after.restore(&kept, Duration::from_secs(60), at(1));
+            assert_eq!(after.arrived("ada", kp, Some("curl"), at(2)).is_some(), known);
+        }
     }
 
     #[test]
     fn inventing_users_takes_no_memory_past_the_bound() {
         let anomalies = Anomalies::new(&spec(), [1, 2]);
         for n in 0..50_000 {
-            anomalies.sent(&format!("invented {n}"), 1, 1, at(n));
+            anomalies.sent(&format!("invented {n}"), 1, 1, 1, at(n));
         }
         assert!(anomalies.tracked() <= 1000);
         let off = Anomalies::new(&Spec { action: None, ..spec() }, [1, 2]);
-        assert!(off.sent("ada", 1, 1, at(0)).is_none() && off.tracked() == 0 && !off.is_on());
+        assert!(off.sent("ada", 1, 1, 1, at(0)).is_none() && off.tracked() == 0 && !off.is_on());
     }
 }

@@ -80,12 +80,11 @@ impl CountryCounts {
         counts.filter(|(_, count)| *count > 0)
     }
 
-    /// The country counted most, and forgets all counts.
-    pub fn take_most(&self) -> Option<(Country, u64)> {
+    /// What was counted by country, without zeros, and forgets all counts.
+    pub fn take(&self) -> Vec<(Country, u64)> {
         let counts = self.0.iter().enumerate();
         let counts = counts.map(|(place, count)| (Country::of_place(place), count.swap(0, Ordering::Relaxed)));
-        let named = counts.filter_map(|(country, count)| Some((country?, count)).filter(|_| count > 0));
-        named.max_by_key(|(_, count)| *count)
+        counts.filter_map(|(country, count)| Some((country?, count)).filter(|_| count > 0)).collect()
     }
 }
 
@@ -122,7 +121,7 @@ mod tests {
         }
         let counted: Vec<_> = counts.counted().collect();
         assert_eq!(counted, [(de, 2), (zz, 1), (None, 3)]);
-        assert_eq!(counts.take_most(), Some((de.unwrap(), 2)));
-        assert_eq!(counts.take_most(), None, "it began anew");
+        assert_eq!(counts.take(), [(de.unwrap(), 2), (zz.unwrap(), 1)]);
+        assert_eq!(counts.take(), [], "it began anew");
     }
 }

@@ -18,6 +18,7 @@ fn spec() -> Reputation {
         ban_for: Duration::from_secs(900),
         delay: Duration::from_secs(2),
         subnet_times: Some(3),
+        addresses_of_users: false,
         tracked_max: 1000,
         ipv6_prefix: 64,
     }

@@ -238,14 +238,12 @@ impl Flood {
 }
 
 fn evidence(worst: Signal, observed: &Observed) -> String {
-    let mut words = format!(
-        "{:.0} {} a second, {:.1} times the usual {:.0}; {} sources fail",
-        worst.now,
-        worst.name,
-        worst.excess(),
-        worst.usual(),
-        observed.sources
-    );
+    let mut words =
+        format!("{:.0} {} a second, {:.1} times the usual {:.0}", worst.now, worst.name, worst.excess(), worst.usual());
+    if observed.sources > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(words, "; {} sources fail", observed.sources);
+    }
     for (what, heaviest) in [("network", &observed.network), ("source", &observed.source)] {
         if let Some((net, count)) = heaviest {
             // Writing to a String cannot fail.

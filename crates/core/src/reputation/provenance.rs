@@ -9,9 +9,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::country::{Country, CountryCounts};
+use super::country_floods::Raised;
 use super::geo::{Atlas, Location};
 use super::threat_list::ThreatLists;
-use crate::policy::checked::Geo;
+use crate::policy::checked::{Factor, Geo};
 use crate::verdict::Reason;
 
 /// See the module.
@@ -22,6 +23,8 @@ pub struct Provenance {
     attempts: CountryCounts,
     /// Failures since they were taken last.
     failures: CountryCounts,
+    /// Countries under a flood.
+    raised: ArcSwap<Vec<Raised>>,
 }
 
 impl Provenance {
@@ -77,9 +80,32 @@ impl Provenance {
         }
     }
 
-    /// The country with most failures since the last call.
-    pub fn take_failures(&self) -> Option<(Country, u64)> {
-        self.failures.take_most()
+    /// Failures by country since the last call.
+    pub fn take_failures(&self) -> Vec<(Country, u64)> {
+        self.failures.take()
+    }
+
+    /// Puts the levels of countries in force.
+    pub fn set_raised(&self, raised: Vec<Raised>) {
+        if **self.raised.load() != raised {
+            self.raised.store(Arc::new(raised));
+        }
+    }
+
+    /// Countries whose level is not normal.
+    #[must_use]
+    pub fn raised(&self) -> Arc<Vec<Raised>> {
+        self.raised.load_full()
+    }
+
+    /// What the rate of attempts of an address is multiplied by for its country.
+    pub(crate) fn pressure(&self, ip: IpAddr) -> Factor {
+        let raised = self.raised.load();
+        if raised.is_empty() {
+            return Factor::ONE;
+        }
+        let country = self.locate(ip).country;
+        raised.iter().find(|raised| Some(raised.country) == country).map_or(Factor::ONE, |raised| raised.factor)
     }
 
     /// Attempts by country since the start, without zeros; empty where no database of countries is in force.

@@ -253,15 +253,19 @@ impl Scores {
 
     /// Who answers for a caller's acts. Without a subject, its address and its subnet, unless they are exempt.
     fn parties<'a>(&self, spec: &Reputation, client: IpAddr, subject: Option<&'a str>) -> [Option<Party<'a>>; 2] {
-        if let Some(subject) = subject {
-            return [Some(Party::User(subject)), None];
+        let user = subject.map(Party::User);
+        if user.is_some() && !spec.addresses_of_users {
+            return [user, None];
         }
         let client = client.to_canonical();
         let (own, around) = if client.is_ipv6() { (spec.ipv6_prefix, SUBNET_V6) } else { (32, SUBNET_V4) };
         let net = |length: u8| IpNet::new(client, length).ok().map(|net| net.trunc());
         let exempt = self.exempt.load();
         if exempt.iter().any(|exempt| exempt.contains(&client)) {
-            return [None, None];
+            return [user, None];
+        }
+        if user.is_some() {
+            return [user, net(own).map(Party::Address)];
         }
         // A subnet is not answerable for its honest part where the operator vouches for some of it.
         let vouched = |net: &IpNet| exempt.iter().any(|exempt| exempt.contains(net) || net.contains(exempt));

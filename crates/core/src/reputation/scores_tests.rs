@@ -14,6 +14,7 @@ fn spec() -> Reputation {
         ban_for: Duration::from_secs(900),
         delay: Duration::from_secs(2),
         subnet_times: Some(3),
+        addresses_of_users: false,
         tracked_max: 1000,
         ipv6_prefix: 64,
     }
@@ -29,6 +30,28 @@ fn at(seconds: u64) -> Now {
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+#[test]
+fn where_the_policy_says_so_the_address_of_a_user_answers_with_it() {
+    let policy = Reputation { addresses_of_users: true, ..spec() };
+    let scores = Scores::new(&policy, vec!["198.51.100.0/24".parse().unwrap()], [1, 2]);
+    let (home, office) = (ip("203.0.113.9"), ip("198.51.100.7"));
+    for client in [home, office] {
+        for _ in 0..3 {
+            scores.count(Fact::Threat, client, Some("mallory"), at(1));
+        }
+    }
+    assert_eq!(scores.standing(home, None, at(1)), Standing::Slowed);
+    assert_eq!(scores.standing(office, None, at(1)), Standing::Clear, "the operator vouches for it");
+    assert_eq!(scores.standing(ip("192.0.2.1"), Some("mallory"), at(1)), Standing::Banned);
+    let targets: Vec<String> = scores.take_orders().iter().map(|order| order.target.to_string()).collect();
+    assert_eq!(targets.len(), 1, "{targets:?}");
+    for _ in 0..2 {
+        scores.count(Fact::Threat, home, Some("eve"), at(1));
+    }
+    assert_eq!(scores.standing(home, None, at(1)), Standing::Banned);
+    assert_eq!(scores.take_orders()[0].target, Target::Network("203.0.113.9/32".parse().unwrap()));
 }
 
 #[test]

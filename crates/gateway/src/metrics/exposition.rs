@@ -196,6 +196,11 @@ impl Scrape {
         for (standing, sources) in &gauges.standings {
             gauge(&mut standings, &[("standing", *standing)], count(*sources))?;
         }
+        let help = "Flood levels of countries above normal: 1 elevated, 2 high, 3 critical";
+        let mut raised = encoder.encode_descriptor("flood_country_level", help, None, MetricType::Gauge)?;
+        for (country, level) in &gauges.raised {
+            gauge(&mut raised, &[("country", country.as_str())], u64::from(*level))?;
+        }
         self.feeds(encoder)?;
         if let Some(shared) = &gauges.shared_state {
             let help = "1 while Redis or Valkey answers, through which several gateways act as one";

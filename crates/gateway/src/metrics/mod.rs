@@ -111,6 +111,8 @@ pub struct Gauges {
     pub tracked_scores: usize,
     /// Attempts by country; those of no country as `unknown`.
     pub countries: Vec<(String, u64)>,
+    /// Flood levels of countries, those above normal.
+    pub raised: Vec<(String, u8)>,
     /// The meeting place of several gateways; `None` for one that is alone.
     pub shared_state: Option<SharedStateGauges>,
     /// Since the start.

@@ -229,9 +229,10 @@ impl Relay {
     }
 
     /// Holds what a user has sent against what is usual for it.
-    fn note_habit(&self, messages: u32, bytes: u64, now: portcullis_core::time::Now) {
+    fn note_habit(&mut self, messages: u32, bytes: u64, now: portcullis_core::time::Now) {
+        let types = self.client.memory.take_types();
         if let Some(subject) = &self.caller.principal.subject {
-            self.worker.sent(self.caller.client, subject, messages, bytes, now);
+            self.worker.sent(self.caller.client, subject, (messages, bytes, types), now);
         }
     }
 

@@ -38,6 +38,7 @@ impl Checking<'_> {
             Some(times) => self.within(&at.key("subnet_times"), times, 1..=1000).map(Some),
             None => Some(None),
         };
+        let addresses_of_users = self.set(at, "addresses_of_users", raw.addresses_of_users);
         let tracked_max = self.bounded(at, "tracked_max", raw.tracked_max, 1000..=TRACKED_MAX);
         let (slow, ban) = (slow?, ban?);
         let suspicious = suspicious?;
@@ -57,6 +58,7 @@ impl Checking<'_> {
             ban_for: ban_for?,
             delay: delay?,
             subnet_times: subnet_times?,
+            addresses_of_users: addresses_of_users?.0,
             tracked_max: usize::try_from(tracked_max?).ok()?,
             ipv6_prefix: document.listen.as_ref().and_then(|listen| listen.ipv6_prefix).unwrap_or(64),
         })

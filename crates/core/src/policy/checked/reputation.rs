@@ -26,6 +26,8 @@ pub struct Reputation {
     pub delay: Duration,
     /// A subnet's thresholds are so many times an address's; `None`: subnets have no score.
     pub subnet_times: Option<u32>,
+    /// What counts against a user counts against its address too.
+    pub addresses_of_users: bool,
     /// Sources with a score at once.
     pub tracked_max: usize,
     /// IPv6 addresses are one source by this prefix.

@@ -30,7 +30,10 @@ pub(crate) struct Reputation {
     /// The thresholds of a subnet (an IPv4 /24, an IPv6 /48) are so many times those of an address, or `off`. A subnet
     /// that holds an address of `sources.allow` has no score.
     pub(crate) subnet_times: Option<OrOff<u32>>,
-    /// Most sources with a score at once; those without a standing leave first. About 200 bytes each.
+    /// What counts against a user counts against its address too, so that the address of a banned user is banned with it.
+    /// Off for users who share addresses, as an office does.
+    pub(crate) addresses_of_users: Option<Switch>,
+    /// Most sources with a score at once; those without a standing leave first. About 300 bytes each.
     pub(crate) tracked_max: Option<u32>,
 }
 
