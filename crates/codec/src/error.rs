@@ -90,7 +90,8 @@ pub enum ProtocolError {
         /// Inflated bytes allowed.
         max: u64,
     },
-    /// Our limit [`crate::Limits::inflate_ratio_max`], counted while inflating.
+    /// Our limit [`crate::Limits::inflate_ratio_max`], counted while inflating; also where the size stopped a message that
+    /// was past the ratio and went on.
     #[error("a compressed message grows to more than {max} times its size")]
     InflateRatio {
         /// Inflated bytes allowed for one compressed byte.

@@ -199,6 +199,22 @@ fn a_message_that_inflates_to_the_limit_passes_and_one_byte_more_is_refused() {
 }
 
 #[test]
+fn a_message_that_ends_past_the_limit_is_too_large_and_one_that_grows_on_is_a_bomb() {
+    let max = 1 << 20;
+    let limits = Limits { message_bytes_max: max, inflate_ratio_grace_bytes: max, ..Limits::default() };
+    for takeover in [false, true] {
+        let of = |letters: u64| verdict(&packed(&vec![b'a'; letters as usize], 15), limits, takeover);
+        assert_eq!(of(max), Ok(max as usize));
+        assert_eq!(of(max + 1), Err(E::InflatedTooLarge { max }), "one letter more, a thousandfold");
+        assert_eq!(of(4 * max), Err(E::InflateRatio { max: 100 }));
+        // However far past the limit it is: what does not grow beyond the ratio is no bomb.
+        let honest = packed(&noise((max + max / 16) as usize), 15);
+        let refused = verdict(&honest, Limits { frame_bytes_max: 4 * max, ..limits }, takeover);
+        assert_eq!(refused, Err(E::InflatedTooLarge { max }));
+    }
+}
+
+#[test]
 fn a_message_of_the_limit_that_does_not_compress_is_not_refused_for_its_stored_blocks() {
     let max = 1 << 20;
     let limits = Limits::default();
@@ -253,7 +269,12 @@ fn a_bomb_of_megabytes_is_stopped_with_bounded_memory() {
     let mib = 1 << 20;
     let by_size = Limits { message_bytes_max: 16 * mib, frame_bytes_max: 16 * mib, ..Limits::default() };
     let by_ratio = Limits { message_bytes_max: 1024 * mib, inflate_ratio_max: 2, ..by_size };
-    let cases = [(by_size, E::InflatedTooLarge { max: 16 * mib }), (by_ratio, E::InflateRatio { max: 2 })];
+    let no_ratio = Limits { inflate_ratio_max: 0, ..by_size };
+    let cases = [
+        (by_size, E::InflateRatio { max: 100 }),
+        (no_ratio, E::InflatedTooLarge { max: 16 * mib }),
+        (by_ratio, E::InflateRatio { max: 2 }),
+    ];
     for (limits, refused) in cases {
         for takeover in [false, true] {
             let mut decoder = inflating(Sender::Client, limits, takeover);
@@ -277,7 +298,7 @@ fn a_bomb_of_bombs_leaves_the_shared_inflater_fit_for_the_next_connection() {
     for _ in 0..3 {
         let mut decoder = inflating(Sender::Client, limits, false);
         let refused = decoder.decode(&bomb, &mut scratch);
-        assert_eq!(refused, Err(E::InflatedTooLarge { max: 1000 }));
+        assert_eq!(refused, Err(E::InflateRatio { max: 100 }));
         let mut outcome = (Vec::new(), None);
         feed(&mut inflating(Sender::Client, limits, false), &mut scratch, &honest, &mut outcome);
         assert_eq!(payloads(&outcome), [b"honest"]);

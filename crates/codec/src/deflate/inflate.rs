@@ -115,6 +115,7 @@ fn feed<'a>(
     out: &mut Buffer,
     budget: &Budget,
 ) -> Result<Run<'a>, ProtocolError> {
+    let given = input.len();
     loop {
         let room = out.room(STEP_BYTES);
         let room_bytes = room.len() as u64;
@@ -125,7 +126,8 @@ fn feed<'a>(
         let produced = inflater.total_out() - out_before;
         input = input.get(used as usize..).unwrap_or_default();
         out.advance(produced as usize);
-        budget.judge(out.len())?;
+        let more = !input.is_empty() || produced == room_bytes;
+        budget.judge(out.len(), given.saturating_sub(input.len()), more)?;
         if status == Status::StreamEnd {
             return Ok(Run::Ended(input));
         }
@@ -147,23 +149,28 @@ struct Budget {
 
 impl Budget {
     fn new(packed_bytes: usize, limits: &Limits) -> Self {
-        let by_ratio = u64::from(limits.inflate_ratio_max).saturating_mul(packed_bytes as u64);
-        Self {
-            bytes_max: limits.message_bytes_max,
-            ratio_bytes_max: match limits.inflate_ratio_max {
-                0 => u64::MAX,
-                _ => by_ratio.max(limits.inflate_ratio_grace_bytes),
-            },
-            ratio_max: limits.inflate_ratio_max,
+        let mut budget =
+            Self { bytes_max: limits.message_bytes_max, ratio_bytes_max: 0, ratio_max: limits.inflate_ratio_max };
+        budget.ratio_bytes_max = budget.by_ratio(packed_bytes).max(limits.inflate_ratio_grace_bytes);
+        budget
+    }
+
+    /// What so many bytes may become.
+    fn by_ratio(&self, packed_bytes: usize) -> u64 {
+        match self.ratio_max {
+            0 => u64::MAX,
+            max => u64::from(max).saturating_mul(packed_bytes as u64),
         }
     }
 
-    fn judge(&self, inflated: usize) -> Result<(), ProtocolError> {
+    /// So much came of the first `used` bytes. What is too large ends here; where it has grown beyond the ratio so far, and
+    /// `more` is to come, it is a bomb that was stopped early.
+    fn judge(&self, inflated: usize, used: usize, more: bool) -> Result<(), ProtocolError> {
         let inflated = inflated as u64;
-        if inflated > self.bytes_max {
+        if inflated > self.bytes_max && !(more && inflated > self.by_ratio(used)) {
             return Err(ProtocolError::InflatedTooLarge { max: self.bytes_max });
         }
-        if inflated > self.ratio_bytes_max {
+        if inflated > self.bytes_max || inflated > self.ratio_bytes_max {
             return Err(ProtocolError::InflateRatio { max: self.ratio_max });
         }
         Ok(())

@@ -254,16 +254,7 @@ impl Relay {
     }
 
     fn protocol_error(&mut self, direction: Direction, error: &ProtocolError, now: Now) {
-        let reason = match (direction, error.close_code()) {
-            (Direction::Outbound, _) => Reason::UpstreamProtocol,
-            (_, 1007) => Reason::InvalidUtf8,
-            (_, 1009) => match error {
-                ProtocolError::TooManyFragments { .. } => Reason::TooManyFragments,
-                ProtocolError::InflatedTooLarge { .. } | ProtocolError::InflateRatio { .. } => Reason::CompressionBomb,
-                _ => Reason::MessageTooLarge,
-            },
-            _ => Reason::ProtocolError,
-        };
+        let reason = reason_of(direction, error);
         self.worker.shard().refused(reason, Decision::Closed);
         if direction == Direction::Inbound {
             let subject = self.caller.principal.subject.as_deref();
@@ -602,6 +593,20 @@ fn reencoded(kind: MessageKind, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8
     frame
 }
 
+/// What a broken rule of the protocol is called.
+fn reason_of(direction: Direction, error: &ProtocolError) -> Reason {
+    match (direction, error.close_code()) {
+        (Direction::Outbound, _) => Reason::UpstreamProtocol,
+        (_, 1007) => Reason::InvalidUtf8,
+        (_, 1009) => match error {
+            ProtocolError::TooManyFragments { .. } => Reason::TooManyFragments,
+            ProtocolError::InflateRatio { .. } => Reason::CompressionBomb,
+            _ => Reason::MessageTooLarge,
+        },
+        _ => Reason::ProtocolError,
+    }
+}
+
 fn decision(outcome: OnRefuse) -> Decision {
     match outcome {
         OnRefuse::Observe => Decision::Observed,
@@ -635,6 +640,13 @@ mod tests {
         assert_eq!(events.spend(Severity::Medium, SECOND), None);
         assert_eq!(events.spend(Severity::High, SECOND), Some(0));
         assert_eq!(events.spend(Severity::Critical, SECOND), Some(0));
+    }
+
+    #[test]
+    fn a_compressed_message_that_is_only_too_large_is_no_bomb() {
+        let of = |error| reason_of(Direction::Inbound, &error);
+        assert_eq!(of(ProtocolError::InflatedTooLarge { max: 9 }), Reason::MessageTooLarge);
+        assert_eq!(of(ProtocolError::InflateRatio { max: 9 }), Reason::CompressionBomb);
     }
 
     #[test]
