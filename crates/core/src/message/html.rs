@@ -110,7 +110,7 @@ impl Allowed {
         }
         let attributes: HashMap<&str, HashSet<&str>> =
             self.attributes.iter().map(|(tag, names)| (tag.as_str(), all(names))).collect();
-        let domains = Arc::clone(&self.blocked_domains);
+        let (domains, schemes) = (Arc::clone(&self.blocked_domains), self.schemes.clone());
         let mut builder = ammonia::Builder::empty();
         builder
             .tags(all(&self.tags))
@@ -120,10 +120,11 @@ impl Allowed {
             .url_schemes(all(&self.schemes))
             .url_relative(ammonia::UrlRelative::Deny)
             .link_rel(Some("noopener noreferrer nofollow"))
-            .attribute_filter(move |_, _, value| {
+            .attribute_filter(move |_, name, value| {
                 let leads_there = leads_to(value, &domains);
                 found.fetch_or(leads_there, Ordering::Relaxed);
-                (!leads_there).then_some(Cow::Borrowed(value))
+                let fits = !ADDRESSES.contains(&name) || is_of(value, &schemes);
+                (fits && !leads_there).then_some(Cow::Borrowed(value))
             });
         builder
     }
@@ -162,6 +163,30 @@ impl Allowed {
 
 fn unescaped(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&")
+}
+
+/// Attributes that hold an address, of old and new elements, beside `href` and `src`.
+const ADDRESSES: [&str; 15] = [
+    "action",
+    "background",
+    "cite",
+    "classid",
+    "codebase",
+    "data",
+    "dynsrc",
+    "formaction",
+    "icon",
+    "longdesc",
+    "lowsrc",
+    "manifest",
+    "ping",
+    "poster",
+    "profile",
+];
+
+/// Whether an address is whole and of one of the schemes.
+fn is_of(value: &str, schemes: &BTreeSet<String>) -> bool {
+    ammonia::Url::parse(value).is_ok_and(|url| schemes.contains(url.scheme()))
 }
 
 /// Attributes that are told by name.
@@ -281,6 +306,33 @@ mod tests {
             assert_eq!(text, expected, "{names}");
             assert_eq!(names, removed, "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_is_held_to_the_schemes_wherever_it_stands() {
+        let attributes: Vec<&str> = ADDRESSES.into_iter().chain(["href", "src", "title"]).collect();
+        let tags = ["a", "table", "td", "body", "blockquote", "img", "video", "input", "form"];
+        let allowed = Allowed {
+            tags: set(&tags),
+            attributes: tags.iter().map(|tag| ((*tag).to_owned(), set(&attributes))).collect(),
+            ..allowed()
+        };
+        let clean = |text: &str| match allowed.clean(text) {
+            Cleaned::Changed { text, .. } => text,
+            other => panic!("{text}: {other:?}"),
+        };
+        for attribute in ADDRESSES {
+            for address in
+                ["javascript:alert(1)", " jAvA&#10;script:alert(1)", "data:text/html,x", "/path", "//evil.example/"]
+            {
+                let text = format!("<table {attribute}=\"{address}\"></table>");
+                assert_eq!(clean(&text), "<table></table>", "{text}");
+            }
+            let honest = format!("<table {attribute}=\"https://a.example/x\"></table>");
+            assert_eq!(allowed.clean(&honest), Cleaned::Same);
+        }
+        let title = "<table title=\"javascript: a language\"></table>";
+        assert_eq!(allowed.clean(title), Cleaned::Same, "a title is text");
     }
 
     #[test]
