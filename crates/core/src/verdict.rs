@@ -204,7 +204,7 @@ table! {
     InvalidUtf8 = "invalid_utf8", 1007, 400, Security, Medium, "Invalid data", "a text message is not UTF-8 (RFC 6455 8.1)", "send binary data as binary messages";
     MessageTooLarge = "message_too_large", 1009, 413, Security, Medium, "Message too large", "a message is larger than the route allows", "send less; `bytes_max` sets the size";
     TooManyFragments = "too_many_fragments", 1008, 413, Security, High, "Policy violation", "a message came in more fragments than the route allows", "send larger fragments; `fragments_max` sets the number";
-    CompressionBomb = "compression_bomb", 1009, 413, Security, High, "Message too large", "a compressed message inflates past the limits", "`bytes_max` and `compression.ratio_max` set them";
+    CompressionBomb = "compression_bomb", 1009, 413, Security, High, "Message too large", "a compressed message inflates to more than `compression.ratio_max` times its size", "raise `compression.ratio_max` if such messages are yours";
     ControlFlood = "control_flood", 1008, 429, Security, High, "Policy violation", "too many ping or pong frames", "slow down; `control_rate` sets the rate";
     SlowReader = "slow_reader", 1008, 408, Security, Medium, "Policy violation", "the peer takes no data while more waits for it", "read faster; `times.write` sets the time";
     HeartbeatLost = "heartbeat_lost", 1001, 408, DataAccess, Low, "Connection lost", "nothing was heard from the peer, pings included", "answer pings; `times.dead_after` sets the time";
@@ -218,7 +218,7 @@ table! {
     KindRefused = "kind_refused", 1003, 415, Security, Medium, "Message refused", "the route does not take this kind of message (text or binary)", "allow it with `text` or `binary` on the route";
     BinaryKind = "binary_kind", 1003, 415, Security, Medium, "Message refused", "a binary message is of a kind that the route does not take", "see the kind in the detail; `binaries.kinds` names those that may pass";
     BinaryMalformed = "binary_malformed", 1007, 400, Security, Medium, "Message refused", "a binary message is not what `binaries.read_as` says, or holds what JSON cannot say", "see the detail; send well-formed MessagePack or CBOR of plain values";
-    BinaryRewritten = "binary_rewritten", 1008, 403, DataAccess, Medium, "Message refused", "a binary message would have been changed, which is done to text only", "take the field out of `mask` or `html`, or send such messages as text";
+    BinaryRewritten = "binary_rewritten", 1008, 403, DataAccess, Medium, "Message refused", "a binary message was to be changed in a way that its format cannot say", "see the detail; take the field out of `mask`, `html` or `seal`, or send such messages as text";
     CallbackRefused = "callback_refused", 1008, 403, Authorization, Medium, "Message refused", "a callback of the route refused a message", "see the callback's name and reason in the event";
     CallbackUnavailable = "callback_unavailable", 1013, 503, Authorization, High, "Service unavailable", "a callback of the route gave no answer that could be used", "check `callbacks` of the direction, and that the gateway reaches it";
     CustomRefused = "custom_refused", 1008, 403, Security, Medium, "Message refused", "a check that was added to the program refused a message", "see the check and the detail";

@@ -48,6 +48,29 @@ for name, pack in [("msgpack", lambda value: msgpack.packb(value, datetime=False
         assert await gateway.metric("portcullis_refusals_total", reason="binary_malformed", decision="replied") == 12
 
 
+    @case(f"{name}: a masked field goes on as stars, cleaned HTML as clean, and the rest as the bytes that came, to all clients and compressed")
+    async def changed(lab, name=name, pack=pack):
+        unpack = {"msgpack": msgpack.unpackb, "cbor": cbor2.loads}[name]
+        back = await lab.npm_echo(perMessageDeflate=True)
+        rules = {"binary": "on", "binaries": {"read_as": name}, "mask": ["/user/email", "/raw"], "html": {"fields": ["/text"]},
+                 "leaks": {"mode": "mask"}}
+        gateway = await lab.gateway(back.url, {"compression": {"enabled": "on", "context_takeover": "on"}}, route={"outbound": rules})
+        for client in (await lab.python(), await lab.npm()):
+            connection = await client.open(gateway.url, deflate=True)
+            for number in range(3):
+                kept = {"type": "chat", "n": [number, -2, 2.5, None, True, 2**63], "bytes": b"\x00\xff", "filler": "again and again " * 100}
+                said = {**kept, "user": {"email": "ann@a.example", "id": 7}, "text": "<b>hi</b><script>x</script>", "raw": b"\xff\xfe",
+                        "pan": "4111 1111 1111 1111"}
+                await connection.send(pack(said))
+                heard = await connection.receive()
+                clean = {**kept, "user": {"email": "***", "id": 7}, "text": "<b>hi</b>", "raw": b"***", "pan": "**** **** **** 1111"}
+                assert unpack(heard) == clean and heard == pack(clean), heard
+                await connection.send(pack(kept))
+                assert await connection.receive() == pack(kept)
+        event = await gateway.event(type="leak_card")
+        assert event["decision"] == "masked", event
+
+
 @case("kinds of files are told by their first bytes, and binary messages have a size and a rate of their own")
 async def kinds(lab):
     back = await lab.py_echo()

@@ -1,7 +1,7 @@
 //! Binary messages: their kinds, sizes and rate, and MessagePack and CBOR read as JSON for the checks that follow.
 //!
-//! What is read so is held to every rule of text; what goes on are the bytes that came. Where a message would be changed
-//! (masked, cleaned), it is dropped: nothing here writes these formats.
+//! What is read so is held to every rule of text; what goes on are the bytes that came. Where a message is changed (masked,
+//! cleaned, sealed), only the changed values are written anew; what cannot be written is dropped.
 
 use std::ops::ControlFlow;
 
@@ -13,6 +13,20 @@ use crate::policy::checked::{Binaries, Messages, OnRefuse};
 use crate::verdict::Reason;
 
 pub(super) const NAME: &str = "binary";
+
+/// A message read as JSON.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) format: Format,
+    pub(super) buffers: binary::Buffers,
+    pub(super) bounds: Bounds,
+}
+
+/// A change that cannot be said in the format: the message goes nowhere.
+pub(super) fn unwritable(format: Format, fault: &Fault) -> Finding {
+    let detail = format!("what was to be changed cannot be written as {}: {}", format.label(), fault.words());
+    Finding::new(Reason::BinaryRewritten, NAME, OnRefuse::Drop, detail)
+}
 
 /// What binary messages may be.
 #[derive(Debug)]
@@ -76,7 +90,7 @@ impl Check {
         let outcome = binary::read(format, scene.message.bytes, &self.bounds, &mut view);
         if outcome.is_ok() {
             scene.work.reading = Reading::Text;
-            scene.view = Some(view);
+            scene.view = Some(View { format, buffers: view, bounds: self.bounds });
             return ControlFlow::Continue(());
         }
         scene.work.binary = view;

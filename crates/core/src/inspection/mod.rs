@@ -418,7 +418,7 @@ struct Scene<'s> {
     /// The text that the checks after this one see.
     rewritten: Option<Vec<u8>>,
     /// A binary message as the checks after this one read it.
-    view: Option<binary_view::Buffers>,
+    view: Option<binary::View>,
     /// Callbacks that the message concerns.
     ask: Option<Box<callback::Ask>>,
 }
@@ -444,7 +444,7 @@ pub fn inspect(
     work.reading = Reading::Opaque;
     let mut findings = Vec::new();
     let mut rewritten: Option<Vec<u8>> = None;
-    let mut view: Option<binary_view::Buffers> = None;
+    let mut view: Option<binary::View> = None;
     let mut ask;
     let mut checks = plan.list.iter();
     // A check that rewrites ends a round: the checks after it see the new text.
@@ -473,11 +473,6 @@ pub fn inspect(
         let Some(text) = new.filter(|_| broke.is_some()) else {
             break;
         };
-        if view.is_some() {
-            let detail = "a field of it is to be masked or cleaned".to_owned();
-            findings.push(Finding::new(Reason::BinaryRewritten, binary::NAME, OnRefuse::Drop, detail));
-            break;
-        }
         if !plan.read_again(work, &text) {
             let detail = "the rewritten text is not what it was".to_owned();
             findings.push(Finding::new(Reason::JsonMalformed, "rewrite", OnRefuse::Drop, detail));
@@ -485,6 +480,14 @@ pub fn inspect(
             break;
         }
         rewritten = Some(text);
+    }
+    let goes_on = findings.iter().all(|finding| Action::from(finding.outcome) <= Action::Rewrite);
+    let mut written = None;
+    if let (Some(view), Some(text), true) = (&view, &rewritten, goes_on) {
+        match binary_view::rewrite(view.format, message.bytes, text, &view.bounds) {
+            Ok(bytes) => written = Some(bytes),
+            Err(fault) => findings.push(binary::unwritable(view.format, &fault)),
+        }
     }
     if let Some(ladder) = plan.ladder.as_ref().filter(|_| !findings.is_empty()) {
         conduct::offence(ladder, memory, cx, &mut findings);
@@ -501,7 +504,8 @@ pub fn inspect(
         finding.message_type.clone_from(&message_type);
     }
     if let Some(view) = view {
-        work.binary = view;
+        work.binary = view.buffers;
+        rewritten = written;
     }
     work.settle();
     let worst = findings.iter().map(|finding| Action::from(finding.outcome)).max().unwrap_or(Action::Pass);
@@ -519,10 +523,11 @@ pub fn inspect(
 }
 
 /// The message as the next check sees it: as it came, read as JSON, or with another text.
-fn seen<'m>(message: &Message<'m>, view: Option<&'m binary_view::Buffers>, rewritten: Option<&'m [u8]>) -> Message<'m> {
+fn seen<'m>(message: &Message<'m>, view: Option<&'m binary::View>, rewritten: Option<&'m [u8]>) -> Message<'m> {
     match (rewritten, view) {
-        (Some(bytes), _) => Message { kind: message.kind, bytes },
-        (None, Some(view)) => Message { kind: Kind::Event, bytes: view.text() },
+        (Some(bytes), None) => Message { kind: message.kind, bytes },
+        (Some(bytes), Some(_)) => Message { kind: Kind::Event, bytes },
+        (None, Some(view)) => Message { kind: Kind::Event, bytes: view.buffers.text() },
         (None, None) => *message,
     }
 }

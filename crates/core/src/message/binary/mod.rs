@@ -1,7 +1,7 @@
 //! Binary messages: what kind they are, and MessagePack and CBOR read as the JSON that the checks understand.
 //!
 //! Input: the bytes of one message. Output: the name of its kind, or a JSON text in a buffer that is reused from message
-//! to message; the bytes that came stay what goes on. One pass, an explicit stack, no tree. Nothing is reserved for what a
+//! to message; the bytes that came stay what goes on, but for values that a check changed ([`rewrite`]). One pass, an explicit stack, no tree. Nothing is reserved for what a
 //! length announces: a length past the end is refused when it is read. A text is at most six times as long as its bytes.
 //!
 //! What JSON cannot say is refused, so that a receiver reads nothing that no check has seen: see [`msgpack`] and [`cbor`].
@@ -11,9 +11,11 @@
 mod cbor;
 mod kind;
 mod msgpack;
+mod rewrite;
 mod write;
 
 pub use kind::{KINDS, kind_of};
+pub use rewrite::rewrite;
 pub use write::Buffers;
 
 use crate::message::json::{Bounds, Fault, Refusal};

@@ -31,6 +31,20 @@ impl Buffers {
         &self.text
     }
 
+    /// One key as JSON.
+    pub(super) fn key_alone(&mut self, item: &Item<'_>) -> Result<&[u8], Fault> {
+        self.text.clear();
+        self.key(item)?;
+        Ok(&self.text)
+    }
+
+    /// One value as JSON; of a container its first byte.
+    pub(super) fn value_alone(&mut self, item: &Item<'_>, bounds: &Bounds) -> Result<&[u8], Fault> {
+        self.text.clear();
+        self.value(item, usize::MAX, bounds)?;
+        Ok(&self.text)
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {

@@ -81,14 +81,21 @@ impl Refusal {
     /// In words, for operators.
     #[must_use]
     pub fn words(&self) -> String {
-        let what = match self.fault {
-            Fault::Malformed(what) => what,
-            Fault::DuplicateKey => "a key stands twice in one object",
-            Fault::TooDeep => "nesting is deeper than `json.depth_max`",
-            Fault::TooManyKeys => "more keys than `json.keys_max`",
-            Fault::TooManyValues => "more values than `json.values_max`",
-            Fault::StringTooLong => "a string is longer than `json.string_bytes_max`",
-        };
-        format!("{what}, at byte {}", self.at)
+        format!("{}, at byte {}", self.fault.words(), self.at)
+    }
+}
+
+impl Fault {
+    /// In words, for operators.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Malformed(what) => what,
+            Self::DuplicateKey => "a key stands twice in one object",
+            Self::TooDeep => "nesting is deeper than `json.depth_max`",
+            Self::TooManyKeys => "more keys than `json.keys_max`",
+            Self::TooManyValues => "more values than `json.values_max`",
+            Self::StringTooLong => "a string is longer than `json.string_bytes_max`",
+        }
     }
 }
