@@ -1,5 +1,5 @@
 //! JSON-Schema-Test-Suite, the required cases of draft 2020-12, through our compile. Runs where the suite lies beside
-//! the repository; else it says so.
+//! the repository, or `tests/setup` has fetched it; else it says so.
 //!
 //! What we judge otherwise than the suite is named in [`DEVIATIONS`] with the reason.
 
@@ -49,16 +49,19 @@ fn run(file: &str, groups: &Value) -> (usize, Vec<String>) {
     (agreed, otherwise)
 }
 
+/// Where a variable says, beside the repository, or where `tests/setup` has put it.
 fn folder() -> Option<PathBuf> {
-    let beside =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/json-schema-test-suite/tests/draft2020-12");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let named = std::env::var_os("PORTCULLIS_SCHEMA_SUITE").map(PathBuf::from);
-    let folder = named.unwrap_or(beside);
-    if !folder.is_dir() {
-        println!("skipped: {} is not here; PORTCULLIS_SCHEMA_SUITE may name it", folder.display());
-        return None;
+    let beside = root.join("../shared/vectors/json-schema-test-suite/tests/draft2020-12");
+    let own = root.join(".test-tools/json-schema-suite/tests/draft2020-12");
+    let found = named.into_iter().chain([beside, own]).find(|folder| folder.is_dir());
+    if found.is_none() {
+        println!(
+            "skipped: JSON-Schema-Test-Suite is not here; `tests/setup` fetches it, PORTCULLIS_SCHEMA_SUITE may name it"
+        );
     }
-    Some(folder)
+    found
 }
 
 #[test]
