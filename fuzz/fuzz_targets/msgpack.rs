@@ -1,9 +1,10 @@
-//! MessagePack as JSON: no bytes panic, what is read is JSON that the strict scanner takes, and `rmpv` reads it too.
+//! MessagePack as JSON: no bytes panic, what is read is JSON that the strict scanner takes, and `rmpv` reads it too. Written
+//! anew without a change it is the same.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_core::message::binary::{Buffers, Format, read};
+use portcullis_core::message::binary::{Buffers, Format, read, rewrite};
 use portcullis_core::message::json::{Bounds, Fault, Pointers, Scan};
 
 const BOUNDS: Bounds = Bounds { depth_max: 64, keys_max: 10_000, values_max: 10_000, string_bytes_max: 1 << 16 };
@@ -16,6 +17,8 @@ fuzz_target!(|data: &[u8]| {
     let mut rest = data;
     rmpv::decode::read_value(&mut rest).expect("others read it");
     assert!(rest.is_empty() && buffers.text().len() <= data.len() * 8);
+    let unchanged = rewrite(Format::Msgpack, data, buffers.text(), &BOUNDS);
+    assert_eq!(unchanged.as_deref(), Ok(data), "what is not changed stays");
     match Scan::seeded(1).run(buffers.text(), &BOUNDS, &Pointers::default()).map_err(|refusal| refusal.fault) {
         Ok(()) | Err(Fault::DuplicateKey) => {}
         Err(fault) => panic!("{fault:?}: {}", String::from_utf8_lossy(buffers.text())),
