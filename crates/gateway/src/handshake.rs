@@ -82,12 +82,11 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
     let visit = Visit { worker: Rc::clone(worker), client, connection_id, user_agent, pending: socket.pending };
     let sessions = policy.checked.identity.sessions.clone().filter(|sessions| sessions.path == request.uri().path());
     if let Some(sessions) = sessions {
-        return crate::session::serve(&visit, policy, &sessions, socket.tls, request).await;
+        return Box::pin(crate::session::serve(&visit, policy, &sessions, socket.tls, request)).await;
     }
-    let request = match crate::logout::serve(&visit, &policy, request).await {
-        Ok(response) => return response,
-        Err(request) => request,
-    };
+    if let Some(begun) = crate::logout::begin(&visit, &policy, request.uri().path()) {
+        return Box::pin(crate::logout::serve(&visit, &policy, begun, request)).await;
+    }
     let tickets = policy.checked.identity.tickets.clone().filter(|tickets| tickets.path == request.uri().path());
     let csrf = policy.checked.identity.csrf.clone().filter(|csrf| csrf.path == request.uri().path());
     let mut admission = Admission::new(
@@ -103,10 +102,10 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         },
     );
     if let Some(tickets) = tickets {
-        return crate::ticket::serve(&visit, admission, &tickets, socket.tls, request).await;
+        return Box::pin(crate::ticket::serve(&visit, admission, &tickets, socket.tls, request)).await;
     }
     if let Some(csrf) = csrf {
-        return crate::csrf::serve(&visit, admission, &csrf, socket.tls, request).await;
+        return Box::pin(crate::csrf::serve(&visit, admission, &csrf, socket.tls, request)).await;
     }
     let step = {
         let head = Head {
@@ -150,7 +149,8 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Answers what admission asks until it decides, or needs a message from the client.
+    /// Answers what admission asks until it decides, or needs a message from the client. What few handshakes ask is
+    /// boxed, here and in [`decide`]: all that a handshake might wait for is memory of every handshake.
     pub(crate) async fn settle(&self, admission: &mut Admission, mut step: Step) -> Settled {
         let mut silent = None;
         loop {
@@ -162,35 +162,35 @@ impl Visit {
                     return Settled::Done(decision);
                 }
                 Step::Ask(Question::Authorize { route, body }) => {
-                    let reply = crate::authorize::ask(&self.worker.shared, &route, body).await;
+                    let reply = Box::pin(crate::authorize::ask(&self.worker.shared, &route, body)).await;
                     if let Reply::Failed(why) = &reply {
                         silent = Some(why.clone());
                     }
                     step = admission.answer(Answer::Authorized(reply), self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::Wait { delay }) => {
-                    self.wait(delay).await;
+                    Box::pin(self.wait(delay)).await;
                     step = admission.answer(Answer::Waited, self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::Redeem { name }) => {
-                    let kept = crate::nodes::redeem(&self.worker.shared, &name).await;
+                    let kept = Box::pin(crate::nodes::redeem(&self.worker.shared, &name)).await;
                     step = admission.answer(Answer::Redeemed(kept), self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::Recall { name }) => {
-                    crate::nodes::recall(&self.worker.shared, &name).await;
+                    Box::pin(crate::nodes::recall(&self.worker.shared, &name)).await;
                     step = admission.answer(Answer::Recalled, self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::Count(count)) => {
-                    let counted = crate::nodes::count(&self.worker.shared, &count).await;
+                    let counted = Box::pin(crate::nodes::count(&self.worker.shared, &count)).await;
                     step = admission.answer(Answer::Counted(counted), self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::FirstMessage { timeout }) => return Settled::FirstMessage(timeout),
                 Step::Ask(Question::RefreshKeys { source, .. }) => {
-                    let answer = crate::fetch::refresh(&self.worker.shared, source).await;
+                    let answer = Box::pin(crate::fetch::refresh(&self.worker.shared, source)).await;
                     step = admission.answer(Answer::Keys(answer), self.worker.shared.clock.now());
                 }
                 Step::Ask(Question::Introspect { token }) => {
-                    let answer = crate::introspect::ask(&self.worker.shared, &token).await;
+                    let answer = Box::pin(crate::introspect::ask(&self.worker.shared, &token)).await;
                     step = admission.answer(Answer::Introspected(answer), self.worker.shared.clock.now());
                 }
             }
@@ -208,7 +208,7 @@ impl Visit {
     async fn enact(&self, decision: Decision, request: Request<Incoming>) -> Response<Body> {
         match decision {
             Decision::Refuse(refusal) => self.refuse(&refusal, request),
-            Decision::PassHttp(admitted) => self.pass_http(admitted, request).await,
+            Decision::PassHttp(admitted) => Box::pin(self.pass_http(admitted, request)).await,
             Decision::Admit(admitted) => self.open(admitted, request).await,
         }
     }

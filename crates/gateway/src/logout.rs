@@ -28,19 +28,24 @@ const FORM_BYTES_MORE: usize = 1 << 10;
 /// How long the form may take.
 const FORM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers a post to the path of a provider's logout; the request comes back where no provider posts there.
+/// A logout that has begun, or why its address may not try.
+pub(crate) type Begun = Result<ProviderLogout, (Reason, Option<Duration>)>;
+
+/// Nothing where no provider posts to the path.
+pub(crate) fn begin(visit: &Visit, policy: &Arc<Policy>, path: &str) -> Option<Begun> {
+    let shared = &visit.worker.shared;
+    ProviderLogout::at(path, policy, &shared.gate, shared.keys.load_full(), visit.client, shared.clock.now())
+}
+
+/// Answers a post to the path of a provider's logout.
 pub(crate) async fn serve(
     visit: &Visit,
     policy: &Arc<Policy>,
+    begun: Begun,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Request<Incoming>> {
-    let shared = &visit.worker.shared;
-    let (path, now) = (request.uri().path(), shared.clock.now());
-    let Some(begun) = ProviderLogout::at(path, policy, &shared.gate, shared.keys.load_full(), visit.client, now) else {
-        return Err(request);
-    };
+) -> Response<Body> {
     if request.method() != Method::POST {
-        return Ok(cross_origin::method_not_allowed("POST"));
+        return cross_origin::method_not_allowed("POST");
     }
     let body = request.into_body();
     let outcome = match begun {
@@ -52,7 +57,7 @@ pub(crate) async fn serve(
         Err((reason, retry_after, detail)) => visit.refuse_by_status(&refusal(reason, retry_after, detail)),
     };
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
 type Refused = (Reason, Option<Duration>, String);

@@ -4,20 +4,17 @@
 //! again. Nothing but our handshake is sent before a backend's 101, which is checked as RFC 6455 4.1 asks of a
 //! client; any other answer is handed back to be passed on, and that socket is never used for frames.
 
+mod handshake;
+mod replay;
+
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::Empty;
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderName, header};
 use hyper_util::rt::TokioIo;
-use portcullis_codec::Proposal;
-use portcullis_codec::deflate::Params;
-use portcullis_codec::handshake::{accept_key, request_key};
 use portcullis_core::policy::{Policy, Route, checked};
 use portcullis_core::verdict::Reason;
 use tokio::net::TcpStream;
@@ -26,13 +23,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::relay::leg::Leg;
 use crate::worker::Worker;
+pub(crate) use handshake::{Answer, Ask, Opened, open};
 
 /// A backend that failed to answer is tried last for this long.
 const SHUNNED_FOR: Duration = Duration::from_secs(5);
-/// Response headers read from a backend.
-const HEADERS_MAX: usize = 100;
-/// Response head read from a backend, bytes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// One backend with its load.
 pub(crate) struct Backend {
@@ -171,156 +165,10 @@ async fn connect(worker: &Worker, backend: &Backend) -> std::io::Result<Leg> {
     Ok(Leg::TlsClient(Box::new(connector.connect(name, stream).await?)))
 }
 
-/// What to ask of a backend.
-pub(crate) struct Ask {
-    /// Path and query, the token already taken out.
-    pub path: String,
-    /// Rebuilt headers.
-    pub headers: HeaderMap,
-    /// Subprotocols the client offers.
-    pub protocols: Vec<String>,
-    /// The compression to offer.
-    pub deflate: Option<Proposal>,
-}
-
-/// A backend that said 101.
-pub(crate) struct Opened {
-    /// Its socket.
-    pub leg: Leg,
-    /// Bytes read past its head.
-    pub early: Bytes,
-    /// Its counted place.
-    pub lease: Lease,
-    /// What it chose.
-    pub protocol: Option<String>,
-    /// What it agreed to.
-    pub deflate: Option<Params>,
-    /// End-to-end headers of its answer.
-    pub headers: HeaderMap,
-}
-
-/// How a backend answered.
-pub(crate) enum Answer {
-    /// 101.
-    Opened(Box<Opened>),
-    /// Anything else, to be passed on.
-    Refused(Response<Incoming>, Lease),
-}
-
-/// Dials and shakes hands, within the route's time.
-pub(crate) async fn open(worker: &Rc<Worker>, route: &Route, ask: Ask) -> Result<Answer, Failure> {
-    let within = route.spec.times.upstream_connect;
-    match tokio::time::timeout(within, open_unbounded(worker, route, ask)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Failure::new(Reason::UpstreamTimeout, format!("no answer within {} ms", within.as_millis()))),
-    }
-}
-
-async fn open_unbounded(worker: &Rc<Worker>, route: &Route, ask: Ask) -> Result<Answer, Failure> {
-    let (leg, lease) = dial(worker, route).await?;
-    let broken =
-        |error: hyper::Error| Failure::new(Reason::UpstreamProtocol, format!("`{}`: {error}", lease.authority()));
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(leg))
-        .await
-        .map_err(broken)?;
-    tokio::task::spawn_local(async move {
-        // Errors come out of `send_request` too, where they are told.
-        let _ = connection.with_upgrades().await;
-    });
-    let key = fresh_key(worker);
-    let request = request(&ask, &lease, key)?;
-    let mut response = sender.send_request(request).await.map_err(broken)?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Answer::Refused(response, lease));
-    }
-    let agreed = check(response.headers(), key, &ask)
-        .map_err(|what| Failure::new(Reason::UpstreamProtocol, format!("`{}`: {what}", lease.authority())))?;
-    let upgraded = hyper::upgrade::on(&mut response).await.map_err(broken)?;
-    let (leg, early) = take_socket(upgraded)
-        .ok_or_else(|| Failure::new(Reason::UpstreamProtocol, "the upgraded socket is of another kind"))?;
-    let (protocol, deflate) = agreed;
-    let mut headers = std::mem::take(response.headers_mut());
-    keep_end_to_end(&mut headers);
-    Ok(Answer::Opened(Box::new(Opened { leg, early, lease, protocol, deflate, headers })))
-}
-
 /// The socket under an upgraded connection, with what was read past the head.
 pub(crate) fn take_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(Leg, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<Leg>>().ok()?;
     Some((parts.io.into_inner(), parts.read_buf))
-}
-
-/// 16 bytes that differ from handshake to handshake (RFC 6455 4.1); they prove an answer, and hide nothing.
-fn fresh_key(worker: &Worker) -> [u8; 24] {
-    let mut nonce = [0; 16];
-    for part in nonce.chunks_exact_mut(4) {
-        part.copy_from_slice(&worker.mask_key());
-    }
-    request_key(nonce)
-}
-
-fn request(ask: &Ask, lease: &Lease, key: [u8; 24]) -> Result<Request<Empty<Bytes>>, Failure> {
-    let refused = |what: &str| Failure::new(Reason::UpstreamProtocol, format!("the request cannot be written: {what}"));
-    let mut request = Request::new(Empty::new());
-    let path = format!("{}{}", lease.path_prefix(), ask.path);
-    *request.uri_mut() = path.parse().map_err(|_| refused("its path"))?;
-    let headers = request.headers_mut();
-    *headers = ask.headers.clone();
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| refused("a header"));
-    headers.insert(header::HOST, value(&lease.authority())?);
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_bytes(&key).map_err(|_| refused("its key"))?);
-    if !ask.protocols.is_empty() {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(&ask.protocols.join(", "))?);
-    }
-    if let Some(deflate) = &ask.deflate {
-        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, value(&deflate.header_value())?);
-    }
-    Ok(request)
-}
-
-type Agreed = (Option<String>, Option<Params>);
-
-/// RFC 6455 4.1: what a client must see in a 101.
-fn check(headers: &HeaderMap, key: [u8; 24], ask: &Ask) -> Result<Agreed, String> {
-    let token = |name: &HeaderName, token: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
-    };
-    if !token(&header::UPGRADE, "websocket") || !token(&header::CONNECTION, "upgrade") {
-        return Err(String::from("its 101 does not say `Upgrade: websocket` and `Connection: Upgrade`"));
-    }
-    let accepted = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
-    if accepted.is_none_or(|value| value.trim_ascii() != accept_key(&key).as_bytes()) {
-        return Err(String::from("its `Sec-WebSocket-Accept` does not answer our key"));
-    }
-    let protocol = match headers.get(header::SEC_WEBSOCKET_PROTOCOL) {
-        None => None,
-        Some(value) => {
-            let chosen = value.to_str().unwrap_or_default().trim();
-            let offered = ask.protocols.iter().any(|offer| offer == chosen);
-            Some(offered.then(|| chosen.to_owned()).ok_or("it chose a subprotocol that was not offered")?)
-        }
-    };
-    let extensions = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
-    let deflate = match &ask.deflate {
-        Some(proposal) => {
-            proposal.accept(extensions.iter().map(HeaderValue::as_bytes)).map_err(|error| error.to_string())?
-        }
-        None if extensions.iter().next().is_some() => {
-            return Err(String::from("it agreed to an extension that was not offered"));
-        }
-        None => None,
-    };
-    Ok((protocol, deflate))
 }
 
 /// Takes out what belongs to the connection and not to the message (RFC 9110 7.6.1), and what the gateway says
