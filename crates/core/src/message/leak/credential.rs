@@ -4,7 +4,8 @@
 use crate::message::survey::{Class, Surveyed};
 
 use super::bulk::Seen;
-use super::{Validator, before, byte, is_edge, is_word, rest, run};
+use super::forms::{account, address, hash, jwt, private_key};
+use super::{Validator, before, byte, is_edge, is_word, issuers, rest, run};
 
 /// Longest token looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 512;
@@ -13,6 +14,7 @@ const TOKEN_BYTES_MAX: usize = 512;
 pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
     ("AKIA", aws),
     ("ASIA", aws),
+    ("AKCp", |text, at| issued(text, at, 4, 60, |b| b.is_ascii_alphanumeric(), "an Artifactory key")),
     ("AIza", |text, at| issued(text, at, 4, 35, is_url_safe, "a Google API key")),
     ("AGE-SECRET-KEY-1", |text, at| issued(text, at, 16, 50, |b| b.is_ascii_alphanumeric(), "an age key")),
     ("PRIVATE KEY", private_key),
@@ -42,9 +44,9 @@ pub(super) const MARKS: &[(&str, Validator)] = &[
 pub(super) fn find(all: Surveyed<'_>, seen: &mut Seen) -> Option<(&'static str, usize)> {
     let text = all.text;
     all.each(Class::Mark).find_map(|at| match byte(text, at) {
-        b'_' => issued_before(text, at),
+        b'_' => issuers::before_underscore(text, at),
         b'$' => Some((hash(text, at)?, at)),
-        b'-' => dashed(text, at),
+        b'-' => issuers::before_dash(text, at),
         b'@' => {
             seen.addresses += 1;
             None
@@ -52,47 +54,15 @@ pub(super) fn find(all: Surveyed<'_>, seen: &mut Seen) -> Option<(&'static str, 
         b':' => {
             seen.keys += usize::from(before(text, at) == b'"');
             match rest(text, at) {
+                // A bot's number, and its token behind it.
+                [_, b'A', b'A', ..] => issuers::bot(text, at),
                 [_, b'x', b':', ..] => Some((account(text, at)?, at)),
-                [_, b'/', b'/', ..] => Some((address(text, at)?, at)),
+                [_, b'/', b'/', ..] => issuers::hook(text, at).or_else(|| Some((address(text, at)?, at))),
                 _ => None,
             }
         }
         _ => None,
     })
-}
-
-/// Prefixes that end with the dash at an offset.
-fn dashed(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
-    let (prefix, least, what) = match text.get(at.saturating_sub(5)..at)? {
-        [.., b's', b'k'] => return Some((secret_key(text, at - 2)?, at - 2)),
-        [.., b'x', b'o', b'x', b'a' | b'b' | b'e' | b'p' | b'r' | b's'] => (5, 20, "a Slack token"),
-        b"glpat" => (6, 20, "a GitLab token"),
-        [.., b'p', b'y', b'p', b'i'] => (5, 50, "a PyPI token"),
-        _ => return None,
-    };
-    let start = (at + 1).checked_sub(prefix)?;
-    Some((issued(text, start, prefix, least, is_url_safe, what)?, start))
-}
-
-/// Prefixes that end with the underscore at an offset, or hold it.
-fn issued_before(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
-    let alphanumeric: fn(u8) -> bool = |b| b.is_ascii_alphanumeric();
-    let hexadecimal: fn(u8) -> bool = |b| b.is_ascii_hexdigit();
-    let head = text.get(at.saturating_sub(10)..=at)?;
-    let (prefix, least, accepts, what): (usize, usize, fn(u8) -> bool, _) = match head {
-        [.., b'g', b'h', b'p' | b'o' | b'u' | b's' | b'r', _] => (4, 36, alphanumeric, "a GitHub token"),
-        [.., b'n', b'p', b'm', _] => (4, 36, alphanumeric, "an npm token"),
-        head if head.ends_with(b"github_pat_") => (11, 22, is_word, "a GitHub token"),
-        head if head.ends_with(b"shpat_") => (6, 32, hexadecimal, "a Shopify token"),
-        head if head.ends_with(b"dop_v1_") => (7, 64, hexadecimal, "a DigitalOcean token"),
-        head if head.ends_with(b"k_live_") || head.ends_with(b"k_test_") => (8, 16, alphanumeric, "a Stripe key"),
-        _ => {
-            let assigns = rest(text, at).starts_with(b"_access_key");
-            return assigns.then(|| assigned(text, at)).flatten().map(|what| (what, at));
-        }
-    };
-    let start = (at + 1).checked_sub(prefix)?;
-    issued(text, start, prefix, least, accepts, what).map(|what| (what, start))
 }
 
 /// What of the text around a credential found at an offset must not be read.
@@ -167,21 +137,21 @@ fn token_end(text: &[u8], at: usize) -> usize {
     }
 }
 
-const fn is_url_safe(byte: u8) -> bool {
+pub(super) const fn is_url_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
-const fn is_base64(byte: u8) -> bool {
+pub(super) const fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'.')
 }
 
 /// A prefix at an edge with at least `least` symbols behind it, and not all the same: documentation writes `xxxx`.
-fn issued(
+pub(super) fn issued(
     text: &[u8],
     at: usize,
     prefix: usize,
     least: usize,
-    accepts: fn(u8) -> bool,
+    accepts: impl Fn(u8) -> bool,
     what: &'static str,
 ) -> Option<&'static str> {
     if !is_edge(text, at) {
@@ -247,7 +217,7 @@ fn shipped(text: &[u8], at: usize) -> Option<&'static str> {
 }
 
 /// `sk-…`: long, with digits and letters of both cases, as words between dashes are not.
-fn secret_key(text: &[u8], at: usize) -> Option<&'static str> {
+pub(super) fn secret_key(text: &[u8], at: usize) -> Option<&'static str> {
     // Asked first: a row of marks begins once, and is read once.
     if !is_edge(text, at) {
         return None;
@@ -261,91 +231,8 @@ fn secret_key(text: &[u8], at: usize) -> Option<&'static str> {
     (is_edge(text, at) && len >= 32 && mixed).then_some("a secret API key")
 }
 
-/// Three parts of base64url, the first and second JSON objects (RFC 7519).
-fn jwt(text: &[u8], at: usize) -> Option<&'static str> {
-    // Asked first: a row of marks begins once, and is read once.
-    if !is_edge(text, at) {
-        return None;
-    }
-    let header = run(text, at, TOKEN_BYTES_MAX, is_url_safe);
-    let claims_at = at + header + 1;
-    let claims = run(text, claims_at, 4096, is_url_safe);
-    let signature = run(text, claims_at + claims + 1, TOKEN_BYTES_MAX, is_url_safe);
-    let dots = byte(text, claims_at.saturating_sub(1)) == b'.' && byte(text, claims_at + claims) == b'.';
-    let fits = dots && header >= 16 && rest(text, claims_at).starts_with(b"eyJ") && signature >= 20;
-    (is_edge(text, at) && fits).then_some("a JSON Web Token")
-}
-
-/// `-----BEGIN … PRIVATE KEY-----` and base64 behind it (RFC 7468).
-fn private_key(text: &[u8], at: usize) -> Option<&'static str> {
-    let head = text.get(at.saturating_sub(40)..at)?;
-    let begins = memchr::memmem::rfind(head, b"-----BEGIN ")?;
-    let label = head.get(begins + 11..)?;
-    let end = at + 11 + if rest(text, at + 11).starts_with(b" BLOCK") { 6 } else { 0 };
-    let mut from = end + 5;
-    let fits = label.iter().all(|b| b.is_ascii_uppercase() || *b == b' ') && rest(text, end).starts_with(b"-----");
-    while matches!(byte(text, from), b'\r' | b'\n' | b' ') || rest(text, from).starts_with(b"\\n") {
-        from += if byte(text, from) == b'\\' { 2 } else { 1 };
-    }
-    (fits && run(text, from, 64, is_base64) >= 16).then_some("a private key")
-}
-
-/// `scheme://user:password@host` (RFC 3986 3.2.1).
-fn address(text: &[u8], at: usize) -> Option<&'static str> {
-    let scheme = text.get(..at)?.iter().rev().take(24).take_while(|b| b.is_ascii_alphanumeric() || **b == b'+').count();
-    let userinfo =
-        run(text, at + 3, 256, |b| b.is_ascii_graphic() && !matches!(b, b'/' | b'@' | b'"' | b'\\' | b'<' | b'`'));
-    if scheme < 2 || byte(text, at + 3 + userinfo) != b'@' {
-        return None;
-    }
-    let userinfo = rest(text, at + 3).get(..userinfo)?;
-    let colon = userinfo.iter().position(|b| *b == b':')?;
-    let password = userinfo.get(colon + 1..)?;
-    let host = byte(text, at + 4 + userinfo.len());
-    // Documentation writes `user:password`, `user:***`, `<password>`, `${PASSWORD}`.
-    let placeholder = password.iter().all(|b| *b == b'*' || *b == b'x')
-        || matches!(password.first(), Some(b'$' | b'<' | b'{' | b'%' | b'['))
-        || [&b"password"[..], b"pass", b"secret", b"pwd"].contains(&password.to_ascii_lowercase().as_slice());
-    (password.len() >= 4 && !placeholder && (host.is_ascii_alphanumeric() || host == b'['))
-        .then_some("an address with a password in it")
-}
-
-/// Hashes in the forms of crypt(3) and the password hashing competition.
-fn hash(text: &[u8], at: usize) -> Option<&'static str> {
-    let tail = rest(text, at);
-    let is_symbol = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/' | b'$' | b'+' | b'=' | b',');
-    if !matches!(byte(text, at + 1), b'1' | b'2' | b'5' | b'6' | b'y' | b'a') {
-        return None;
-    }
-    let len = run(text, at, 256, is_symbol);
-    let fits = if tail.starts_with(b"$2") {
-        matches!(byte(text, at + 2), b'a' | b'b' | b'x' | b'y') && byte(text, at + 3) == b'$' && len >= 60
-    } else if tail.starts_with(b"$argon2") {
-        len >= 50
-    } else if !matches!((byte(text, at + 1), byte(text, at + 2)), (b'1' | b'5' | b'6' | b'y', b'$')) {
-        false
-    } else {
-        let salt = run(text, at + 3, 64, |b| is_symbol(b) && b != b'$');
-        let least = if tail.starts_with(b"$1$") { 22 } else { 43 };
-        byte(text, at + 3 + salt) == b'$' && run(text, at + 4 + salt, 128, is_symbol) >= least
-    };
-    fits.then_some("a password hash")
-}
-
-/// `name:x:uid:gid:…:/…` (passwd(5)).
-fn account(text: &[u8], at: usize) -> Option<&'static str> {
-    let number = |from: usize| {
-        let len = run(text, from, 10, |b| b.is_ascii_digit());
-        (len > 0 && byte(text, from + len) == b':').then_some(from + len + 1)
-    };
-    let after = number(number(at + 3)?)?;
-    let line = run(text, after, 256, |b| b != b'\n' && b != b'\\' && b != b'"');
-    let line = rest(text, after).get(..line)?;
-    (is_word(before(text, at)) && memchr::memmem::find(line, b":/").is_some()).then_some("a line of an account file")
-}
-
 /// `aws_secret_access_key = …`.
-fn assigned(text: &[u8], at: usize) -> Option<&'static str> {
+pub(super) fn assigned(text: &[u8], at: usize) -> Option<&'static str> {
     let mut from = at + 11;
     from += run(text, from, 8, |b| matches!(b, b' ' | b'=' | b':' | b'"' | b'\\' | b'\''));
     let len = run(text, from, 41, is_base64);

@@ -12,6 +12,8 @@ mod credential;
 mod digits;
 mod escapes;
 mod failure;
+mod forms;
+mod issuers;
 mod mask;
 
 use std::sync::LazyLock;
