@@ -2,13 +2,16 @@
 //!
 //! Asks and decides nothing: the core says whom to ask, what, and what an answer means. Questions to one URL at once are
 //! bounded, and who waits for a place waits within the timeout; so are the bytes that wait over all connections
-//! ([`WAITING_BYTES_MAX`]): what comes beyond is treated as not answered. Polled by the relay of the message's
+//! ([`WAITING_BYTES_MAX`]): what comes beyond is treated as not answered. A thread keeps connections for its next
+//! questions. Polled by the relay of the message's
 //! connection, so a connection that ends takes its questions with it.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -18,12 +21,16 @@ use portcullis_core::policy::Policy;
 use portcullis_core::policy::checked::{Callback, OnRefuse};
 use tokio::sync::Semaphore;
 
-use crate::endpoint::{Call, CallError, Reach};
+use crate::endpoint::{Call, CallError, Reach, Sender};
 use crate::introspect::late;
 use crate::metrics::{Outcome, Purpose};
 use crate::shared::Shared;
 use crate::worker::Worker;
 
+/// Connections to one URL that a thread keeps while nobody uses them.
+const IDLE_MAX: usize = 16;
+/// The longest that a connection is used: a name may lead elsewhere by then.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 /// Bytes of messages and questions that wait at once, over all connections.
 pub(crate) const WAITING_BYTES_MAX: usize = 256 << 20;
 
@@ -100,7 +107,7 @@ pub(crate) async fn hear(worker: Rc<Worker>, ask: Box<Ask>, question: Bytes, roo
 async fn one(worker: &Worker, callback: &Callback, question: Bytes) -> Heard {
     let shared = &worker.shared;
     let begun = shared.clock.mono();
-    let asked = tokio::time::timeout(callback.timeout, send(shared, callback, question)).await;
+    let asked = tokio::time::timeout(callback.timeout, send(worker, callback, question)).await;
     let heard = asked.unwrap_or_else(|_| Heard::Failed(late(callback.timeout)));
     worker.shard().callback(shared.clock.mono().saturating_sub(begun));
     let outcome = if matches!(heard, Heard::Failed(_)) { Outcome::Failed } else { Outcome::Answered };
@@ -111,21 +118,79 @@ async fn one(worker: &Worker, callback: &Callback, question: Bytes) -> Heard {
     }
 }
 
-async fn send(shared: &Shared, callback: &Callback, question: Bytes) -> Heard {
-    let places = shared.callbacks.place(callback);
+async fn send(worker: &Worker, callback: &Callback, question: Bytes) -> Heard {
+    let places = worker.shared.callbacks.place(callback);
     // It is never closed.
     let Ok(_place) = places.acquire().await else { return Heard::Failed("stopped".to_owned()) };
+    let shared = &worker.shared;
     let mut call = Call::post(&callback.url, Reach::Plain, "application/json", question, ANSWER_BYTES_MAX);
     if let Some(token) = &callback.token
         && !call.bear(token)
     {
         return Heard::Failed("the token cannot stand in a header".to_owned());
     }
-    match call.send(&shared.client_tls).await {
-        Ok(answered) => Heard::Body(answered.body),
+    let now = || shared.clock.mono();
+    if let Some(mut idle) = worker.idle.take(&callback.url, now()) {
+        match call.ask(&mut idle.sender).await {
+            // It was closed while nobody used it: the question goes over a new one.
+            Err(CallError::Gone(_)) => {}
+            answer => return heard(worker, callback, idle, answer),
+        }
+    }
+    match call.open(&shared.client_tls).await {
+        Err(error) => Heard::Failed(error.to_string()),
+        Ok(sender) => {
+            let mut idle = Idle { sender, opened: now() };
+            let answer = call.ask(&mut idle.sender).await;
+            heard(worker, callback, idle, answer)
+        }
+    }
+}
+
+fn heard(worker: &Worker, callback: &Callback, idle: Idle, answer: Result<Vec<u8>, CallError>) -> Heard {
+    match answer {
+        Ok(body) => {
+            worker.idle.keep(&callback.url, idle);
+            Heard::Body(body)
+        }
         Err(CallError::Status(status)) if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
             Heard::Forbidden(status.as_u16())
         }
         Err(error) => Heard::Failed(error.to_string()),
+    }
+}
+
+/// A connection that nobody uses.
+pub(crate) struct Idle {
+    sender: Sender,
+    opened: Duration,
+}
+
+/// Connections that a thread keeps, by URL.
+#[derive(Default)]
+pub(crate) struct Kept {
+    idle: RefCell<HashMap<String, Vec<Idle>>>,
+}
+
+impl Kept {
+    /// One that is still good.
+    fn take(&self, url: &str, now: Duration) -> Option<Idle> {
+        let mut all = self.idle.borrow_mut();
+        let idle = all.get_mut(url)?;
+        idle.retain(|one| !one.sender.is_closed() && now.saturating_sub(one.opened) < KEPT_FOR);
+        idle.pop()
+    }
+
+    fn keep(&self, url: &str, one: Idle) {
+        let mut all = self.idle.borrow_mut();
+        let idle = all.entry(url.to_owned()).or_default();
+        if idle.len() < IDLE_MAX && !one.sender.is_closed() {
+            idle.push(one);
+        }
+    }
+
+    /// Forgets all: other URLs may be in force.
+    pub(crate) fn forget(&self) {
+        self.idle.borrow_mut().clear();
     }
 }

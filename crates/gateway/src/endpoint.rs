@@ -1,7 +1,7 @@
 //! One HTTP request of ours to an endpoint outside: key sets, identity providers, introspection, authorizers,
 //! callbacks.
 //!
-//! A connection a request, bounded in bytes and by the caller in time. Redirects are not followed: whoever answers one
+//! A connection a request, unless the caller keeps it; bounded in bytes and by the caller in time. Redirects are not followed: whoever answers one
 //! would choose where we connect. A name that resolves to an address of an inner network is asked only where
 //! [`Reach`] allows it (SSRF); the address that was judged is the one that is dialled.
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use portcullis_core::policy::checked::Secret;
 use tokio::net::TcpStream;
@@ -33,6 +34,9 @@ pub(crate) enum Reach {
     /// Inner addresses too, and plain HTTP to any of them.
     Plain,
 }
+
+/// An open connection.
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
 /// A request.
 pub(crate) struct Call<'a> {
@@ -63,6 +67,9 @@ pub(crate) enum CallError {
     /// It did not answer as it should.
     #[error("{0}")]
     Answer(String),
+    /// The connection ended before an answer began: one that was kept may have been closed meanwhile.
+    #[error("{0}")]
+    Gone(String),
 }
 
 impl<'a> Call<'a> {
@@ -89,9 +96,37 @@ impl<'a> Call<'a> {
         true
     }
 
-    /// Asks.
+    /// Asks over a connection of its own.
     pub(crate) async fn send(self, tls: &Arc<ClientConfig>) -> Result<Answered, CallError> {
-        let uri: Uri = self.url.parse().map_err(|_| CallError::Url("is not a URL"))?;
+        let (leg, inner) = self.connect(tls).await?;
+        let (mut sender, connection) = handshake(leg).await?;
+        // Driven beside the request, in the same task: this runs on threads with and without a local set.
+        let mut exchange = std::pin::pin!(self.ask(&mut sender));
+        let mut connection = std::pin::pin!(connection);
+        let body = tokio::select! {
+            done = &mut exchange => done,
+            ended = &mut connection => match ended {
+                Ok(()) => exchange.await,
+                Err(error) => Err(failed(error)),
+            },
+        }?;
+        Ok(Answered { body, inner })
+    }
+
+    /// Opens a connection for this question and further ones, driven by a task of this thread.
+    pub(crate) async fn open(&self, tls: &Arc<ClientConfig>) -> Result<Sender, CallError> {
+        let (leg, _) = self.connect(tls).await?;
+        let (sender, connection) = handshake(leg).await?;
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("a connection to an endpoint ended: {error}");
+            }
+        });
+        Ok(sender)
+    }
+
+    async fn connect(&self, tls: &Arc<ClientConfig>) -> Result<(Leg, bool), CallError> {
+        let uri = self.uri()?;
         let host = uri.host().ok_or(CallError::Url("names no host"))?.trim_matches(['[', ']']).to_owned();
         let secure = match uri.scheme_str() {
             Some("https") => true,
@@ -109,49 +144,48 @@ impl<'a> Call<'a> {
         } else {
             Leg::Tcp(stream)
         };
-        let body = self.exchange(leg, &uri).await?;
-        Ok(Answered { body, inner: is_private(address.ip()) })
+        Ok((leg, is_private(address.ip())))
     }
 
-    async fn exchange(self, leg: Leg, uri: &Uri) -> Result<Vec<u8>, CallError> {
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(leg)).await.map_err(failed)?;
+    fn uri(&self) -> Result<Uri, CallError> {
+        self.url.parse().map_err(|_| CallError::Url("is not a URL"))
+    }
+
+    /// Asks over a connection that is open.
+    pub(crate) async fn ask(&self, sender: &mut Sender) -> Result<Vec<u8>, CallError> {
+        let uri = self.uri()?;
         let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         let mut request = Request::builder()
-            .method(self.method)
+            .method(self.method.clone())
             .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
             .header(header::HOST, authority)
             .header(header::USER_AGENT, "portcullis")
-            .body(Full::new(self.body))
+            .body(Full::new(self.body.clone()))
             .map_err(failed)?;
-        request.headers_mut().extend(self.headers);
-        let bytes_max = self.bytes_max;
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(failed)?;
-            let status = response.status();
-            if status.is_redirection() {
-                return Err(failed(format_args!("it answered {status}, and redirects are not followed")));
-            }
-            if status != StatusCode::OK {
-                return Err(CallError::Status(status));
-            }
-            let body = Limited::new(response.into_body(), bytes_max).collect().await;
-            body.map(|body| body.to_bytes().to_vec()).map_err(|error| match error.is::<LengthLimitError>() {
-                true => failed(format_args!("it sent more than the {bytes_max} bytes allowed")),
-                false => failed(error),
-            })
-        };
-        // Driven beside the request, in the same task: this runs on threads with and without a local set.
-        let mut exchange = std::pin::pin!(exchange);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            done = &mut exchange => done,
-            ended = &mut connection => match ended {
-                Ok(()) => exchange.await,
-                Err(error) => Err(failed(error)),
-            },
+        request.headers_mut().extend(self.headers.clone());
+        sender.ready().await.map_err(|error| CallError::Gone(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(|error| {
+            let gone = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
+            let broken = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
+            if gone || broken { CallError::Gone(error.to_string()) } else { failed(error) }
+        })?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(failed(format_args!("it answered {status}, and redirects are not followed")));
         }
+        if status != StatusCode::OK {
+            return Err(CallError::Status(status));
+        }
+        let body = Limited::new(response.into_body(), self.bytes_max).collect().await;
+        body.map(|body| body.to_bytes().to_vec()).map_err(|error| match error.is::<LengthLimitError>() {
+            true => failed(format_args!("it sent more than the {} bytes allowed", self.bytes_max)),
+            false => failed(error),
+        })
     }
+}
+
+async fn handshake(leg: Leg) -> Result<(Sender, Connection<TokioIo<Leg>, Full<Bytes>>), CallError> {
+    hyper::client::conn::http1::handshake(TokioIo::new(leg)).await.map_err(failed)
 }
 
 impl Reach {

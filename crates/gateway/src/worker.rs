@@ -15,6 +15,7 @@ use portcullis_core::time::Now;
 use tokio::sync::mpsc;
 
 use crate::admin::ConnectionInfo;
+use crate::callback::Kept;
 use crate::metrics::Shard;
 use crate::record::Draft;
 use crate::registry::{Handle, Registry};
@@ -61,6 +62,8 @@ pub(crate) struct Worker {
     pub scratch: RefCell<Scratch>,
     /// Open connections.
     pub registry: Registry,
+    /// Connections to callbacks.
+    pub idle: Kept,
     index: usize,
     random: Cell<u64>,
     generation: Cell<u64>,
@@ -80,6 +83,7 @@ impl Worker {
                 work: Workspace::new(shared.hash_seed).drawing(|bytes| getrandom::fill(bytes).is_ok()),
             }),
             registry: Registry::default(),
+            idle: Kept::default(),
             index,
             random: Cell::new(seed | 1),
             generation: Cell::new(shared.generation.load(Ordering::Acquire)),
@@ -156,6 +160,7 @@ impl Worker {
     fn take_policy(&self) {
         *self.policy.borrow_mut() = self.shared.policy.load_full();
         self.generation.set(self.shared.generation.load(Ordering::Acquire));
+        self.idle.forget();
         self.registry.wake_all();
     }
 

@@ -237,6 +237,28 @@ async def bounded(lab):
     assert await first.receive() == pay(3)
 
 
+@case("connections are kept from question to question, and one that was closed meanwhile costs no answer")
+async def kept(lab):
+    async def five(tcp, reader, writer) -> None:
+        """Five answers a connection, and an end that no header told of."""
+        for _ in range(5):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length:"))
+            tcp.received.append(json.loads(await reader.readexactly(length))["message"]["n"])
+            writer.write(YES)
+            await writer.drain()
+
+    server = await lab.tcp(five)
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, route=route({"url": server.http_url, "types": ["pay.*"]}))
+    connection = await (await lab.python()).open(gateway.url)
+    for number in range(40):
+        await connection.send(pay(number))
+        assert await connection.receive() == pay(number)
+    assert server.received == list(range(40)), server.received
+    assert server.connections == 8, server.connections
+
+
 @case("the callback of the manual, as it is printed there")
 async def manual(lab):
     text = (ROOT / "docs" / "callbacks.md").read_text()
