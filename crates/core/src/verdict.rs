@@ -162,6 +162,7 @@ table! {
     SessionForeign = "session_foreign", 4001, 401, Authentication, High, "Authentication failed", "the session was shown from another address or user agent than it is bound to", "find out whether it was stolen; `identity.sessions.bind_to` says what it is bound to";
     SessionAltered = "session_altered", 4001, 401, Authentication, Critical, "Authentication failed", "the session's record does not fit its seal: somebody changed it in the store", "find out who can write to the state folder; revoke the session";
     SessionsFull = "sessions_full", 4008, 429, Security, Medium, "Too many sessions", "the user has as many sessions as `identity.sessions.max_per_user` allows, or there are too many in all", "end one; `portcullis session list` shows them";
+    SessionRate = "session_rate", 4008, 429, Security, Medium, "Too many sessions", "the user asks for sessions more often than `identity.sessions.rate_per_user` allows", "wait as long as `Retry-After` says; find out why sessions are not kept";
     SessionsUnavailable = "sessions_unavailable", 1013, 503, Authentication, High, "Service unavailable", "the session could not be written to the state folder", "check the disk and the log";
     SessionIssued = "session_issued", 1000, 200, Authentication, Low, "Done", "a session was issued in exchange for a credential", "nothing to do";
     SessionEnded = "session_ended", 1000, 200, Authentication, Low, "Done", "a session ended", "nothing to do; the detail says how";

@@ -25,6 +25,7 @@ pub(crate) fn json(policy: &Policy) -> Value {
                 "path": sessions.path,
                 "idle_timeout_s": sessions.idle_timeout.as_secs(),
                 "lifetime_s": sessions.lifetime.as_secs(),
+                "rate_per_user": sessions.rate_per_user.map(|rate| format!("{} in {} s", rate.count, rate.per.as_secs())),
                 "max_per_user": sessions.max_per_user,
                 "when_full": sessions.when_full,
             })),

@@ -13,6 +13,8 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use portcullis_core::admission::{Arrival, Exchange, ExchangeStep, Exchanged, Head, Question, Refusal, may_exchange};
 use portcullis_core::event::Decision as Recorded;
+use portcullis_core::limits::ledger::SESSIONS;
+use portcullis_core::limits::{Limit, Party};
 use portcullis_core::policy::Policy;
 use portcullis_core::policy::checked::{RefuseWith, SessionCookie, Sessions};
 use portcullis_core::verdict::Reason;
@@ -103,6 +105,9 @@ async fn issue(
         return Err(refusal(Reason::CredentialMissing, Reason::CredentialMissing.row().internal));
     }
     let subject = principal.subject.as_deref().map(str::to_owned);
+    if let Some(subject) = &subject {
+        seldom(visit, rules, subject)?;
+    }
     let issued = visit.worker.shared.sessions.issue(order).await;
     drop(seat);
     let plan = issued
@@ -141,6 +146,19 @@ async fn issue(
         set_cookie(response.headers_mut(), &rules.cookie, &plan.text, lasts);
     }
     Ok(response)
+}
+
+/// Whether a user asks no more often than it may.
+fn seldom(visit: &Visit, rules: &Sessions, subject: &str) -> Result<(), Box<Refusal>> {
+    let Some(limit) = rules.rate_per_user.map(Limit::compile) else { return Ok(()) };
+    let now = visit.worker.shared.clock.now().mono_nanos();
+    let (_, held) = visit.worker.shared.ledger.open(&limit, SESSIONS, Party::User(subject), now);
+    let allowance = held.counter.check(&limit, now, 1);
+    if allowance.allowed {
+        return Ok(());
+    }
+    let refused = refusal(Reason::SessionRate, Reason::SessionRate.row().internal);
+    Err(Box::new(Refusal { subject: Some(subject.to_owned()), retry_after: Some(allowance.retry_after), ..*refused }))
 }
 
 async fn end(visit: &Visit, exchanged: &Exchanged, rules: &Sessions) -> Result<Response<Body>, Box<Refusal>> {

@@ -152,6 +152,17 @@ async def sessions(lab):
     assert await status(lab, gateway, held[1]) == 101
 
 
+@case("a user is given twenty sessions an hour; the next one is 429 with the time to wait, and another user has its own count")
+async def session_rate(lab):
+    _, gateway = await house(lab)
+    made = [(await post(gateway, "/auth/session", token("bob")))[0] for _ in range(20)]
+    assert made == [201] * 20, made
+    assert (await post(gateway, "/auth/session", token("bob")))[0] == 429
+    assert (await post(gateway, "/auth/session", token("ada")))[0] == 201
+    event = await gateway.event(type="session_rate")
+    assert event["user"] == "bob", event
+
+
 # What they may
 
 MAY = {

@@ -11,6 +11,7 @@ use crate::identity::{KeySet, fixture};
 use crate::policy::checked::{Algorithm, Checked};
 use crate::policy::{Nowhere, Overrides, Source, load};
 
+mod countries;
 mod waiting;
 
 const POLICY: &str = "

@@ -30,6 +30,9 @@ const SHARDS_MAX: usize = 64;
 /// A shard holds at least this many entries, so that one shard's bad luck does not fill it.
 const SHARD_ENTRIES_MIN: usize = 16;
 
+/// Names the rate of sessions among the scopes of limits, whose own are hashes.
+pub const SESSIONS: u32 = 0x5e55_1045;
+
 /// Names the standings among the scopes of limits.
 const CONDUCT: u32 = 0;
 

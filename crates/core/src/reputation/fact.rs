@@ -124,9 +124,12 @@ impl Fact {
             | R::GuestRefused
             | R::PermissionDenied
             | R::Replayed => Self::RefusedMessage,
-            R::ConnectionRate | R::AuthenticationRate | R::MessageRate | R::ControlFlood | R::RefreshTooOften => {
-                Self::LimitExceeded
-            }
+            R::ConnectionRate
+            | R::AuthenticationRate
+            | R::MessageRate
+            | R::ControlFlood
+            | R::RefreshTooOften
+            | R::SessionRate => Self::LimitExceeded,
             R::ThreatSqli
             | R::ThreatNosql
             | R::ThreatXss

@@ -124,6 +124,15 @@ pub struct Atlas {
     pub networks: Option<std::sync::Arc<Chart<u32>>>,
 }
 
+#[cfg(test)]
+impl Atlas {
+    /// Countries of networks, without a database.
+    pub(crate) fn of_countries(networks: &[(&str, &str)]) -> Self {
+        let known = networks.iter().filter_map(|(net, code)| Some((net.parse().ok()?, Country::from_letters(code)?)));
+        Self { countries: Some(Chart { ranges: Ranges::new(known), built_unix_s: 0 }.into()), networks: None }
+    }
+}
+
 impl Atlas {
     /// Where an address is.
     #[must_use]

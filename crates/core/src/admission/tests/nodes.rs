@@ -22,6 +22,7 @@ fn shared() -> House {
         path: "/session".into(),
         idle_timeout: Duration::from_secs(60),
         lifetime: Duration::from_secs(600),
+        rate_per_user: None,
         max_per_user: 5,
         when_full: crate::policy::checked::WhenFull::OldestLeaves,
         cookie: crate::policy::checked::SessionCookie {

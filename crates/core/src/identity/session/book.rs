@@ -187,7 +187,8 @@ impl Book {
         if over > 0 && rules.when_full == WhenFull::Refuse {
             return Err(Reason::SessionsFull);
         }
-        staying.sort_by_key(|terms| (terms.issued_unix_s, &terms.id));
+        // Those of one second stay in the order in which they came.
+        staying.sort_by_key(|terms| terms.issued_unix_s);
         let displaces: Vec<String> = staying.iter().take(over).map(|terms| terms.id.clone()).collect();
         let left = self.by_id.len().saturating_sub(replaces.len() + displaces.len());
         if left >= SESSIONS_MAX { Err(Reason::SessionsFull) } else { Ok(displaces) }

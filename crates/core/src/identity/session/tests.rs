@@ -14,6 +14,7 @@ fn rules() -> Rules {
         path: "/s".into(),
         idle_timeout: Duration::from_secs(60),
         lifetime: Duration::from_secs(600),
+        rate_per_user: None,
         max_per_user: 2,
         when_full: WhenFull::OldestLeaves,
         cookie: SessionCookie { name: "s".into(), path: "/".into(), same_site: SameSite::Strict, secure: true },
@@ -148,6 +149,17 @@ fn the_oldest_leaves_or_the_newest_is_refused_and_others_are_not_touched() {
     assert_eq!(sessions.len(), 3);
     assert!(sessions.verify(&first.text, here(), &rules(), at(1_003)).is_err());
     assert!(sessions.verify(&elsewhere.text, here(), &rules(), at(1_003)).is_ok(), "another tenant's user");
+}
+
+#[test]
+fn of_sessions_of_one_second_the_one_that_came_first_leaves() {
+    for seed in 1..20 {
+        let sessions = Sessions::default();
+        let first = issue(&sessions, seed, ada(), 1_000);
+        issue(&sessions, seed + 20, ada(), 1_000);
+        let third = issue(&sessions, seed + 40, ada(), 1_000);
+        assert_eq!(third.displaces, std::slice::from_ref(&first.session.terms.id), "whatever their ids are");
+    }
 }
 
 #[test]

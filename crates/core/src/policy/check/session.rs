@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Checking;
+use super::listen::rate;
 use crate::policy::checked::{SameSite, SessionBinding, SessionCookie, Sessions};
+use crate::policy::human::OrOff;
 use crate::policy::raw;
 use crate::policy::read::clip;
 use crate::policy::tree::KeyPath;
@@ -42,6 +44,7 @@ impl Checking<'_> {
             path: path?,
             idle_timeout: idle_timeout?,
             lifetime: lifetime?,
+            rate_per_user: raw.rate_per_user.and_then(OrOff::value).map(rate),
             max_per_user: max_per_user?,
             when_full: when_full?,
             cookie: cookie?,

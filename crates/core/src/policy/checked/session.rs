@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Rate;
+
 /// Sessions issued by the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sessions {
@@ -11,6 +13,8 @@ pub struct Sessions {
     pub idle_timeout: Duration,
     /// One so old has ended.
     pub lifetime: Duration,
+    /// How often a user may ask for one.
+    pub rate_per_user: Option<Rate>,
     /// Most of one user.
     pub max_per_user: u32,
     /// What happens when a user has as many and wants another.

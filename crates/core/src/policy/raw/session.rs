@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::policy::checked::{SameSite, SessionBinding, WhenFull};
-use crate::policy::human::{Span, Switch};
+use crate::policy::human::{OrOff, RateText, Span, Switch};
 
 /// Sessions: `POST <path>` with a credential answers one, or sets it as a cookie; `DELETE <path>` ends it.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -18,6 +18,8 @@ pub(crate) struct Sessions {
     pub(crate) idle_timeout: Option<Span>,
     /// A session so old has ended, whatever happens; up to a year. Rotation does not make it younger.
     pub(crate) lifetime: Option<Span>,
+    /// How often a user may ask for one, as `20/h`, or `off`. Rotation counts too.
+    pub(crate) rate_per_user: Option<OrOff<RateText>>,
     /// Most sessions of one user (subject and tenant), 1 to 1000.
     pub(crate) max_per_user: Option<u32>,
     /// Then: `oldest_leaves`, or `refuse` the new one.

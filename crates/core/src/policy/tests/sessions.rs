@@ -26,6 +26,7 @@ fn there_are_none_unless_they_are_turned_on_and_presets_say_how_long_they_last()
         assert_eq!(sessions.lifetime, Duration::from_secs(lifetime_h * 3600), "{preset}");
         assert_eq!((sessions.max_per_user, sessions.when_full), (5, WhenFull::OldestLeaves));
         assert_eq!((sessions.bind_address, sessions.bind_user_agent), (false, agent));
+        assert_eq!(sessions.rate_per_user, None);
         assert_eq!((sessions.cookie.secure, sessions.cookie.same_site), (preset != "development", SameSite::Strict));
     }
 }
@@ -39,6 +40,7 @@ fn what_cannot_be_is_refused_with_its_key() {
         ("idle_timeout: 31d, lifetime: 60d", "identity.sessions.idle_timeout", "30 days"),
         ("lifetime: 1m", "identity.sessions.lifetime", "idle_timeout"),
         ("lifetime: 400d", "identity.sessions.lifetime", "a year"),
+        ("rate_per_user: often", "identity.sessions.rate_per_user", "60/min"),
         ("max_per_user: 0", "identity.sessions.max_per_user", "1 to 1000"),
         ("when_full: oldest", "identity.sessions.when_full", "oldest_leaves"),
         ("bind_to: [ip]", "identity.sessions.bind_to[0]", "address"),
