@@ -329,8 +329,8 @@ mod tests {
     #[test]
     fn no_mark_reads_past_its_bound() {
         let seldom: [Validator; 6] = [
-            |text, at| issued_before(text, at).map(|(what, _)| what),
-            |text, at| dashed(text, at).map(|(what, _)| what),
+            |text, at| issuers::before_underscore(text, at).map(|(what, _)| what),
+            |text, at| issuers::before_dash(text, at).map(|(what, _)| what),
             hash,
             account,
             address,
