@@ -93,9 +93,11 @@ fn listed(text: &[u8], mark: usize, issuers: &[Issued]) -> Option<(&'static str,
         return None;
     }
     let head = text.get(..behind)?;
+    let last = mark.checked_sub(1).map(|at| byte(text, at));
     issuers.iter().find_map(|&(prefix, least, symbols, what)| {
         // `sk_live_` and `rk_live_` share an entry.
-        let start = if head.ends_with(prefix.as_bytes()) { behind - prefix.len() } else { return None };
+        let near = prefix.as_bytes().get(prefix.len().wrapping_sub(2)).copied() == last;
+        let start = if near && head.ends_with(prefix.as_bytes()) { behind - prefix.len() } else { return None };
         let start = if prefix.starts_with("k_") { start.checked_sub(1)? } else { start };
         Some((issued(text, start, behind - start, least, |b| symbols.has(b), what)?, start))
     })

@@ -14,6 +14,9 @@ pub(super) fn judge(low: &[u8]) -> Option<&'static str> {
         .or_else(|| swallowing(low))
 }
 
+/// How far a call's end is looked for, bytes.
+const CALL_BYTES_MAX: usize = 255;
+
 /// `eval($x)`, `system('…`: the string is a call and nothing else.
 fn call(low: &[u8]) -> Option<&'static str> {
     let start = low.iter().take_while(|b| matches!(b, b'@' | b'\\' | b';') || is_space(**b)).count();
@@ -43,7 +46,9 @@ fn call(low: &[u8]) -> Option<&'static str> {
     if rest(tail, open).contains(&b'\n') || has(tail, "=>") || name == b"assert" && (!quoted || open > end) {
         return None;
     }
-    let closed = tail.ends_with(b")") && super::sql::close_paren(tail, open) >= tail.len();
+    // Of a long call only its beginning is read.
+    let closed = tail.ends_with(b")")
+        && (super::sql::close_paren(tail, open) >= tail.len() || tail.len() - open > CALL_BYTES_MAX);
     (closed || quoted && !tail.ends_with(b"))") || open + 1 >= low.len())
         .then_some("a call that runs code, and nothing else")
 }

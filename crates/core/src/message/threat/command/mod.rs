@@ -119,7 +119,7 @@ fn is_listed(low: &[u8], at: usize, start: usize, program: &Program<'_>, head: &
         return (keyword || assigns) && !program.harmful(low);
     }
     let quote = before(low, start);
-    if matches!(quote, b'\'' | b'"') && byte(low, program.end) == quote && low.contains(&b'\n') {
+    if matches!(quote, b'\'' | b'"') && byte(low, program.end) == quote && window(low, 0, 1024).contains(&b'\n') {
         return true;
     }
     let head = window(head, 0, 512);
@@ -167,13 +167,15 @@ fn closes_quote(head: &[u8]) -> bool {
 
 /// Whether the line that holds an offset gives a name a value, among other lines: a script's.
 fn is_assigned(low: &[u8], at: usize, program: &Program<'_>) -> bool {
-    let from = memchr::memrchr(b'\n', low.get(..at).unwrap_or_default()).map_or(0, |end| end + 1);
+    // How far back a line's beginning is looked for is bounded; a script's names are short.
+    let back = at.saturating_sub(256);
+    let from = memchr::memrchr(b'\n', low.get(back..at).unwrap_or_default()).map_or(back, |end| back + end + 1);
     let line = rest(low, from).trim_ascii_start();
     let name = word_at(line, 0);
     let assigns = name.len() > 1 && byte(line, name.len()) == b'=';
     // One line that asks who and where the machine is gives a form's field its value.
     assigns
-        && (low.contains(&b'\n') && words_up_to(low, 4) > 3
+        && (window(low, 0, 1024).contains(&b'\n') && words_up_to(window(low, 0, 256), 4) > 3
             || words!("git echo printf sed awk make expr seq").has(program.name))
 }
 

@@ -85,7 +85,12 @@ fn nested(low: &[u8]) -> bool {
         words!("ascii ord hex unhex conv mid bin length char cast convert concat count md5").has(word_before(low, at))
             && words!("substring substr mid version database load_file char passwd password unhex user current_user select lower upper")
                 .has(name)
-            && matches!(byte(low, gap(low, inner + name.len())), b'(' | b',' | b')' | b' ')
+            // `ord(char)` is a program's own.
+            && match byte(low, gap(low, inner + name.len())) {
+                b'(' => true,
+                b',' | b')' | b' ' => name != b"char",
+                _ => false,
+            }
     })
 }
 
