@@ -54,6 +54,8 @@ fn production() -> Messages {
         binary: false,
         binaries: None,
         csrf: None,
+        subscriptions: None,
+        subscribed: Vec::new(),
         seal: None,
         unseal: None,
         callbacks: Vec::new(),

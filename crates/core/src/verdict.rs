@@ -186,6 +186,9 @@ table! {
     PrincipalBanned = "principal_banned", 4003, 403, Authorization, High, "Access denied", "the user, session, token or tenant is banned by an operator", "wait until the ban ends, or lift it with `portcullis unban`";
     RoleMissing = "role_missing", 4003, 403, Authorization, Medium, "Access denied", "the principal has none of the roles the route asks for", "grant the role, or change `routes[].roles`";
     MfaRequired = "mfa_required", 4003, 403, Authentication, Medium, "Additional authentication required", "the route, a role or the message type demands a second factor, and the credential shows none", "sign in with a second factor; `identity.mfa` says how a token shows it";
+    SubscriptionsFull = "subscriptions_full", 4008, 429, Security, Low, "Too many subscriptions", "the connection has as many topics as `subscriptions.max` allows", "unsubscribe from some, or raise `subscriptions.max`";
+    SubscriptionUnclear = "subscription_unclear", 4003, 403, Authorization, Medium, "Access denied", "a message about a topic does not name one", "name it where the type's pointer in `subscriptions` or `subscribed` says";
+    NotSubscribed = "not_subscribed", 4003, 403, Authorization, Low, "Access denied", "a message of a topic that the client did not subscribe to", "subscribe first; the backend should send it to subscribers only";
     CsrfMissing = "csrf_missing", 4003, 403, Authorization, High, "Access denied", "a message of a type under `csrf` carries no token", "fetch one from `identity.csrf.path` and send it along";
     CsrfInvalid = "csrf_invalid", 4003, 403, Authorization, High, "Access denied", "the token of a message is forged, over, used, or was issued for something else", "fetch a new one for this type of message";
     CsrfIssued = "csrf_issued", 1000, 201, Authentication, Low, "Created", "a token against cross-site request forgery was issued", "nothing to do";

@@ -24,6 +24,8 @@ fn plan() -> Plan {
         binary: false,
         binaries: None,
         csrf: None,
+        subscriptions: None,
+        subscribed: Vec::new(),
         seal: None,
         unseal: None,
         callbacks: Vec::new(),

@@ -33,6 +33,8 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
         binary: true,
         binaries: None,
         csrf: None,
+        subscriptions: None,
+        subscribed: Vec::new(),
         seal: None,
         unseal: None,
         callbacks: Vec::new(),

@@ -164,11 +164,44 @@ async def outbound(lab):
     _, gateway = await house(lab)
     ada = await opened(lab, gateway, "/ws/ada", bearer("ada", "user"))
     ben = await opened(lab, gateway, "/ws/ben", bearer("ben", "user"))
+    for user, name in ((ada, "c1"), (ada, "c2"), (ben, "c2")):
+        await said(user, type="subscribe_conversation", conversation_id=name)
     for name in ("c1", "c2"):
         writer = await opened(lab, gateway, f"/ws/conversation/ada/{name}", bearer("ada", "user"))
         await writer.send(json.dumps({"type": "message", "content": "hello"}))
         assert (await told(ada)) == {"type": "conversation_update", "conversation_id": name}
     assert (await told(ben)) == {"type": "conversation_update", "conversation_id": "c2"}, "he is not in c1"
+
+
+@case("subscriptions are tracked: updates reach a client from `subscribe_conversation` to `unsubscribe_conversation`, and the 51st is refused")
+async def tracked(lab):
+    _, gateway = await house(lab)
+    ada = await opened(lab, gateway, "/ws/ada", bearer("ada", "user"))
+    writers = {name: await opened(lab, gateway, f"/ws/conversation/ada/{name}", bearer("ada", "user")) for name in ("c1", "c2")}
+
+    async def spoken(name):
+        await writers[name].send(json.dumps({"type": "message", "content": "hello"}))
+        while (await told(writers[name])).get("status") != "complete":
+            pass
+
+    await spoken("c1")
+    await said(ada, type="subscribe_conversation", conversation_id="c2")
+    await spoken("c1")
+    await spoken("c2")
+    assert (await told(ada)) == {"type": "conversation_update", "conversation_id": "c2"}, "and nothing of c1"
+    await said(ada, type="unsubscribe_conversation", conversation_id="c2")
+    await spoken("c2")
+    assert (await said(ada, type="ping"))["type"] == "ping.done", "and nothing of c2"
+    event = await gateway.event(type="not_subscribed", user="ada")
+    assert event["check"] == "subscription", event
+    member = {"Authorization": f"Bearer {token('root', 'user', permissions=[f'conversation.read:x{n}' for n in range(51)])}"}
+    many = await opened(lab, gateway, "/ws/root", member)
+    answers = [await said(many, type="subscribe_conversation", conversation_id=f"x{n}") for n in range(51)]
+    assert [one["type"] for one in answers] == ["subscribe_conversation.done"] * 50 + ["error"], answers[-2:]
+    assert answers[-1]["code"] == "too_many_subscriptions", answers[-1]
+    await said(many, type="unsubscribe_conversation", conversation_id="x0")
+    again = await said(many, type="subscribe_conversation", conversation_id="x50")
+    assert again["type"] == "subscribe_conversation.done", again
 
 
 @case("permissions are mapped to roles as the application has them: wallets, conversations, the system")

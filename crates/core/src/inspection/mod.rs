@@ -30,6 +30,7 @@ mod replay;
 mod reply;
 mod schema;
 mod seal;
+mod subscription;
 mod tenant;
 mod threat;
 
@@ -52,6 +53,7 @@ pub use custom::{Custom, Objection, Said};
 pub use plan::{Plan, PlanError};
 pub use rate::PAUSE_MAX;
 pub use reply::error_reply;
+pub use subscription::TOPIC_BYTES_MAX;
 
 /// Longest JSON Pointer in a finding, bytes.
 pub const FIELD_BYTES_MAX: usize = 128;
@@ -245,6 +247,8 @@ struct Kept {
     tokens: Option<Arc<Ids>>,
     /// Sealed fields are opened for it.
     may_open: Option<bool>,
+    /// What its connection subscribed to, where that is tracked.
+    topics: Option<subscription::Topics>,
     paused_until: Duration,
     binary: LimitState,
 }
@@ -254,6 +258,31 @@ impl Memory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Those of the two directions of a connection: with plans that look at topics, they share them.
+    #[must_use]
+    pub fn pair(inbound: &Plan, outbound: &Plan) -> (Self, Self) {
+        let (mut one, mut other) = (Self::new(), Self::new());
+        if inbound.tracks_topics() || outbound.tracks_topics() {
+            let topics = subscription::Topics::default();
+            one.kept().topics = Some(topics.clone());
+            other.kept().topics = Some(topics);
+        }
+        (one, other)
+    }
+
+    /// As [`Self::pair`], for other plans of the same connection: what it subscribed to stays, everything else begins anew.
+    #[must_use]
+    pub fn pair_after(&self, inbound: &Plan, outbound: &Plan) -> (Self, Self) {
+        let (mut one, mut other) = Self::pair(inbound, outbound);
+        let before = self.kept.as_ref().and_then(|kept| kept.topics.clone());
+        for memory in [&mut one, &mut other] {
+            if let (Some(kept), Some(topics)) = (&mut memory.kept, &before) {
+                kept.topics = Some(topics.clone());
+            }
+        }
+        (one, other)
     }
 
     /// Forgets what was resolved for a principal that is another one now; limits and ids stay.

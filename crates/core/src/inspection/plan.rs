@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 use super::{Custom, Direction, MESSAGE_TYPE_BYTES_MAX, Reading, Scene, Workspace, cut};
 use super::{
     binary, callback, conduct, csrf, custom, envelope, guest, html, json, kind, leak, mask, mfa, permission, rate,
-    replay, schema, seal, tenant, threat,
+    replay, schema, seal, subscription, tenant, threat,
 };
 use crate::limits::{Ladder, Limit};
 use crate::message::json::pointer::{PointerError, Pointers};
@@ -74,6 +74,7 @@ pub(super) enum Check {
     Mask(mask::Check),
     Leak(leak::Check),
     Seal(seal::Check),
+    Subscription(subscription::Check),
     Callback(callback::Check),
 }
 
@@ -99,6 +100,7 @@ impl Check {
             Self::Mask(check) => check.run(scene),
             Self::Leak(check) => check.run(scene),
             Self::Seal(check) => check.run(scene),
+            Self::Subscription(check) => check.run(scene),
             Self::Callback(check) => check.run(scene),
         }
     }
@@ -124,6 +126,7 @@ impl Check {
             Self::Mask(_) => mask::NAME,
             Self::Leak(_) => leak::NAME,
             Self::Seal(check) => check.name(),
+            Self::Subscription(_) => subscription::NAME,
             Self::Callback(_) => callback::NAME,
         }
     }
@@ -159,6 +162,10 @@ impl Plan {
         if messages.csrf.is_some() && messages.json.mode == JsonMode::Off {
             return Err(PlanError::AccessWithoutJson);
         }
+        if (messages.subscriptions.is_some() || !messages.subscribed.is_empty()) && messages.json.mode == JsonMode::Off
+        {
+            return Err(PlanError::AccessWithoutJson);
+        }
         let fields = !messages.mask.is_empty() || messages.seal.is_some() || messages.unseal.is_some();
         if (fields || messages.html.is_some()) && messages.json.mode == JsonMode::Off {
             return Err(PlanError::FieldsWithoutJson);
@@ -171,6 +178,7 @@ impl Plan {
         let permission = permission::Check::compile(messages, &mut pointers)?;
         let csrf = csrf::Check::compile(messages, &mut pointers)?;
         let (seal, unseal) = seal::Check::compile(messages, &mut pointers)?;
+        let subscription = subscription::Check::compile(messages, direction, &mut pointers)?;
         let schema = schema::Check::compile(messages, &mut pointers)?;
         let replay = replay::Check::compile(messages, &mut pointers)?;
         let html = html::Check::compile(messages, &mut pointers)?;
@@ -183,7 +191,12 @@ impl Plan {
         let fan_outs: Vec<Option<usize>> = fan_outs.collect::<Result<_, _>>()?;
         let mask = mask::Check::compile(messages, &mut pointers)?;
         let callback = callback::Check::compile(messages, &mut pointers)?;
-        if messages.envelope.is_some() || !messages.access.is_empty() || messages.csrf.is_some() || callback.is_some() {
+        if messages.envelope.is_some()
+            || !messages.access.is_empty()
+            || messages.csrf.is_some()
+            || callback.is_some()
+            || subscription.is_some()
+        {
             plan.type_pointer = Some(pointers.add(type_at)?);
         } else {
             plan.type_pointer = schema.as_ref().map(schema::Check::type_pointer);
@@ -204,6 +217,12 @@ impl Plan {
         plan.list.extend(guest.map(Check::Guest));
         plan.list.extend(mfa.map(Check::Mfa));
         plan.list.extend(permission.map(Check::Permission));
+        // What nobody asked for is dropped before it is looked at; what is asked for is noted when all agree.
+        let (hearing, subscribing) = match direction {
+            Direction::Inbound => (None, subscription),
+            Direction::Outbound => (subscription, None),
+        };
+        plan.list.extend(hearing.map(Check::Subscription));
         plan.list.extend(csrf.map(Check::Csrf));
         plan.list.extend(schema.map(Check::Schema));
         plan.list.extend(replay.map(Check::Replay));
@@ -213,6 +232,7 @@ impl Plan {
         plan.list.extend(leak::Check::compile(messages).map(Check::Leak));
         plan.list.extend(unseal.map(Check::Seal));
         plan.list.extend(seal.map(Check::Seal));
+        plan.list.extend(subscribing.map(Check::Subscription));
         plan.list.extend(callback.map(Check::Callback));
         Ok(plan)
     }
@@ -220,8 +240,10 @@ impl Plan {
     /// Adds a check of one's own, after all that judge and before those that mask, look for leaks or seal.
     #[must_use]
     pub fn with(mut self, custom: Arc<dyn Custom>) -> Self {
-        let changes =
-            |check: &Check| matches!(check, Check::Mask(_) | Check::Leak(_) | Check::Seal(_) | Check::Callback(_));
+        let changes = |check: &Check| {
+            matches!(check, Check::Mask(_) | Check::Leak(_) | Check::Seal(_) | Check::Callback(_))
+                || matches!(check, Check::Subscription(_)) && self.direction == Direction::Inbound
+        };
         let place = self.list.iter().position(changes).unwrap_or(self.list.len());
         let check = custom::Check { custom, direction: self.direction, type_number: self.type_pointer };
         self.list.insert(place, Check::Custom(check));
@@ -232,6 +254,11 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether it looks at topics.
+    pub(super) fn tracks_topics(&self) -> bool {
+        self.list.iter().any(|check| matches!(check, Check::Subscription(_)))
     }
 
     /// The names of the checks, in order.

@@ -28,6 +28,7 @@ mod reputation;
 mod schema;
 mod seal;
 mod session;
+mod subscription;
 mod threat;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
@@ -45,6 +46,7 @@ pub use reputation::{Anomalies, AnomalyAction, AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};
 pub use seal::{Seal, Unseal};
 pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
+pub use subscription::{Subscriptions, TopicAt};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
 
 /// The preset a policy starts from.
@@ -594,6 +596,10 @@ pub struct Messages {
     pub access: crate::access::MessageAccess,
     /// Types that demand a token against cross-site request forgery.
     pub csrf: Option<Csrf>,
+    /// Of what clients say: what subscribes them to a topic.
+    pub subscriptions: Option<Subscriptions>,
+    /// Of what clients hear: types that reach only who subscribed to their topic.
+    pub subscribed: Vec<TopicAt>,
     /// Threat detection; `None` is off.
     pub threats: Option<Threats>,
     /// Detection of what must not leave; `None` is off.

@@ -125,16 +125,19 @@ impl Relay {
         let inflate = |sender| parts.deflate.map(|params| Inflate::new(&params, sender));
         let inbound = limits(&spec.inbound, spec.compression.ratio_max);
         let outbound = limits(&spec.outbound, spec.compression.ratio_max);
+        let (client_memory, upstream_memory) = Memory::pair(&parts.caller.route.inbound, &parts.caller.route.outbound);
         let client = Side::new(
             parts.client,
             Sender::Client,
             Decoder::new(Sender::Client, inbound, inflate(Sender::Client)),
+            client_memory,
             now.mono,
         );
         let upstream = Side::new(
             parts.upstream,
             Sender::Server,
             Decoder::new(Sender::Server, outbound, inflate(Sender::Server)),
+            upstream_memory,
             now.mono,
         );
         let early = !(parts.client_early.is_empty() && parts.upstream_early.is_empty());
@@ -196,8 +199,7 @@ impl Relay {
         let ratio = route.spec.compression.ratio_max;
         self.client.decoder.set_limits(limits(&route.spec.inbound, ratio));
         self.upstream.decoder.set_limits(limits(&route.spec.outbound, ratio));
-        self.client.memory = Memory::default();
-        self.upstream.memory = Memory::default();
+        (self.client.memory, self.upstream.memory) = self.client.memory.pair_after(&route.inbound, &route.outbound);
         self.caller.route = route;
         let Caller { route, path, principal, .. } = &self.caller;
         if let Err((reason, check)) = may_stay(policy, route, path.as_deref(), principal) {

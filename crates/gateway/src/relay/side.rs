@@ -48,12 +48,12 @@ pub(super) struct Side {
 const PING_MARK: [u8; 8] = *b"\x00pcl.hb\x00";
 
 impl Side {
-    pub(super) fn new(leg: Leg, sender: Sender, decoder: Decoder, now: Duration) -> Self {
+    pub(super) fn new(leg: Leg, sender: Sender, decoder: Decoder, memory: Memory, now: Duration) -> Self {
         Self {
             leg,
             sender,
             decoder,
-            memory: Memory::default(),
+            memory,
             held: None,
             reencode: false,
             waiting: Vec::new(),

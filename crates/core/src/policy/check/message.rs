@@ -53,6 +53,8 @@ impl Checking<'_> {
         let needed = matches!(schemas, Some(Some(_)))
             || raw.seal.is_some()
             || raw.unseal.is_some()
+            || raw.subscriptions.is_some()
+            || raw.subscribed.as_ref().is_some_and(|types| !types.is_empty())
             || matches!(html, Some(Some(_)))
             || matches!(&binaries, Some(Some(binaries)) if binaries.read_as.is_some())
             || raw.callbacks.iter().flatten().any(|callback| callback.types.is_some())
@@ -61,6 +63,8 @@ impl Checking<'_> {
         let json_off = json.is_some_and(|json| json.mode == JsonMode::Off);
         let access = self.message_access(at, raw, json_off);
         let csrf = self.csrf(at, raw, json_off);
+        let subscriptions = self.subscriptions(at, raw, json_off);
+        let subscribed = self.subscribed(at, raw, json_off);
         let seal = self.seal(at, raw, json_off);
         let unseal = self.unseal(at, raw, json_off);
         let limits = self.limits(at, raw, envelope.as_ref().and_then(Option::as_ref), on_refuse);
@@ -81,6 +85,8 @@ impl Checking<'_> {
             schemas: schemas?,
             access: access?,
             csrf: csrf?,
+            subscriptions: subscriptions?,
+            subscribed: subscribed?,
             threats: threats?,
             leaks: leaks?,
             html: html?,

@@ -145,7 +145,7 @@ impl Checking<'_> {
         Some(Some(Permissions { rules, untyped, roles: self.roles.clone()? }))
     }
 
-    fn type_pattern(&mut self, at: &KeyPath, pattern: &str) -> Option<String> {
+    pub(super) fn type_pattern(&mut self, at: &KeyPath, pattern: &str) -> Option<String> {
         if is_type_pattern(pattern) {
             return Some(pattern.to_owned());
         }

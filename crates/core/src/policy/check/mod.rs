@@ -38,6 +38,7 @@ mod route;
 mod schema;
 mod seal;
 mod session;
+mod subscription;
 mod threat;
 
 /// The sections that a route takes over from the whole policy, key by key: the route's name for it, and where it

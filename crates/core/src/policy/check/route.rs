@@ -86,10 +86,16 @@ impl Checking<'_> {
         let outbound = self.messages(&at.key("outbound"), raw.outbound.as_ref(), said_out);
         let checks = raw.checks.is_none_or(|checks| checks.0);
         for (name, messages) in [("inbound", &inbound), ("outbound", &outbound)] {
-            if !checks && messages.as_ref().is_some_and(|messages| !messages.access.is_empty()) {
+            let rules = |m: &crate::policy::checked::Messages| {
+                !m.access.is_empty() || m.subscriptions.is_some() || !m.subscribed.is_empty()
+            };
+            if !checks && messages.as_ref().is_some_and(rules) {
                 let message = format!("`checks` is off, so nobody would see who may say what in `{name}`");
                 self.fault(&at.key("checks"), message, format!("turn it on, or take the rules out of `{name}`"));
             }
+        }
+        if let (Some(inbound), Some(outbound)) = (&inbound, &outbound) {
+            self.both_ways(at, inbound, outbound);
         }
         let errors = self.error_replies(&at.key("errors"), raw.errors.as_ref());
         let per_user = match raw.connections_per_user_max.and_then(OrOff::value) {

@@ -90,6 +90,11 @@ pub(crate) struct Messages {
     pub(crate) mfa_types: Option<Vec<String>>,
     /// Types that demand a token of `identity.csrf`. Inbound only.
     pub(crate) csrf: Option<Csrf>,
+    /// Messages that subscribe a connection to a topic. Inbound only; `permissions` say who may.
+    pub(crate) subscriptions: Option<super::Subscriptions>,
+    /// Type → JSON Pointer of its topic: such messages reach only connections that subscribed to it, others are dropped. Outbound
+    /// only. At most 512. Default none.
+    pub(crate) subscribed: Option<BTreeMap<String, String>>,
     /// Detection of attacks in every string of a message.
     pub(crate) threats: Option<Threats>,
     /// Detection of what must not leave: credentials, card and national numbers, errors, records in bulk.

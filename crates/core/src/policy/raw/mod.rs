@@ -21,6 +21,7 @@ mod renewal;
 mod reputation;
 mod route;
 mod session;
+mod subscription;
 
 pub(crate) use access::*;
 pub(crate) use defence::*;
@@ -33,6 +34,7 @@ pub(crate) use renewal::*;
 pub(crate) use reputation::*;
 pub(crate) use route::*;
 pub(crate) use session::*;
+pub(crate) use subscription::*;
 
 /// The configuration of Portcullis.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
