@@ -102,6 +102,10 @@ fn underscore(text: &[u8], at: usize, next: u8) -> Signs {
 
 /// A quote asks only where it is not an apostrophe and what follows is no prose.
 fn quote(text: &[u8], at: usize, last: u8, next: u8) -> Signs {
+    // `can't`, `it's`: no word that operates has one letter.
+    if last.is_ascii_alphabetic() && next.is_ascii_alphabetic() && byte(text, at + 2) == b' ' {
+        return NONE;
+    }
     let inside = is_word(last) && (is_word(next) || matches!(next, b'\'' | b'"' | b'*' | b'?'));
     let disguise = when(
         inside && !next.is_ascii_alphabetic()
