@@ -41,20 +41,7 @@ fn address(n: u32) -> std::net::IpAddr {
 }
 
 fn reputation() -> Reputation {
-    Reputation {
-        enabled: true,
-        half_life: Duration::from_secs(600),
-        points: [2, 1, 1, 1, 10, 3, 10, 5],
-        suspicious: 10,
-        slow: Some(25),
-        ban: Some(50),
-        ban_for: Duration::from_secs(900),
-        delay: Duration::from_secs(2),
-        subnet_times: None,
-        addresses_of_users: false,
-        tracked_max: KEYS as usize,
-        ipv6_prefix: 64,
-    }
+    Reputation { subnet_times: None, tracked_max: KEYS as usize, ..Reputation::default() }
 }
 
 /// What one key takes, in time and memory, while a table fills from nothing.

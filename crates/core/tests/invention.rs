@@ -21,20 +21,7 @@ fn at(milliseconds: u64) -> Now {
 }
 
 fn reputation() -> Reputation {
-    Reputation {
-        enabled: true,
-        half_life: Duration::from_secs(600),
-        points: [2, 1, 1, 1, 10, 3, 10, 5],
-        suspicious: 10,
-        slow: Some(25),
-        ban: Some(50),
-        ban_for: Duration::from_secs(900),
-        delay: Duration::from_secs(2),
-        subnet_times: None,
-        addresses_of_users: false,
-        tracked_max: ENTRIES,
-        ipv6_prefix: 64,
-    }
+    Reputation { subnet_times: None, tracked_max: ENTRIES, ..Reputation::default() }
 }
 
 /// So many keys are invented within ten minutes, so that nothing fades by itself.

@@ -100,6 +100,24 @@ pub struct Floods {
     pub lockdown: Option<Duration>,
 }
 
+/// The figures of production.
+impl Default for Floods {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            learn: Duration::from_secs(600),
+            attempts_floor: 50,
+            failures_floor: 3,
+            messages_floor: 2000,
+            over: [3, 6, 12],
+            factors: [750, 500, 250].map(Factor::from_permille),
+            rise_after: Duration::from_secs(3),
+            fall_after: Duration::from_secs(60),
+            lockdown: None,
+        }
+    }
+}
+
 /// The ladder of waits for repeat offenders (SPEC 6.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offenders {

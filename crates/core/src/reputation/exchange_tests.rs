@@ -8,20 +8,7 @@ use super::*;
 use crate::reputation::{Fact, Standing};
 
 fn spec() -> Reputation {
-    Reputation {
-        enabled: true,
-        half_life: Duration::from_secs(600),
-        points: [2, 1, 1, 1, 10, 3, 10, 5],
-        suspicious: 10,
-        slow: Some(25),
-        ban: Some(50),
-        ban_for: Duration::from_secs(900),
-        delay: Duration::from_secs(2),
-        subnet_times: Some(3),
-        addresses_of_users: false,
-        tracked_max: 1000,
-        ipv6_prefix: 64,
-    }
+    Reputation { subnet_times: Some(3), tracked_max: 1000, ..Reputation::default() }
 }
 
 fn at(seconds: u64) -> Now {

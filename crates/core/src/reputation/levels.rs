@@ -117,21 +117,9 @@ impl Levels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn spec() -> Floods {
-        Floods {
-            enabled: true,
-            learn: Duration::from_secs(600),
-            attempts_floor: 50,
-            failures_floor: 5,
-            messages_floor: 1000,
-            over: [3, 6, 12],
-            factors: [750, 500, 250].map(Factor::from_permille),
-            rise_after: Duration::from_secs(3),
-            fall_after: Duration::from_secs(60),
-            lockdown: None,
-        }
+        Floods { failures_floor: 5, messages_floor: 1000, ..Floods::default() }
     }
 
     fn seen(failures: u64) -> Observed {

@@ -34,6 +34,26 @@ pub struct Reputation {
     pub ipv6_prefix: u8,
 }
 
+/// The figures of production.
+impl Default for Reputation {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            half_life: Duration::from_secs(600),
+            points: [2, 1, 1, 1, 10, 3, 10, 5],
+            suspicious: 10,
+            slow: Some(25),
+            ban: Some(50),
+            ban_for: Duration::from_secs(900),
+            delay: Duration::from_secs(2),
+            subnet_times: Some(10),
+            addresses_of_users: false,
+            tracked_max: 100_000,
+            ipv6_prefix: 64,
+        }
+    }
+}
+
 /// Connection attempts of one address that wait, longer each time (SPEC 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptDelay {

@@ -13,7 +13,7 @@ mod warned;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::checked::{Authenticate, Environment, OnRefuse};
+use super::checked::{Authenticate, Environment, Floods, OnRefuse, Reputation};
 use super::{Errors, Loaded, Outside, Overrides, Source, load};
 
 /// A world of a few variables and files.
@@ -139,6 +139,13 @@ fn presets_have_the_figures_they_promise() {
         assert_eq!(route.compression.enabled, deflate, "{name}");
         assert!(!route.compression.context_takeover, "{name}");
     }
+}
+
+#[test]
+fn defences_that_are_not_configured_have_the_figures_of_production() {
+    let checked = load_furnished(PRODUCTION).unwrap_or_else(|errors| panic!("{errors}")).checked;
+    assert_eq!(checked.reputation, Reputation::default());
+    assert_eq!(checked.defences.floods, Floods::default());
 }
 
 #[test]
