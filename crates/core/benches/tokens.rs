@@ -44,7 +44,7 @@ fn compiled(signers: &[Signer]) -> (Policy, Verifier, KeyRing) {
     let keys: Vec<String> = signers.iter().map(Signer::key).collect();
     let text = format!(
         "environment: production\nlisten: {{ tls_terminated_by_proxy: on }}\nsources: {{ connection_rate: off }}\n\
-         origins: {{ missing: allow }}\nidentity:\n  keys: [{}]\n  tickets: {{ enabled: on }}\n  \
+         origins: {{ missing: allow }}\nidentity:\n  keys: [{}]\n  tickets: {{ ttl: 10s }}\n  \
          sessions: {{ enabled: on }}\nupstream: ws://b\n",
         keys.join(", ")
     );
