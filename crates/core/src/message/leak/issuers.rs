@@ -1,5 +1,7 @@
 //! Tokens told by the prefix that their issuer publishes: `ghp_`, `glpat-`, a webhook's address, a bot's number.
 
+use std::sync::LazyLock;
+
 use super::credential::{assigned, is_url_safe, issued, secret_key};
 use super::{byte, is_edge, is_word, rest, run};
 
@@ -86,17 +88,39 @@ const DASHED: &[Issued] = &[
     ("xai-", 70, Alphanumeric, "an xAI key"),
 ];
 
+/// Prefixes that end with one mark, and the bytes that stand before it: an id's dash ends here.
+struct Issuers {
+    list: &'static [Issued],
+    lasts: [bool; 256],
+}
+
+impl Issuers {
+    fn new(list: &'static [Issued]) -> Self {
+        let mut lasts = [false; 256];
+        for last in list.iter().filter_map(|(prefix, ..)| prefix.bytes().nth_back(1)) {
+            if let Some(known) = lasts.get_mut(usize::from(last)) {
+                *known = true;
+            }
+        }
+        Self { list, lasts }
+    }
+}
+
+static BY_UNDERSCORE: LazyLock<Issuers> = LazyLock::new(|| Issuers::new(UNDERSCORED));
+static BY_DASH: LazyLock<Issuers> = LazyLock::new(|| Issuers::new(DASHED));
+
 /// The token whose prefix ends with the mark at an offset.
-fn listed(text: &[u8], mark: usize, issuers: &[Issued]) -> Option<(&'static str, usize)> {
+fn listed(text: &[u8], mark: usize, issuers: &Issuers) -> Option<(&'static str, usize)> {
     let behind = mark + 1;
-    if run(text, behind, SYMBOLS_MIN, is_url_safe) < SYMBOLS_MIN {
+    let last = byte(text, mark.checked_sub(1)?);
+    let known = issuers.lasts.get(usize::from(last)).is_some_and(|known| *known);
+    if !known || run(text, behind, SYMBOLS_MIN, is_url_safe) < SYMBOLS_MIN {
         return None;
     }
     let head = text.get(..behind)?;
-    let last = mark.checked_sub(1).map(|at| byte(text, at));
-    issuers.iter().find_map(|&(prefix, least, symbols, what)| {
+    issuers.list.iter().find_map(|&(prefix, least, symbols, what)| {
         // `sk_live_` and `rk_live_` share an entry.
-        let near = prefix.as_bytes().get(prefix.len().wrapping_sub(2)).copied() == last;
+        let near = prefix.bytes().nth_back(1) == Some(last);
         let start = if near && head.ends_with(prefix.as_bytes()) { behind - prefix.len() } else { return None };
         let start = if prefix.starts_with("k_") { start.checked_sub(1)? } else { start };
         Some((issued(text, start, behind - start, least, |b| symbols.has(b), what)?, start))
@@ -110,7 +134,7 @@ pub(super) fn before_dash(text: &[u8], at: usize) -> Option<(&'static str, usize
         [b'x', b'o', b'x', b'a' | b'b' | b'e' | b'p' | b'r' | b's'] => {
             Some((issued(text, at - 4, 5, 20, is_url_safe, "a Slack token")?, at - 4))
         }
-        _ => listed(text, at, DASHED),
+        _ => listed(text, at, &BY_DASH),
     }
 }
 
@@ -121,7 +145,7 @@ pub(super) fn before_underscore(text: &[u8], at: usize) -> Option<(&'static str,
             Some((issued(text, at - 3, 4, 36, |b| b.is_ascii_alphanumeric(), "a GitHub token")?, at - 3))
         }
         _ if rest(text, at).starts_with(b"_access_key") => assigned(text, at).map(|what| (what, at)),
-        _ => listed(text, at, UNDERSCORED),
+        _ => listed(text, at, &BY_UNDERSCORE),
     }
 }
 
