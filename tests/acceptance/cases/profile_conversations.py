@@ -128,11 +128,17 @@ async def conversation(lab):
     assert profiles.opened(back) == ["/ws/conversation/ada/c1"]
 
 
-@case("the eleventh connection of a user is 4008, another user's first is not, and one that closes makes room")
+@case("the eleventh connection of a user over the three routes is 4008, another user's first is not, and one that closes makes room", needs=("node",))
 async def crowd(lab):
-    _, gateway = await house(lab)
-    held = [await opened(lab, gateway, "/ws/ada", bearer("ada", "user")) for _ in range(10)]
-    assert await closed(lab, gateway, "/ws/ada", bearer("ada", "user")) == 4008
+    back, gateway = await house(lab)
+    paths = [*PATHS.values()] * 3 + [PATHS["web3"]]
+    held = [await opened(lab, gateway, path, bearer("ada", "user")) for path in paths]
+    for path in PATHS.values():
+        for client in ("python", "npm"):
+            assert await closed(lab, gateway, path, bearer("ada", "user"), client) == 4008, (path, client)
+    assert profiles.opened(back) == paths, "a refused one reached the backend"
+    event = await gateway.event(type="connections_per_user", user="ada")
+    assert event["check"] == "user", event
     await opened(lab, gateway, "/ws/ben", bearer("ben", "user"))
     await held[0].close(1000)
     await until(lambda: room(lab, gateway), "room for another connection")

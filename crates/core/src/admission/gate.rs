@@ -640,7 +640,7 @@ impl Seat {
         }
     }
 
-    /// Counts the connection to its user on a route too; tells how many more there may be.
+    /// Counts the connection to its user on a route, or a group of them, too; tells how many more there may be.
     pub(super) fn take_user(&mut self, route: &str, subject: &str, max: u32) -> Result<u32, Full> {
         let hash = self.gate.user_hash(route, subject);
         let mut users = lock(pick(&self.gate.users, hash));

@@ -536,12 +536,12 @@ impl Admission {
             say_limit(&mut response_headers, &attempts(&limit), &format!("\"attempts\";r={}", allowance.remaining));
         }
         if let (Some(max), Some(subject), true) = (spec.connections_per_user_max, &principal.subject, visit.websocket) {
-            if let Err((reason, retry_after)) = visit.seat.take_user(&spec.name, subject, max) {
+            if let Err((reason, retry_after)) = visit.seat.take_user(spec.counted_as(), subject, max) {
                 let at = visit.refusal(reason, "user", reason.row().internal);
                 return refuse(Refusal { retry_after, subject: Some(subject.to_string()), ..at });
             }
             say_limit(&mut response_headers, &format!("\"connections\";q={max}"), "");
-            if let Some(count) = self.means.gate.count_user(&spec.name, subject, max) {
+            if let Some(count) = self.means.gate.count_user(spec.counted_as(), subject, max) {
                 visit.response_headers = response_headers;
                 visit.awaits = Awaits::User(principal);
                 self.visit = Some(visit);

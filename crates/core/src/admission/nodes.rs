@@ -43,7 +43,7 @@ pub enum Count {
     },
     /// A connection of a user on a route; it takes a place among them.
     User {
-        /// The route's name.
+        /// The name of the route, or of the group that it counts with.
         route: Box<str>,
         /// The user.
         subject: Box<str>,

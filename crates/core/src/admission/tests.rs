@@ -478,6 +478,40 @@ fn the_authorizer_has_the_last_word_and_a_denial_gives_the_users_place_back() {
 }
 
 #[test]
+fn routes_of_a_group_count_a_users_connections_together_and_get_their_places_back() {
+    let mut checked = checked();
+    let template = checked.routes.iter().find(|route| route.connections_per_user_max.is_some()).cloned().unwrap();
+    for (name, group, max) in [("red", Some("both"), 2), ("blue", Some("both"), 3), ("green", None, 2)] {
+        let mut route = template.clone();
+        route.name = name.to_owned();
+        route.path = format!("/{name}/{{user_id}}");
+        route.connections_per_user_group = group.map(str::to_owned);
+        route.connections_per_user_max = Some(max);
+        checked.routes.push(route);
+    }
+    let house = House::of(checked);
+    let come = |name: &str, user: &str| Request::to(&format!("/{name}/{user}")).bearing(&token_of(user));
+    // Each from an address of its own: what an address may open is counted elsewhere.
+    let last = std::cell::Cell::new(0);
+    let address = || format!("198.51.100.{}", last.replace(last.get() + 1));
+    let open = |name: &str, user: &str| admitted(house.decide(&address(), &come(name, user)));
+    let refused = |name: &str| house.refused(&address(), &come(name, "u1"));
+    let held = vec![open("red", "u1"), open("blue", "u1")];
+    assert_eq!((refused("red").reason, refused("red").check), (Reason::ConnectionsPerUser, "user"));
+    // Each route holds its own number against the sum.
+    let third = open("blue", "u1");
+    assert_eq!(refused("blue").reason, Reason::ConnectionsPerUser);
+    // Neither another user nor a route without the group is concerned.
+    let others = (open("red", "u2"), open("green", "u1"), open("ws", "u1"));
+    drop(third);
+    assert_eq!(refused("red").reason, Reason::ConnectionsPerUser);
+    drop(held);
+    let _again = (open("red", "u1"), open("red", "u1"));
+    assert_eq!(refused("red").reason, Reason::ConnectionsPerUser);
+    drop(others);
+}
+
+#[test]
 fn an_answer_to_another_question_is_no_authorization() {
     for wrong in [Answer::Keys(Ok(())), Answer::FirstMessage(None), active(fixture::NOW_UNIX_S + 60)] {
         let (house, request) = with_authorizer();

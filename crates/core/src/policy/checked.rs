@@ -30,6 +30,7 @@ mod seal;
 mod session;
 mod subscription;
 mod threat;
+mod user_group;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
 pub use admin::{ADMIN_PERMISSIONS, AdminToken};
@@ -459,6 +460,8 @@ pub struct Route {
     pub http: PlainHttp,
     /// Concurrent connections of one subject.
     pub connections_per_user_max: Option<u32>,
+    /// The routes that count those together; never the name of a route.
+    pub connections_per_user_group: Option<String>,
     /// Overrides the policy's origins.
     pub origins: Option<Origins>,
     /// Subprotocols passed on; `None` passes any the client names.

@@ -40,6 +40,7 @@ mod seal;
 mod session;
 mod subscription;
 mod threat;
+mod user_group;
 
 /// The sections that a route takes over from the whole policy, key by key: the route's name for it, and where it
 /// stands.

@@ -57,7 +57,7 @@ impl Checking<'_> {
                 }
             }
         }
-        Some(routes)
+        self.user_groups(&at, &routes).then_some(routes)
     }
 
     fn route(
@@ -123,6 +123,7 @@ impl Checking<'_> {
             refuse_with: raw.refuse_with.unwrap_or(RefuseWith::Status),
             http: raw.http.unwrap_or(PlainHttp::Block),
             connections_per_user_max: per_user?,
+            connections_per_user_group: raw.connections_per_user_group.clone(),
             origins: Some(origins?),
             subprotocols: raw.subprotocols.clone(),
             times: times?,

@@ -45,6 +45,9 @@ pub(crate) struct Route {
     pub(crate) http: Option<PlainHttp>,
     /// Concurrent connections of one subject, or `off`. Default `off`.
     pub(crate) connections_per_user_max: Option<OrOff<u32>>,
+    /// Routes of one group count a subject's connections together; each holds its own `connections_per_user_max` against the
+    /// sum. Default none: the route counts alone.
+    pub(crate) connections_per_user_group: Option<String>,
     /// Overrides `origins` key by key.
     pub(crate) origins: Option<Origins>,
     /// Subprotocols passed on; unset passes any that the client names.

@@ -795,6 +795,34 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "messages.inbound.limits[0].multipliers.roles.a",
         "0.001 to 1000",
     ),
+    (
+        "routes:\n  - { path: /a, upstream: ws://x, connections_per_user_group: g }\n  - { path: /b, upstream: ws://x }",
+        "`connections_per_user_max` is off, so `g` counts nothing here",
+        "2:63",
+        "routes[0].connections_per_user_group",
+        "set `connections_per_user_max`",
+    ),
+    (
+        "routes:\n  - { path: /a, upstream: ws://x, connections_per_user_max: 1, connections_per_user_group: g }\n  - { path: /b, upstream: ws://x }",
+        "no other route is of the group `g`",
+        "2:92",
+        "routes[0].connections_per_user_group",
+        "give it to every route",
+    ),
+    (
+        "routes:\n  - { path: /a, upstream: ws://x, connections_per_user_max: 1, connections_per_user_group: b }\n  - { path: /b, upstream: ws://x }",
+        "`b` is the name of a route",
+        "2:92",
+        "routes[0].connections_per_user_group",
+        "a name of its own",
+    ),
+    (
+        "routes:\n  - { path: /a, upstream: ws://x, connections_per_user_max: 1, connections_per_user_group: '' }",
+        "the group has no name",
+        "2:92",
+        "routes[0].connections_per_user_group",
+        "drop the key",
+    ),
 ];
 
 #[test]
