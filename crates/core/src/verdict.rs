@@ -196,7 +196,7 @@ table! {
     PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";
     AuthorizerDenied = "authorizer_denied", 4003, 403, Authorization, Medium, "Access denied", "the route's external authorizer refused the principal", "see the detail; grant the right there";
     AuthorizerUnavailable = "authorizer_unavailable", 1013, 503, Authorization, High, "Service unavailable", "the route's external authorizer gave no answer that could be used", "check `routes[].authorizer`, and that the gateway reaches it";
-    ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route allows", "close one; `connections_per_user_max` sets the number";
+    ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route or its group allows", "close one; `connections_per_user_max` sets the number";
     // upstream
     UpstreamUnreachable = "upstream_unreachable", 1014, 502, DataAccess, High, "Bad gateway", "the backend could not be reached", "check that the backend runs at the route's `upstream`";
     UpstreamTimeout = "upstream_timeout", 1014, 504, DataAccess, High, "Gateway timeout", "the backend did not answer in time", "check the backend; `times.upstream_connect` sets the time";
