@@ -59,10 +59,10 @@ impl Counter {
                 }
             },
             Limit::Window(window) => loop {
-                let (mut state, slot, bits) = self.window(window, now);
+                let (mut state, number, slot, bits) = self.window(window, now);
+                // Within the window of that number, so that counting leaves the state there.
                 let now = now.max(state.at);
                 let allowance = window.check(&mut state, now, cost);
-                let number = state.at / window.period_nanos();
                 if !allowance.allowed {
                     return allowance;
                 }
@@ -91,9 +91,8 @@ impl Counter {
                 self.even.fetch_max(now.saturating_add(used), Ordering::Relaxed);
             }
             Limit::Window(window) => loop {
-                let (state, slot, bits) = self.window(window, now);
+                let (state, number, slot, bits) = self.window(window, now);
                 let count = window.current_for(&state, now.max(state.at), used);
-                let number = state.at / window.period_nanos();
                 if count <= state.current || put(slot, bits, Slot { number, count }.bits()) {
                     return;
                 }
@@ -115,8 +114,9 @@ impl Counter {
         [&self.even, &self.odd]
     }
 
-    /// The state at `now`, on windows that all threads number alike; where to count, and what stands there.
-    fn window(&self, window: &Window, now: u64) -> (LimitState, &AtomicU64, u64) {
+    /// The state at `now`, on windows that all threads number alike; the window's number, where to count, and what
+    /// stands there.
+    fn window(&self, window: &Window, now: u64) -> (LimitState, u64, &AtomicU64, u64) {
         let (even, odd) = (self.even.load(Ordering::Relaxed), self.odd.load(Ordering::Relaxed));
         let period = window.period_nanos();
         let mine = now / period;
@@ -129,7 +129,7 @@ impl Counter {
         };
         let previous = if number == 0 { 0 } else { counted(before, number - 1) };
         let state = LimitState { at: number.saturating_mul(period), current: counted(bits, number), previous };
-        (state, here, bits)
+        (state, number, here, bits)
     }
 }
 
