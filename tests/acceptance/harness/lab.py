@@ -50,6 +50,7 @@ class Lab:
     def __init__(self, shared: Shared):
         self.shared = shared
         self.stack = contextlib.AsyncExitStack()
+        self.browsed = False
         self.gateways: list[Gateway] = []
 
     async def __aenter__(self) -> "Lab":
@@ -124,6 +125,9 @@ class Lab:
     async def chromium(self, url: str | None = None) -> Chromium:
         """Chromium on an empty page of a server of its own, or on `url`."""
         program = await self.shared.program("browser")
+        if not self.browsed:
+            self.browsed = True
+            self.stack.push_async_callback(program.call, "leave", 30)
         if url is None:
             server = await self.tcp(backends.pages({"/": (200, "text/html", "<!doctype html><title>page</title>")}))
             url = server.http_url + "/"

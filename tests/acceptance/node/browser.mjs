@@ -6,7 +6,7 @@ const browser = await chromium.launch({
   executablePath: process.argv[2],
   args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--no-first-run', '--disable-dev-shm-usage'],
 });
-const context = await browser.newContext();
+let context = await browser.newContext();
 const pages = new Map();
 let last = 0;
 
@@ -37,6 +37,13 @@ const operations = {
   },
   async fill({ id, selector, text }) {
     await pages.get(id).page.fill(selector, text, { timeout: 5000 });
+    return {};
+  },
+  // Forgets pages, cookies and storage: the next case is another visitor.
+  async leave() {
+    pages.clear();
+    await context.close();
+    context = await browser.newContext();
     return {};
   },
   async said({ id }) {
