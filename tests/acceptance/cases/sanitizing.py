@@ -135,7 +135,7 @@ CORPUS = ("corpora", "attacks.jsonl")
 for policy, html in (("as it is without a word", {}), ("as wide as it may be written", WIDE)):
 
     @case(f"DOMPurify's cases, cleaned by `html` {policy}: nothing of what is left runs in Chromium",
-          needs=("node", "chromium"), seconds=120, suite=True)
+          needs=("node", "chromium"), seconds=240, suite=True)
     async def dompurify(lab, html=html):
         texts = [one["payload"] for one in lines(*DOMPURIFY)]
         back, found = await cleaned(lab, html, texts)
@@ -143,7 +143,7 @@ for policy, html in (("as it is without a word", {}), ("as wide as it may be wri
         nothing(back, found)
 
     @case(f"the corpus's cross-site scripting, cleaned by `html` {policy}: nothing of what is left runs in Chromium",
-          needs=("node", "chromium"), seconds=120, suite=True)
+          needs=("node", "chromium"), seconds=240, suite=True)
     async def corpus(lab, html=html):
         texts = [one["payload"] for one in lines(*CORPUS) if one["class"] == "xss"]
         back, found = await cleaned(lab, html, texts)
@@ -151,7 +151,7 @@ for policy, html in (("as it is without a word", {}), ("as wide as it may be wri
         nothing(back, found)
 
 
-@case("the same, uncleaned, does run in Chromium: the page above would tell", needs=("node", "chromium"), seconds=120, suite=True)
+@case("the same, uncleaned, does run in Chromium: the page above would tell", needs=("node", "chromium"), seconds=240, suite=True)
 async def uncleaned(lab):
     for texts in ([one["payload"] for one in lines(*DOMPURIFY)], [one["payload"] for one in lines(*CORPUS) if one["class"] == "xss"][:300]):
         ran = await raw(lab, texts)

@@ -38,7 +38,7 @@ async def scan(lab, url: str, *more) -> str:
     return "\n".join(child.lines)
 
 
-@case("reached directly, the backend gives its table to sqlmap: the suite can find something", needs=("suites", "sqlmap"), seconds=90, suite=True)
+@case("reached directly, the backend gives its table to sqlmap: the suite can find something", needs=("suites", "sqlmap"), seconds=180, suite=True)
 async def direct(lab):
     said = await scan(lab, await backend(lab))
     assert "sqlmap identified the following injection point" in said and "alice" in said and "bob" in said, said
@@ -53,7 +53,7 @@ async def guarded(lab, back: str, over: dict):
     return gateway, "Authorization: Bearer " + lab.hs256({"sub": "scanner", "iss": "lab", "aud": "lab", "exp": lab.now() + 600})
 
 
-@case("through the gateway with the production preset it finds nothing", needs=("suites", "sqlmap"), seconds=90, suite=True)
+@case("through the gateway with the production preset it finds nothing", needs=("suites", "sqlmap"), seconds=180, suite=True)
 async def preset(lab):
     gateway, bearer = await guarded(lab, await backend(lab), {})
     said = await scan(lab, gateway.url + "/", "-H", bearer)
@@ -62,7 +62,7 @@ async def preset(lab):
     assert await gateway.metric("portcullis_refusals_total", reason="threat_sqli", decision="replied") > 0, said
 
 
-@case("nor where nothing but the detection stops it: no ban, no rate", needs=("suites", "sqlmap"), seconds=90, suite=True)
+@case("nor where nothing but the detection stops it: no ban, no rate", needs=("suites", "sqlmap"), seconds=180, suite=True)
 async def detection(lab):
     gateway, bearer = await guarded(lab, await backend(lab), CALM)
     said = await scan(lab, gateway.url + "/", "-H", bearer)
