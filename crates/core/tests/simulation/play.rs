@@ -339,6 +339,21 @@ impl Play {
     }
 }
 
+impl Figures {
+    /// What holds for any size.
+    pub(crate) fn hold(&self) {
+        assert_eq!(self.attackers_admitted, 0, "without a credential nobody comes in");
+        assert!(self.honest_hurt * 1000 <= self.honest, "at most one honest user of a thousand is hurt");
+        for (attack, sent, passed) in &self.messages {
+            assert!(*sent > 0, "{attack:?} did nothing");
+            assert!(passed * 10 <= *sent, "{attack:?}: {passed} of {sent} messages passed");
+        }
+        assert_eq!(self.honest_scored, 0, "no honest user is banned for a score");
+        let loud = self.tried[&Attack::Loud];
+        assert!(loud.verified * 100 <= loud.made, "the loud one is turned away before its tokens are looked at");
+    }
+}
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "honest: {} clients, {} messages, {} hurt", self.honest, self.honest_messages, self.honest_hurt)?;

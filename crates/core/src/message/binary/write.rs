@@ -215,6 +215,12 @@ impl Buffers {
             let Some((&byte, after)) = special.split_first() else { break };
             match byte {
                 b'"' | b'\\' => self.text.extend_from_slice(&[b'\\', byte]),
+                // As the field's serializers spell them, so that a key said again is the key that came.
+                b'\x08' => self.text.extend_from_slice(b"\\b"),
+                b'\t' => self.text.extend_from_slice(b"\\t"),
+                b'\n' => self.text.extend_from_slice(b"\\n"),
+                b'\x0c' => self.text.extend_from_slice(b"\\f"),
+                b'\r' => self.text.extend_from_slice(b"\\r"),
                 _ => self.print(format_args!("\\u{byte:04x}")),
             }
             rest = after;

@@ -1,9 +1,4 @@
-//! Whoever invents keys buys neither memory nor anybody's freedom (SPEC 6.5): millions of invented users and addresses
-//! through the tables of limits, admission's scores and profiles.
-//!
-//! `ten_million` prints figures: `cargo test -p portcullis-core --test invention -- --ignored --nocapture`.
-
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and prints its figures")]
+//! An inventor of keys at the tables of limits, admission's scores and profiles, and what must hold against it.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -25,7 +20,7 @@ fn reputation() -> Reputation {
 }
 
 /// So many keys are invented within ten minutes, so that nothing fades by itself.
-fn invent(keys: u64) {
+pub(crate) fn invent(keys: u64) {
     let limit = Limit::Bucket(Bucket::new(10, Duration::from_secs(3600), 10));
     let ledger = Ledger::new(ENTRIES, [1, 2]);
     let scores = Scores::new(&reputation(), Vec::new(), [3, 4]);
@@ -66,22 +61,8 @@ fn invent(keys: u64) {
 
 /// What the process holds, as Linux says it; 0 elsewhere.
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
-fn resident_kib() -> u64 {
+pub(crate) fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-#[test]
-fn twice_as_many_invented_keys_as_fit_free_nobody() {
-    invent(150_000);
-}
-
-#[test]
-#[ignore = "a minute of work: prints figures"]
-fn ten_million() {
-    println!("before: {} KiB", resident_kib());
-    for keys in [100_000, 1_000_000, 10_000_000] {
-        invent(keys);
-    }
 }

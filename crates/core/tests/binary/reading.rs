@@ -1,7 +1,5 @@
 //! MessagePack and CBOR as JSON, against two readers that nobody here wrote; and what the checks make of them.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -18,6 +16,8 @@ use portcullis_core::verdict::Reason;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::samples::{FORMATS, any_json, bytes_of, same};
+
 const BOUNDS: Bounds = Bounds { depth_max: 8, keys_max: 1000, values_max: 1000, string_bytes_max: 1 << 16 };
 
 fn as_json(format: Format, bytes: &[u8]) -> Result<Value, Fault> {
@@ -28,71 +28,11 @@ fn as_json(format: Format, bytes: &[u8]) -> Result<Value, Fault> {
     }))
 }
 
-fn msgpack_of(value: &Value) -> rmpv::Value {
-    match value {
-        Value::Null => rmpv::Value::Nil,
-        Value::Bool(truth) => (*truth).into(),
-        Value::Number(number) if number.is_f64() => number.as_f64().unwrap().into(),
-        Value::Number(number) => number.as_u64().map_or_else(|| number.as_i64().unwrap().into(), Into::into),
-        Value::String(text) => text.as_str().into(),
-        Value::Array(items) => rmpv::Value::Array(items.iter().map(msgpack_of).collect()),
-        Value::Object(members) => {
-            rmpv::Value::Map(members.iter().map(|(key, value)| (key.as_str().into(), msgpack_of(value))).collect())
-        }
-    }
-}
-
-fn written(value: &rmpv::Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    rmpv::encode::write_value(&mut out, value).unwrap();
-    out
-}
-
-fn msgpack(value: &Value) -> Vec<u8> {
-    written(&msgpack_of(value))
-}
-
-fn cbor(value: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    ciborium::into_writer(value, &mut out).unwrap();
-    out
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(Value::from),
-        "\\PC{0,20}".prop_map(Value::from),
-        "[\\x00-\\x1f\"\\\\a/]{0,12}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(5, 60, 6, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map("[a-z\"\\n]{0,6}", inner, 0..6)
-                .prop_map(|members| Value::Object(members.into_iter().collect())),
-        ]
-    })
-}
-
-/// Equal, numbers as numbers.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
-        }
-        _ => one == other,
-    }
-}
-
 proptest! {
     #[test]
     fn what_was_written_is_what_is_read(value in any_json()) {
-        for (format, bytes) in [(Format::Msgpack, msgpack(&value)), (Format::Cbor, cbor(&value))] {
+        for format in FORMATS {
+            let bytes = bytes_of(format, &value);
             let found = as_json(format, &bytes).unwrap();
             prop_assert!(same(&found, &value), "{format:?} {found} {value}");
             // Every cut is refused, and so is every tail.
@@ -199,13 +139,13 @@ fn every_check_sees_what_msgpack_and_cbor_say() {
         (json!({"type": "chat", "id": "4", "text": "x".repeat(41)}), Some((Reason::SchemaViolation, "/text"))),
         (json!({"type": "chat", "id": "5", "a": ["' OR '1'='1' -- "]}), Some((Reason::ThreatSqli, "/a/0"))),
     ];
-    for (format, write) in [("msgpack", msgpack as fn(&Value) -> Vec<u8>), ("cbor", cbor)] {
-        let bytes: Vec<Vec<u8>> = cases.iter().map(|(message, _)| write(message)).collect();
+    for format in FORMATS {
+        let bytes: Vec<Vec<u8>> = cases.iter().map(|(message, _)| bytes_of(format, message)).collect();
         let bytes: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
-        let verdicts = judge(&policy(format), Kind::Binary, &bytes);
+        let verdicts = judge(&policy(format.label()), Kind::Binary, &bytes);
         for (verdict, (message, expected)) in verdicts.iter().zip(&cases) {
             let found = verdict.findings.first().map(|f| (f.reason, f.field.as_deref().unwrap_or_default()));
-            assert_eq!(found, *expected, "{format} {message}");
+            assert_eq!(found, *expected, "{format:?} {message}");
             assert_eq!(verdict.action == Action::Pass, expected.is_none());
         }
         assert_eq!(verdicts[6].findings[0].message_type.as_deref(), Some("chat"));
