@@ -14,6 +14,7 @@ use portcullis_core::limits::Ledger;
 use portcullis_core::policy::{Checked, Policy};
 use portcullis_core::verdict::Reason;
 use portcullis_store::{AuditLog, BLOCKS_FILE, KEYS_FILE, SESSIONS_FILE, Settings, StoreError};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::admin::{self, AdminState};
@@ -379,12 +380,12 @@ fn work(
     commands: mpsc::UnboundedReceiver<Command>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!("a worker cannot start: {error}"),
     };
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async move {
+    runtime.block_on(async move {
         let [random, _] = seed();
         let worker = Worker::new(shared, index, random);
         tokio::task::spawn_local(std::rc::Rc::clone(&worker).obey(commands));

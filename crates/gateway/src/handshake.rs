@@ -214,7 +214,7 @@ impl Visit {
     }
 
     /// Opens the upstream, then answers 101; the relay starts when the socket is free.
-    async fn open(&self, admitted: Admitted, mut request: Request<Incoming>) -> Response<Body> {
+    async fn open(&self, mut admitted: Admitted, mut request: Request<Incoming>) -> Response<Body> {
         let deflate = match offered_deflate(&admitted, request.headers()) {
             Ok(deflate) => deflate,
             Err(detail) => return self.failed(&admitted, Reason::HandshakeMalformed, detail),
@@ -222,16 +222,21 @@ impl Visit {
         let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
             return self.failed(&admitted, Reason::HandshakeMalformed, String::from("no `Sec-WebSocket-Key`"));
         };
-        let ask = ask(&admitted, deflate);
+        let ask = Ask {
+            path: &admitted.upstream_uri_path,
+            headers: &mut admitted.upstream_headers,
+            protocols: &admitted.offered_protocols,
+            deflate,
+        };
         match upstream::open(&self.worker, &admitted.route, ask).await {
             Err(failure) => self.failed(&admitted, failure.reason, failure.detail),
             Ok(upstream::Answer::Refused(response, lease)) => self.refused_by_upstream(&admitted, response, &lease),
-            Ok(upstream::Answer::Opened(opened)) => {
+            Ok(upstream::Answer::Opened(mut opened)) => {
                 drop(self.pending.take());
                 let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
                 self.note_arrival(&admitted, agent);
                 let on_upgrade = hyper::upgrade::on(&mut request);
-                let response = switching(&key, request.headers(), &admitted, &opened);
+                let response = switching(&key, request.headers(), &mut admitted, &mut opened);
                 self.relay_after(on_upgrade, admitted, *opened);
                 response
             }
@@ -369,7 +374,7 @@ impl Visit {
             // It cannot be asked for twice.
             Settled::FirstMessage(_) => return,
         };
-        let admitted = match decision {
+        let mut admitted = match decision {
             Decision::Admit(admitted) => admitted,
             Decision::PassHttp(_) => return,
             Decision::Refuse(refusal) => {
@@ -378,11 +383,14 @@ impl Visit {
                 return waiting.close(refusal.reason.row().close_code, words).await;
             }
         };
-        let mut ask = ask(&admitted, None);
-        ask.protocols = protocol.into_iter().collect();
-        let chosen = ask.protocols.first().cloned();
+        let ask = Ask {
+            path: &admitted.upstream_uri_path,
+            headers: &mut admitted.upstream_headers,
+            protocols: protocol.as_slice(),
+            deflate: None,
+        };
         let failure = match upstream::open(&self.worker, &admitted.route, ask).await {
-            Ok(upstream::Answer::Opened(opened)) if opened.protocol == chosen => {
+            Ok(upstream::Answer::Opened(opened)) if opened.protocol == protocol => {
                 let (client, client_early) = waiting.into_socket();
                 let caller = self.caller(&admitted);
                 self.note_listed(&caller);
@@ -546,15 +554,6 @@ fn offered_deflate(admitted: &Admitted, headers: &HeaderMap) -> Result<Option<Pr
     Ok(policy.propose(&offers))
 }
 
-fn ask(admitted: &Admitted, deflate: Option<Proposal>) -> Ask {
-    Ask {
-        path: admitted.upstream_uri_path.clone(),
-        headers: admitted.upstream_headers.clone(),
-        protocols: admitted.offered_protocols.clone(),
-        deflate,
-    }
-}
-
 /// 101, as RFC 6455 4.2.2 writes it; a chosen subprotocol takes the place of `bearer`.
 fn accepted(key: &HeaderValue, request: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::default()));
@@ -571,15 +570,18 @@ fn accepted(key: &HeaderValue, request: &HeaderMap) -> Response<Body> {
     response
 }
 
-fn switching(key: &HeaderValue, request: &HeaderMap, admitted: &Admitted, opened: &Opened) -> Response<Body> {
+fn switching(key: &HeaderValue, request: &HeaderMap, admitted: &mut Admitted, opened: &mut Opened) -> Response<Body> {
     let mut response = accepted(key, request);
     let headers = response.headers_mut();
-    for (name, value) in &opened.headers {
-        if !headers.contains_key(name) || name == header::SET_COOKIE {
-            headers.append(name, value.clone());
+    let mut last = None;
+    for (name, value) in std::mem::take(&mut opened.headers) {
+        // The map names a header once, before the first of its values.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| !headers.contains_key(*name) || *name == header::SET_COOKIE) {
+            headers.append(name, value);
         }
     }
-    headers.extend(admitted.response_headers.clone());
+    headers.extend(std::mem::take(&mut admitted.response_headers));
     let mut say = |name, text: Option<String>| {
         if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.insert(name, value);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use portcullis_core::event::{DETAIL_BYTES_MAX, Event};
 use portcullis_core::verdict::Severity;
-use rusqlite::{CachedStatement, Row, Transaction};
+use rusqlite::{CachedStatement, Row, Statement, ToSql, Transaction};
 use serde::Serialize;
 
 /// Longest text in any field but `detail`, bytes.
@@ -20,10 +20,16 @@ pub(crate) const COLUMNS: &str = "events.seq, events.id, events.time_unix_ms, ev
      events.severity, events.decision, events.check_name, events.source_ip, events.connection, events.session, \
      events.user, events.tenant, events.route, events.message_type, events.detail, events.metadata";
 
-/// Repeating an id does nothing: a batch may be written again after a failure that was none.
+/// What an insert begins with; a row of [`VALUES`] for each event, then [`ONCE`].
 const INSERT: &str = "INSERT INTO events (id, time_unix_ms, type, category, severity, decision, \
-     check_name, source_ip, connection, session, user, tenant, route, message_type, detail, metadata) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT (id) DO NOTHING";
+     check_name, source_ip, connection, session, user, tenant, route, message_type, detail, metadata) VALUES ";
+const VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const COLUMNS_WRITTEN: usize = 16;
+/// Repeating an id does nothing: a batch may be written again after a failure that was none.
+const ONCE: &str = " ON CONFLICT (id) DO NOTHING";
+/// Events that one statement writes where none of them has words to search for, as where clients come and go: a statement
+/// opens the table and each of its indexes anew.
+const TOGETHER: usize = 8;
 
 /// Enters the row just inserted into the search table.
 const INDEX: &str = "INSERT INTO events_text (rowid, type, user, route, message_type, detail, metadata) \
@@ -103,45 +109,45 @@ fn clip(text: &mut String, bytes_max: usize) {
 /// The statements that write events, made once for a batch.
 pub(crate) struct Inserts<'t> {
     change: &'t Transaction<'t>,
-    row: CachedStatement<'t>,
+    one: CachedStatement<'t>,
+    together: CachedStatement<'t>,
     words: CachedStatement<'t>,
 }
 
 impl<'t> Inserts<'t> {
     pub(crate) fn new(change: &'t Transaction<'t>) -> rusqlite::Result<Self> {
-        Ok(Self { change, row: change.prepare_cached(INSERT)?, words: change.prepare_cached(INDEX)? })
+        let insert = |rows: usize| change.prepare_cached(&format!("{INSERT}{}{ONCE}", [VALUES].repeat(rows).join(",")));
+        Ok(Self { change, one: insert(1)?, together: insert(TOGETHER)?, words: change.prepare_cached(INDEX)? })
+    }
+
+    /// Writes events in their order.
+    pub(crate) fn write(&mut self, mut events: &[Event]) -> rusqlite::Result<()> {
+        while let Some((first, rest)) = events.split_first() {
+            match events.split_at_checked(TOGETHER) {
+                Some((wordless, after)) if wordless.iter().all(|event| event.detail.is_empty()) => {
+                    for (place, event) in wordless.iter().enumerate() {
+                        bind(&mut self.together, place, event, &metadata(event))?;
+                    }
+                    self.together.raw_execute()?;
+                    events = after;
+                }
+                _ => {
+                    self.write_one(first)?;
+                    events = rest;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes one event, and into the search table where it has words to search for.
-    pub(crate) fn write(&mut self, event: &Event) -> rusqlite::Result<()> {
-        let row = event.reason.row();
-        let metadata = if event.metadata.is_empty() {
-            String::new()
-        } else {
-            serde_json::to_string(&event.metadata).unwrap_or_default()
-        };
-        let inserted = self.row.execute(rusqlite::params![
-            event.id,
-            i64::try_from(event.time_unix_ms).unwrap_or(i64::MAX),
-            row.label,
-            row.category.label(),
-            rank(row.severity),
-            event.decision.label(),
-            event.check,
-            event.source_ip.as_ref().map(IpAddr::to_string),
-            event.connection,
-            event.session,
-            event.user,
-            event.tenant,
-            event.route,
-            event.message_type,
-            event.detail,
-            metadata,
-        ])?;
-        if inserted > 0 && !event.detail.is_empty() {
+    fn write_one(&mut self, event: &Event) -> rusqlite::Result<()> {
+        let metadata = metadata(event);
+        bind(&mut self.one, 0, event, &metadata)?;
+        if self.one.raw_execute()? > 0 && !event.detail.is_empty() {
             self.words.execute(rusqlite::params![
                 self.change.last_insert_rowid(),
-                row.label,
+                event.reason.row().label,
                 event.user,
                 event.route,
                 event.message_type,
@@ -151,6 +157,37 @@ impl<'t> Inserts<'t> {
         }
         Ok(())
     }
+}
+
+fn metadata(event: &Event) -> String {
+    if event.metadata.is_empty() { String::new() } else { serde_json::to_string(&event.metadata).unwrap_or_default() }
+}
+
+/// Puts an event into the row at a place of a statement.
+fn bind(statement: &mut Statement<'_>, place: usize, event: &Event, metadata: &str) -> rusqlite::Result<()> {
+    let row = event.reason.row();
+    let values: [&dyn ToSql; COLUMNS_WRITTEN] = [
+        &event.id,
+        &i64::try_from(event.time_unix_ms).unwrap_or(i64::MAX),
+        &row.label,
+        &row.category.label(),
+        &rank(row.severity),
+        &event.decision.label(),
+        &event.check,
+        &event.source_ip.as_ref().map(IpAddr::to_string),
+        &event.connection,
+        &event.session,
+        &event.user,
+        &event.tenant,
+        &event.route,
+        &event.message_type,
+        &event.detail,
+        &metadata,
+    ];
+    for (column, value) in values.iter().enumerate() {
+        statement.raw_bind_parameter(place * COLUMNS_WRITTEN + column + 1, value)?;
+    }
+    Ok(())
 }
 
 /// Severity as a number that sorts.

@@ -69,6 +69,34 @@ fn ids(events: &[crate::StoredEvent]) -> Vec<&str> {
 }
 
 #[test]
+fn events_written_together_keep_their_order_and_their_words() {
+    let folder = Folder::new();
+    let log = folder.log(&settings());
+    let ordinary = |number: usize| number % 30 != 7;
+    let sent: Vec<Event> = (0..100)
+        .map(|number| {
+            let detail = if ordinary(number) { String::new() } else { format!("word{number}") };
+            Event { detail, user: Some(format!("u{number}")), ..event(&format!("id-{number:03}")) }
+        })
+        .collect();
+    // The first is repeated, as after a failure that was none.
+    for one in sent.iter().chain(sent.first()) {
+        assert_eq!(log.record(one.clone()), Recorded::Queued);
+    }
+    log.flush(PATIENCE).unwrap();
+    let reader = folder.reader();
+    let found = reader.search(&Query { limit: Some(200), ..Query::default() }).unwrap();
+    let mut in_order: Vec<_> = found.iter().map(|event| (event.seq, event.id.clone(), event.user.clone())).collect();
+    in_order.sort();
+    let expected: Vec<_> = sent.iter().map(|event| (event.id.clone(), event.user.clone())).collect();
+    assert_eq!(in_order.into_iter().map(|(_, id, user)| (id, user)).collect::<Vec<_>>(), expected);
+    for number in [7, 37, 67, 97] {
+        let query = Query { text: Some(format!("word{number}")), ..Query::default() };
+        assert_eq!(ids(&reader.search(&query).unwrap()), [format!("id-{number:03}")]);
+    }
+}
+
+#[test]
 fn an_event_comes_back_as_it_was_recorded() {
     let folder = Folder::new();
     let log = folder.log(&settings());

@@ -189,9 +189,7 @@ impl Writer {
         let Some(file) = self.file.as_mut() else { return Err(StoreError::Closed) };
         let change = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut inserts = Inserts::new(&change)?;
-        for event in &self.batch {
-            inserts.write(event)?;
-        }
+        inserts.write(&self.batch)?;
         drop(inserts);
         Ok(change.commit()?)
     }

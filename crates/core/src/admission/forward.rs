@@ -3,7 +3,10 @@
 //! Out go hop-by-hop headers, credentials, and everything that only the gateway may say; in come the client's
 //! address and who it is. A value that cannot stand in a header is percent-encoded, so a claim injects nothing.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -105,8 +108,10 @@ fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// `X-Portcullis-…`, `X-Forwarded-…` and their look-alikes: many servers read `_` and other signs as `-`.
 fn is_ours(name: &str) -> bool {
-    let dashed: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    dashed.starts_with(OURS) || dashed.starts_with("x-forwarded-") || OVERRIDES.contains(&dashed.as_str())
+    let dashed = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
+    let alike = |name: &str, ours: &str| name.bytes().map(dashed).eq(ours.bytes());
+    let begins = |ours: &str| name.get(..ours.len()).is_some_and(|start| alike(start, ours));
+    begins(OURS) || begins("x-forwarded-") || OVERRIDES.iter().any(|ours| alike(name, ours))
 }
 
 /// Cookies know no ports: a browser brings the admin listener's along when both stand on one host.
@@ -140,7 +145,7 @@ fn describe(out: &mut HeaderMap, arrival: &Arrival, principal: &Principal) {
     if let Some(tenant) = &principal.tenant {
         set(out, "x-portcullis-tenant", tenant);
     }
-    let roles: Vec<String> = principal.roles.iter().map(|role| safe(role)).collect();
+    let roles: Vec<Cow<'_, str>> = principal.roles.iter().map(|role| safe(role)).collect();
     if let Ok(roles) = HeaderValue::from_str(&roles.join(",")) {
         out.insert("x-portcullis-roles", roles);
     }
@@ -158,10 +163,7 @@ fn sign(out: &mut HeaderMap, identity: &Identity, now: Now) {
         text.push_str(value);
     }
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
-    let mut signature = String::with_capacity(80);
-    for byte in hmac::sign(&key, text.as_bytes()).as_ref() {
-        signature.push_str(&format!("{byte:02x}"));
-    }
+    let signature = HEXLOWER.encode(hmac::sign(&key, text.as_bytes()).as_ref());
     set(out, "x-portcullis-signature", &format!("t={time};v1={signature}"));
 }
 
@@ -171,8 +173,8 @@ fn set(out: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-fn safe(value: &str) -> String {
-    utf8_percent_encode(value, UNSAFE).to_string()
+fn safe(value: &str) -> Cow<'_, str> {
+    utf8_percent_encode(value, UNSAFE).into()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
@@ -66,7 +67,7 @@ impl Minted {
     #[must_use]
     pub fn new(random: &[u8; RANDOM_BYTES]) -> Self {
         let (id, secret) = random.split_at(ID_BYTES);
-        Self::under(id.iter().map(|byte| format!("{byte:02x}")).collect(), secret)
+        Self::under(HEXLOWER.encode(id), secret)
     }
 
     /// A new secret under an id that is in use.

@@ -4,6 +4,7 @@
 //! decides which is the subject. A certificate with no such name, or with two, speaks of nobody: which of them others
 //! would read cannot be known. Its id, for revocation, is the SHA-256 of the certificate.
 
+use data_encoding::HEXLOWER;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::cache::digest;
@@ -38,7 +39,7 @@ impl Certificate {
             dns: Vec::new(),
             emails: Vec::new(),
             uris: Vec::new(),
-            fingerprint: digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: HEXLOWER.encode(&digest(der)),
             not_before_unix_s: u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or(0),
             not_after_unix_s: u64::try_from(parsed.validity().not_after.timestamp()).ok()?,
         };

@@ -5,6 +5,7 @@
 //! outlives `identity.renewal.life_max`. Never decides whether the token is good: that was done before.
 
 use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use super::issue::issue;
@@ -61,7 +62,7 @@ pub fn renew(
     if ends <= now || principal.expires_at_unix_s.is_some_and(|before| before >= ends) {
         return Err("no fresh one would last longer: `identity.renewal.life_max` is reached, or it is too early");
     }
-    let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = HEXLOWER.encode(random);
     for (name, value) in [("orig_iat", began), ("iat", now), ("exp", ends)] {
         claims.insert(name.to_owned(), Value::from(value));
     }

@@ -17,6 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::cache::digest;
@@ -91,7 +92,7 @@ impl Session {
     /// What other nodes know it by: its digest, in hexadecimal.
     #[must_use]
     pub fn name(&self) -> String {
-        hex(&self.digest)
+        HEXLOWER.encode(&self.digest)
     }
 }
 
@@ -177,7 +178,7 @@ pub fn is_session(text: &str) -> bool {
 /// What other nodes know the session of a text by.
 #[must_use]
 pub fn name(text: &str) -> String {
-    hex(&digest(text.as_bytes()))
+    HEXLOWER.encode(&digest(text.as_bytes()))
 }
 
 impl Sessions {
@@ -241,7 +242,7 @@ impl Sessions {
         };
         let origin = principal.origin.as_deref();
         let terms = Terms {
-            id: hex(id),
+            id: HEXLOWER.encode(id),
             subject: subject.to_owned(),
             tenant: owned(&principal.tenant),
             tenants: texts(&principal.tenants),
@@ -385,9 +386,5 @@ fn sealed(terms: &Terms) -> Vec<u8> {
 }
 
 fn agent_digest(user_agent: Option<&str>) -> String {
-    hex(&digest(user_agent.unwrap_or_default().as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&digest(user_agent.unwrap_or_default().as_bytes()))
 }

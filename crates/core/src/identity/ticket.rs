@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::cache::digest;
@@ -151,7 +152,7 @@ impl Tickets {
 /// What a ticket is kept under where nodes meet.
 #[must_use]
 pub fn name(text: &str) -> String {
-    digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&digest(text.as_bytes()))
 }
 
 /// Whose ticket it is that was taken from where nodes meet.

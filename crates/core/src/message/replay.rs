@@ -17,16 +17,29 @@ pub struct Window {
     ring: Vec<u64>,
     /// The oldest of a full ring.
     oldest: usize,
-    /// Place in the ring + 1, or 0; open addressing, never more than half full.
-    table: Vec<u32>,
+    /// Open addressing, never more than half full.
+    table: Vec<Slot>,
+    /// Low bits of a slot that say a place in the ring.
+    place_bits: u32,
     ids_max: usize,
 }
+
+/// 0, or a place in the ring + 1 with as much of the hash above it as fits: most slots that hold another id are told from
+/// the one looked for without reaching for the ring, which is another line of memory.
+type Slot = u32;
 
 impl Window {
     /// Remembers the last `ids_max` ids (at least 1).
     #[must_use]
     pub fn new(ids_max: u32) -> Self {
-        Self { ring: Vec::new(), oldest: 0, table: Vec::new(), ids_max: ids_max.max(1) as usize }
+        let ids_max = ids_max.max(1);
+        Self {
+            ring: Vec::new(),
+            oldest: 0,
+            table: Vec::new(),
+            place_bits: u32::BITS - ids_max.leading_zeros(),
+            ids_max: ids_max as usize,
+        }
     }
 
     /// What is remembered of an id. `seed` is the process's.
@@ -37,7 +50,7 @@ impl Window {
 
     /// Remembers an id; false when it is remembered already. The oldest leaves when the window is full.
     pub fn remember(&mut self, hash: u64) -> bool {
-        if self.find(hash).is_some() {
+        if self.holds(hash) {
             return false;
         }
         if self.ring.len() < self.ids_max {
@@ -55,7 +68,7 @@ impl Window {
         }
         let place = self.oldest;
         if let Some(&leaving) = self.ring.get(place) {
-            self.leave(leaving);
+            self.leave(leaving, place + 1);
         }
         if let Some(slot) = self.ring.get_mut(place) {
             *slot = hash;
@@ -77,50 +90,85 @@ impl Window {
         self.ring.is_empty()
     }
 
-    /// The table's slot of a hash.
-    fn find(&self, hash: u64) -> Option<usize> {
-        let mask = self.table.len().checked_sub(1)?;
-        let mut slot = home(hash, mask);
+    fn holds(&self, hash: u64) -> bool {
+        let Some(mask) = self.table.len().checked_sub(1) else { return false };
+        let print = self.print(hash);
+        let mut at = home(hash, mask);
         loop {
-            match self.hash_in(slot) {
-                None => return None,
-                Some(found) if found == hash => return Some(slot),
-                Some(_) => slot = (slot + 1) & mask,
+            match self.slot(at) {
+                0 => return false,
+                slot if slot & !self.places() == print && self.hash_of(slot) == hash => return true,
+                _ => at = (at + 1) & mask,
             }
         }
     }
 
-    fn hash_in(&self, slot: usize) -> Option<u64> {
-        let number = self.table.get(slot).copied()? as usize;
-        self.ring.get(number.checked_sub(1)?).copied()
+    fn slot(&self, at: usize) -> Slot {
+        self.table.get(at).copied().unwrap_or(0)
+    }
+
+    /// The bits of a slot that say a place.
+    fn places(&self) -> Slot {
+        Slot::MAX.checked_shr(u32::BITS - self.place_bits).unwrap_or(0)
+    }
+
+    /// What of a hash stands in its slot.
+    fn print(&self, hash: u64) -> Slot {
+        folded(hash).checked_shl(self.place_bits).unwrap_or(0)
+    }
+
+    fn hash_of(&self, slot: Slot) -> u64 {
+        let place = (slot & self.places()) as usize;
+        place.checked_sub(1).and_then(|place| self.ring.get(place)).copied().unwrap_or(0)
+    }
+
+    /// Where the id of a taken slot would stand if it had come first.
+    fn home_of(&self, slot: Slot, mask: usize) -> usize {
+        if mask.checked_shr(u32::BITS - self.place_bits).unwrap_or(0) == 0 {
+            // Its print has all the bits of it.
+            slot.checked_shr(self.place_bits).unwrap_or(0) as usize & mask
+        } else {
+            home(self.hash_of(slot), mask)
+        }
     }
 
     fn enter(&mut self, hash: u64, number: usize) {
         let Some(mask) = self.table.len().checked_sub(1) else { return };
-        let mut slot = home(hash, mask);
-        while self.table.get(slot).is_some_and(|&taken| taken != 0) {
-            slot = (slot + 1) & mask;
+        let mut at = home(hash, mask);
+        while self.slot(at) != 0 {
+            at = (at + 1) & mask;
         }
-        if let Some(free) = self.table.get_mut(slot) {
+        let print = self.print(hash);
+        if let Some(free) = self.table.get_mut(at) {
             // The ring holds at most u32::MAX ids: that is what the policy can say.
-            *free = u32::try_from(number).unwrap_or(u32::MAX);
+            *free = print | Slot::try_from(number).unwrap_or(Slot::MAX);
         }
     }
 
-    /// Takes a hash out and moves back those that its slot had pushed on.
-    fn leave(&mut self, hash: u64) {
-        let Some(mut hole) = self.find(hash) else { return };
-        let mask = self.table.len() - 1;
-        let mut slot = hole;
+    /// Takes an id out and moves back those that its slot had pushed on.
+    fn leave(&mut self, hash: u64, number: usize) {
+        let Some(mask) = self.table.len().checked_sub(1) else { return };
+        let leaving = self.print(hash) | Slot::try_from(number).unwrap_or(Slot::MAX);
+        let mut hole = home(hash, mask);
+        while self.slot(hole) != leaving {
+            if self.slot(hole) == 0 {
+                return;
+            }
+            hole = (hole + 1) & mask;
+        }
+        let mut at = hole;
         loop {
-            slot = (slot + 1) & mask;
-            let Some(next) = self.hash_in(slot) else { break };
+            at = (at + 1) & mask;
+            let next = self.slot(at);
+            if next == 0 {
+                break;
+            }
             // It may move when the hole lies between its home and where it stands.
-            let from_home = slot.wrapping_sub(home(next, mask)) & mask;
-            let from_hole = slot.wrapping_sub(hole) & mask;
+            let from_home = at.wrapping_sub(self.home_of(next, mask)) & mask;
+            let from_hole = at.wrapping_sub(hole) & mask;
             if from_home >= from_hole {
-                self.table.swap(hole, slot);
-                hole = slot;
+                self.table.swap(hole, at);
+                hole = at;
             }
         }
         if let Some(hole) = self.table.get_mut(hole) {
@@ -139,9 +187,14 @@ impl Window {
     }
 }
 
+/// The halves of a hash in one another: what its home and its print are taken from.
+fn folded(hash: u64) -> u32 {
+    // The low half, wanted.
+    (hash ^ (hash >> 32)) as u32
+}
+
 fn home(hash: u64, mask: usize) -> usize {
-    // The mask keeps the low bits, whatever the width of usize.
-    (hash ^ (hash >> 32)) as usize & mask
+    folded(hash) as usize & mask
 }
 
 #[cfg(test)]
@@ -171,6 +224,17 @@ mod tests {
         }
         assert_eq!(window.ring.capacity(), 1000);
         assert_eq!(window.table.len(), 2048);
+    }
+
+    #[test]
+    fn a_window_too_large_for_prints_forgets_the_oldest_all_the_same() {
+        let mut window = Window::new(70_000);
+        let hash = |id: u64| Window::hash(9, &id.to_le_bytes());
+        for id in 0..200_000_u64 {
+            assert!(window.remember(hash(id)));
+        }
+        assert!((130_000..200_000).all(|id| !window.remember(hash(id))));
+        assert!((100_000..130_000).all(|id| window.remember(hash(id))));
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{ConnectInfo, Form, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::html;
 use portcullis_core::event::Decision;
@@ -41,7 +42,7 @@ impl Logins {
     pub(super) fn begin(&self, bearer: Bearer, now: Instant) -> Option<String> {
         let mut random = [0_u8; 32];
         getrandom::fill(&mut random).ok()?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = HEXLOWER.encode(&random);
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logins.retain(|(_, ends, _)| *ends > now);
         if logins.len() >= LOGINS_MAX {

@@ -118,6 +118,10 @@ impl Relay {
         if !(failed || both) {
             return false;
         }
+        // Both have said that they send no more, and have been told so: there is nothing to wait for.
+        if self.client.is_through() && self.upstream.is_through() {
+            return true;
+        }
         // The server ends first (RFC 6455 7.1.1), so the client's socket is shut as soon as all is written. The
         // upstream is a server and ends its own; ours is shut when it has had its Close.
         self.client.poll_shut(cx);

@@ -133,6 +133,13 @@ impl Side {
         }
     }
 
+    /// Whether the closing handshake with it is complete and written (RFC 6455 7.1.4), so that its socket may be closed
+    /// at once: after its Close frame a peer sends nothing that a reset could overtake. TLS has a farewell of its own.
+    pub(super) fn is_through(&self) -> bool {
+        let said = self.close_sent && self.close_received && self.backlog() == 0;
+        said && matches!(self.leg, Leg::Tcp(_))
+    }
+
     /// Shuts our half once everything is written.
     pub(super) fn poll_shut(&mut self, cx: &mut Context<'_>) {
         if !self.shut && self.backlog() == 0 && Pin::new(&mut self.leg).poll_shutdown(cx).is_ready() {

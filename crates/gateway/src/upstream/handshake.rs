@@ -31,13 +31,13 @@ const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// What to ask of a backend.
-pub(crate) struct Ask {
+pub(crate) struct Ask<'a> {
     /// Path and query, the token already taken out.
-    pub path: String,
-    /// Rebuilt headers.
-    pub headers: HeaderMap,
+    pub path: &'a str,
+    /// Rebuilt headers; those of the handshake come to them.
+    pub headers: &'a mut HeaderMap,
     /// Subprotocols the client offers.
-    pub protocols: Vec<String>,
+    pub protocols: &'a [String],
     /// The compression to offer.
     pub deflate: Option<Proposal>,
 }
@@ -67,7 +67,7 @@ pub(crate) enum Answer {
 }
 
 /// Dials and shakes hands, within the route's time.
-pub(crate) async fn open(worker: &Rc<Worker>, route: &Route, ask: Ask) -> Result<Answer, Failure> {
+pub(crate) async fn open(worker: &Rc<Worker>, route: &Route, ask: Ask<'_>) -> Result<Answer, Failure> {
     let within = route.spec.times.upstream_connect;
     match tokio::time::timeout(within, open_unbounded(worker, route, ask)).await {
         Ok(outcome) => outcome,
@@ -75,18 +75,18 @@ pub(crate) async fn open(worker: &Rc<Worker>, route: &Route, ask: Ask) -> Result
     }
 }
 
-async fn open_unbounded(worker: &Rc<Worker>, route: &Route, mut ask: Ask) -> Result<Answer, Failure> {
+async fn open_unbounded(worker: &Rc<Worker>, route: &Route, ask: Ask<'_>) -> Result<Answer, Failure> {
     let (mut leg, lease) = dial(worker, route).await?;
     let broken = |what: String| Failure::new(Reason::UpstreamProtocol, format!("`{}`: {what}", lease.authority()));
     let key = fresh_key(worker);
     let path = path(&ask, &lease)?;
-    let headers = headers(&mut ask, &lease, key)?;
-    let request = written(&path, &headers);
+    complete(ask.headers, ask.protocols, ask.deflate.as_ref(), &lease, key)?;
+    let request = written(&path, ask.headers);
     leg.write_all(&request).await.map_err(|error| broken(error.to_string()))?;
     leg.flush().await.map_err(|error| broken(error.to_string()))?;
     let (read, heard) = answer(worker, &mut leg).await.map_err(broken)?;
     if heard.status != StatusCode::SWITCHING_PROTOCOLS {
-        let response = refused(Replay::new(leg, read), path, headers).await;
+        let response = refused(Replay::new(leg, read), path, ask.headers.clone()).await;
         return Ok(Answer::Refused(response.map_err(|error| broken(error.to_string()))?, lease));
     }
     let (protocol, deflate) = check(&heard.headers, key, &ask).map_err(broken)?;
@@ -183,25 +183,31 @@ fn unwritable(what: &str) -> Failure {
     Failure::new(Reason::UpstreamProtocol, format!("the request cannot be written: {what}"))
 }
 
-fn path(ask: &Ask, lease: &Lease) -> Result<PathAndQuery, Failure> {
+fn path(ask: &Ask<'_>, lease: &Lease) -> Result<PathAndQuery, Failure> {
     format!("{}{}", lease.path_prefix(), ask.path).try_into().map_err(|_| unwritable("its path"))
 }
 
-fn headers(ask: &mut Ask, lease: &Lease, key: [u8; 24]) -> Result<HeaderMap, Failure> {
-    let mut headers = std::mem::take(&mut ask.headers);
+/// Adds the handshake's own headers.
+fn complete(
+    headers: &mut HeaderMap,
+    protocols: &[String],
+    deflate: Option<&Proposal>,
+    lease: &Lease,
+    key: [u8; 24],
+) -> Result<(), Failure> {
     let value = |text: &str| HeaderValue::from_str(text).map_err(|_| unwritable("a header"));
     headers.insert(header::HOST, value(&lease.authority())?);
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_bytes(&key).map_err(|_| unwritable("its key"))?);
-    if !ask.protocols.is_empty() {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(&ask.protocols.join(", "))?);
+    if !protocols.is_empty() {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(&protocols.join(", "))?);
     }
-    if let Some(deflate) = &ask.deflate {
+    if let Some(deflate) = deflate {
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, value(&deflate.header_value())?);
     }
-    Ok(headers)
+    Ok(())
 }
 
 /// The request as it goes out. Names and values are of types that hold no line end.
@@ -224,7 +230,7 @@ fn written(path: &PathAndQuery, headers: &HeaderMap) -> Vec<u8> {
 type Agreed = (Option<String>, Option<Params>);
 
 /// RFC 6455 4.1: what a client must see in a 101.
-fn check(headers: &HeaderMap, key: [u8; 24], ask: &Ask) -> Result<Agreed, String> {
+fn check(headers: &HeaderMap, key: [u8; 24], ask: &Ask<'_>) -> Result<Agreed, String> {
     let token = |name: &HeaderName, token: &str| {
         headers
             .get_all(name)

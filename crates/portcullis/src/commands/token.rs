@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use data_encoding::HEXLOWER;
 use portcullis_core::identity::issue::{self, Decoded};
 use portcullis_core::identity::{KeyRing, KeySet, Principal, Verifier};
 use portcullis_core::policy::checked::{Algorithm, Identity, JwksLocation, Secret, StaticKey};
@@ -79,7 +80,7 @@ fn random_id() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::Outside(format!("the system gives no randomness: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&bytes))
 }
 
 fn decode(told: &TokenDecode) -> Outcome {

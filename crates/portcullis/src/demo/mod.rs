@@ -10,6 +10,7 @@ mod state;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use portcullis_core::identity::issue;
 use portcullis_core::policy::checked::{Algorithm, Secret};
 use portcullis_core::policy::{self, Outside, Overrides, Source};
@@ -62,7 +63,7 @@ fn random_secret() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::Outside(format!("the system gives no randomness: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&bytes))
 }
 
 fn token(secret: &str) -> Result<String, Failure> {

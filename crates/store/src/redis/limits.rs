@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use portcullis_core::limits::exchange::{DEBT_MAX, Spent};
 use portcullis_core::limits::{Allowance, IpKey, Limit};
 use redis::Script;
@@ -225,7 +226,7 @@ pub(super) fn named(parts: &[&[u8]]) -> String {
         bytes.extend_from_slice(part);
     }
     let digest = digest(&SHA256, &bytes);
-    digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default())
 }
 
 /// As `limit.lua` reads it.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use portcullis_core::identity::session::{Session, Terms};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ pub fn listed(name: &str) -> String {
 }
 
 fn name(digest: &[u8; 32]) -> String {
-    digest.iter().fold(PREFIX.to_owned(), |name, byte| name + &format!("{byte:02x}"))
+    format!("{PREFIX}{}", HEXLOWER.encode(digest))
 }
 
 fn digest(name: &str) -> Option<[u8; 32]> {

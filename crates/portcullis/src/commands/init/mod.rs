@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use portcullis_core::policy::{self, Outside, Overrides, Source};
 
 use crate::cli::{Init, InitAuth};
@@ -91,7 +92,7 @@ fn random_secret() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::Outside(format!("the system gives no randomness: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&bytes))
 }
 
 fn write(path: &Path, content: &str, mode: u32, replace: bool) -> Outcome {
