@@ -191,6 +191,7 @@ table! {
     NotSubscribed = "not_subscribed", 4003, 403, Authorization, Low, "Access denied", "a message of a topic that the client did not subscribe to", "subscribe first; the backend should send it to subscribers only";
     CsrfMissing = "csrf_missing", 4003, 403, Authorization, High, "Access denied", "a message of a type under `csrf` carries no token", "fetch one from `identity.csrf.path` and send it along";
     CsrfInvalid = "csrf_invalid", 4003, 403, Authorization, High, "Access denied", "the token of a message is forged, over, used, or was issued for something else", "fetch a new one for this type of message";
+    StatisticsRead = "statistics_read", 1000, 200, DataAccess, Low, "Done", "somebody read the figures of a route under `statistics`", "nothing to do";
     CsrfIssued = "csrf_issued", 1000, 201, Authentication, Low, "Created", "a token against cross-site request forgery was issued", "nothing to do";
     GuestRefused = "guest_refused", 4001, 401, Authorization, Medium, "Authentication required", "an anonymous caller may not send or receive this type of message", "sign in, or add the type to `guest_types`";
     PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";

@@ -137,6 +137,7 @@ impl Gateway {
         if let Some(nodes) = &shared.nodes {
             threads.push(nodes::start(nodes, &shared, stopping.clone())?);
         }
+        shared.statistics.workers(commands.clone());
         let core = Arc::new(Core { shared, commands, reloader, reloading: Mutex::new(()) });
         for listener in admin_listener {
             let (core, stopping) = (Arc::clone(&core), stopping.clone());
@@ -300,6 +301,7 @@ fn share(policy: Arc<Policy>, workers: usize, sessions: sessions::Desk) -> Resul
         authorizations: crate::authorize::places(),
         callbacks: crate::callback::Callbacks::default(),
         sessions,
+        statistics: crate::statistics::Statistics::default(),
         fetches: fetch::Fetches::default(),
         feeds: crate::feeds::Feeds::default(),
         hash_seed: seed()[0],

@@ -80,6 +80,9 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
     let connection_id = uuid::Uuid::now_v7().to_string();
     let user_agent = user_agent(request.headers());
     let visit = Visit { worker: Rc::clone(worker), client, connection_id, user_agent, pending: socket.pending };
+    if let Some(response) = crate::statistics::preflight(&policy, &request, socket.tls) {
+        return response;
+    }
     let sessions = policy.checked.identity.sessions.clone().filter(|sessions| sessions.path == request.uri().path());
     if let Some(sessions) = sessions {
         return Box::pin(crate::session::serve(&visit, policy, &sessions, socket.tls, request)).await;
@@ -320,6 +323,9 @@ impl Visit {
     }
 
     async fn pass_http(&self, admitted: Admitted, request: Request<Incoming>) -> Response<Body> {
+        if let Some(shape) = &admitted.route.spec.statistics {
+            return crate::statistics::answer(self, &admitted, shape, &request).await;
+        }
         match http_pass::forward(&self.worker, &admitted, request).await {
             Ok(response) => response.map(Either::Right),
             Err(failure) => self.failed(&admitted, failure.reason, failure.detail),

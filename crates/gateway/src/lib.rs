@@ -56,6 +56,7 @@ mod session;
 mod sessions;
 mod shared;
 mod standing;
+mod statistics;
 mod ticket;
 mod tls;
 mod upstream;

@@ -43,6 +43,7 @@ fn route(route: &Route) -> Value {
         "name": route.name,
         "path": route.path,
         "upstreams": route.upstreams.iter().map(|upstream| format!("{}:{}", upstream.host, upstream.port)).collect::<Vec<_>>(),
+        "statistics": route.statistics.is_some(),
         "authenticate": route.authenticate,
         "roles": route.roles,
         "permission": route.permission.as_ref().map(ToString::to_string),

@@ -161,6 +161,19 @@ impl Registry {
         self.open.borrow().values().take(most).map(|handle| handle.info()).collect()
     }
 
+    /// All of them, by route.
+    pub(crate) fn open(&self) -> crate::statistics::Open {
+        let mut routes: crate::statistics::Open = Vec::new();
+        for handle in self.open.borrow().values() {
+            let principal = Arc::clone(&handle.principal.borrow());
+            match routes.iter_mut().find(|(name, _)| *name == handle.route) {
+                Some((_, principals)) => principals.push(principal),
+                None => routes.push((handle.route.clone(), vec![principal])),
+            }
+        }
+        routes
+    }
+
     /// Tells one to close. False when it is not here.
     pub(crate) fn disconnect(&self, id: &str) -> bool {
         let open = self.open.borrow();

@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub callbacks: crate::callback::Callbacks,
     /// Where sessions are issued and ended.
     pub sessions: crate::sessions::Desk,
+    /// Who holds connections, for whoever may ask.
+    pub statistics: crate::statistics::Statistics,
     /// Fetches of key sets.
     pub fetches: crate::fetch::Fetches,
     /// Databases of addresses and threat lists.

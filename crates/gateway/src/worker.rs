@@ -36,6 +36,8 @@ pub(crate) enum Command {
     PolicyChanged,
     /// Describe open connections.
     List(usize, std::sync::mpsc::SyncSender<Vec<ConnectionInfo>>),
+    /// Say who holds open connections.
+    Count(tokio::sync::oneshot::Sender<crate::statistics::Open>),
     /// Close one.
     Disconnect(String, std::sync::mpsc::SyncSender<bool>),
     /// The blocklist changed: close whom it names.
@@ -180,6 +182,7 @@ impl Worker {
                 Command::PolicyChanged => self.take_policy(),
                 // Whoever asked may have stopped waiting.
                 Command::List(most, reply) => drop(reply.try_send(self.registry.list(most))),
+                Command::Count(reply) => drop(reply.send(self.registry.open())),
                 Command::Disconnect(id, reply) => drop(reply.try_send(self.registry.disconnect(&id))),
                 Command::Enforce => {
                     let now = self.shared.clock.now();

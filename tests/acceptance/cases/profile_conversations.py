@@ -242,6 +242,45 @@ async def audited(lab):
     assert text.split(".")[2] not in everything
 
 
+@case("`GET /ws/stats` has the application's shape, for admins and moderators only", needs=("node",))
+async def stats(lab):
+    back, gateway = await house(lab)
+    for path in (*PATHS.values(), "/ws/ada"):
+        await opened(lab, gateway, path, bearer("ada", "user"))
+    await opened(lab, gateway, "/ws/ben", bearer("ben", "user"), "npm")
+    types = {"general": 3, "conversation": 1, "web3": 1}
+    limit = {"max_connections_per_user": 10}
+
+    async def counted():
+        status, headers, text = await gateway.http("/ws/stats", bearer("root", "moderator"))
+        assert status == 200 and headers["content-type"] == "application/json" and headers["cache-control"] == "no-store", (status, headers, text)
+        told = json.loads(text)
+        return told if told["stats"]["websocket_manager"]["active_connections"] == 5 else None
+
+    told = await until(counted, "five connections are counted")
+    stamp = told.pop("timestamp")
+    assert isinstance(stamp, float) and abs(stamp - Lab.now()) < 60, stamp
+    assert told == {
+        "success": True,
+        "stats": {
+            "websocket_manager": {"active_connections": 5, "unique_users": 2, "connection_types": types},
+            "authentication": {"active_connections": 5, "unique_users": 2, "connection_types": types, **limit},
+            "security": {"authenticated_connections": 5, "unique_authenticated_users": 2, **limit},
+        },
+    }, told
+    assert (await gateway.http("/ws/stats", bearer("root", "admin")))[0] == 200
+    assert (await gateway.http(f"/ws/stats?token={token('root', 'admin')}"))[0] == 200
+    for headers, status, reason in (({}, 401, "credential_missing"), (bearer("eve", "user"), 403, "permission_denied")):
+        refused = await gateway.http("/ws/stats", headers)
+        assert refused[0] == status and "websocket_manager" not in refused[2], refused
+        event = await gateway.event(type=reason, route="stats")
+        assert event["decision"] == "refused", event
+    read = await gateway.event(type="statistics_read", user="root")
+    assert (read["route"], read["category"]) == ("stats", "data_access"), read
+    assert await gateway.metric("portcullis_statistics_reads_total") >= 3
+    assert not any("stats" in path for path in profiles.opened(back)), "the backend was asked"
+
+
 @case("a browser reads 4001, 4003 and 4008", needs=("node", "chromium"), seconds=40)
 async def browser(lab):
     page = await lab.chromium()

@@ -120,13 +120,13 @@ class Gateway:
 
         return await asyncio.to_thread(ask)
 
-    async def http(self, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], str]:
+    async def http(self, path: str = "/", headers: dict[str, str] | None = None, method: str = "GET") -> tuple[int, dict[str, str], str]:
         """A plain HTTP request to the client-facing listener."""
 
         def ask():
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
             try:
-                connection.request("GET", path, None, headers or {})
+                connection.request(method, path, None, headers or {})
                 response = connection.getresponse()
                 return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read().decode()
             finally:

@@ -378,6 +378,9 @@ impl Admission {
             handshake::check(head).map_err(|(reason, what)| early(reason, "handshake", what))?;
         }
         let (route, params) = found.ok_or_else(|| early(Reason::RouteUnknown, "route", "no route matches the path"))?;
+        if route.spec.statistics.is_some() && (websocket || self.for_ticket) {
+            return Err(early(Reason::RouteUnknown, "route", "the path has figures to read and takes no connections"));
+        }
         if !websocket && !self.for_ticket && route.spec.http == PlainHttp::Block {
             return Err(early(Reason::HttpBlocked, "route", Reason::HttpBlocked.row().internal));
         }

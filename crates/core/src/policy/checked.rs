@@ -28,6 +28,7 @@ mod reputation;
 mod schema;
 mod seal;
 mod session;
+mod statistics;
 mod subscription;
 mod threat;
 mod user_group;
@@ -47,6 +48,7 @@ pub use reputation::{Anomalies, AnomalyAction, AttemptDelay, Reputation};
 pub use schema::{Schemas, WithoutSchema};
 pub use seal::{Seal, Unseal};
 pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
+pub use statistics::{Figure, Group, Of, SHAPE_VALUES_MAX, Shape};
 pub use subscription::{Subscriptions, TopicAt};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
 
@@ -436,8 +438,10 @@ pub struct Route {
     pub name: String,
     /// `/ws/{user_id}`; `/{*rest}` matches the rest of a path.
     pub path: String,
-    /// Where it leads.
+    /// Where it leads; nowhere where the gateway answers with its `statistics`.
     pub upstreams: Vec<Upstream>,
+    /// It answers with figures, in this shape.
+    pub statistics: Option<Shape>,
     /// Whether a credential is needed.
     pub authenticate: Authenticate,
     /// Overrides [`Identity::credentials`].

@@ -176,6 +176,11 @@ impl Scrape {
                 self.metrics.logouts.load(Ordering::Relaxed),
             ),
             ("tokens_renewed", "Tokens that the gateway renewed", self.metrics.tokens_renewed.load(Ordering::Relaxed)),
+            (
+                "statistics_reads",
+                "Answers to `GET` on routes under `statistics`",
+                self.metrics.statistics_read.load(Ordering::Relaxed),
+            ),
             ("audit_write_failures", "Failed attempts to write the audit", gauges.audit_write_failures),
         ];
         for (name, help, value) in counted {

@@ -41,6 +41,7 @@ pub struct Metrics {
     /// Logout tokens of identity providers that were heard.
     logouts: AtomicU64,
     tokens_renewed: AtomicU64,
+    statistics_read: AtomicU64,
 }
 
 /// One worker's counters.
@@ -175,6 +176,7 @@ impl Metrics {
             sessions: sessions::Sessions::default(),
             logouts: AtomicU64::new(0),
             tokens_renewed: AtomicU64::new(0),
+            statistics_read: AtomicU64::new(0),
         };
         metrics.name_routes(route_names);
         Arc::new(metrics)
@@ -188,6 +190,11 @@ impl Metrics {
     /// A token was renewed.
     pub(crate) fn token_renewed(&self) {
         self.tokens_renewed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Somebody read the figures of a route.
+    pub(crate) fn statistics_read(&self) {
+        self.statistics_read.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a logout that a provider told of.

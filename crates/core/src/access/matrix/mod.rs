@@ -48,7 +48,7 @@ impl Decision {
 pub struct Cell {
     /// The route's name.
     pub route: String,
-    /// `connect`, `send` or `receive`.
+    /// `connect`, `send`, `receive`, or `read` where the route has figures.
     pub action: &'static str,
     /// The type of message, where it is about messages.
     pub message_type: Option<String>,
@@ -92,7 +92,7 @@ fn of_route(route: &Route, all: &[Asker<'_>]) -> Vec<Cell> {
         let (decision, rule) = connect(route, asker);
         cells.push(Cell {
             route: route.name.clone(),
-            action: "connect",
+            action: if route.statistics.is_some() { "read" } else { "connect" },
             message_type: None,
             needs: needs(route),
             role: asker.name.to_owned(),
@@ -100,7 +100,9 @@ fn of_route(route: &Route, all: &[Asker<'_>]) -> Vec<Cell> {
             rule,
         });
     }
-    cells.extend(messages::of_route(route, all));
+    if route.statistics.is_none() {
+        cells.extend(messages::of_route(route, all));
+    }
     cells
 }
 

@@ -30,6 +30,7 @@ routes:
   - { name: room, path: '/room/{room}', upstream: ws://b, authenticate: optional, permission: 'room.join:{room}' }
   - { name: staff, path: /staff, upstream: ws://b, authenticate: required, roles: [moderator] }
   - { name: open, path: /open, upstream: ws://b, authenticate: off }
+  - { name: figures, path: /figures, authenticate: required, roles: [admin], statistics: { shape: '{users}' } }
   - name: talk
     path: /talk
     upstream: ws://b
@@ -60,6 +61,12 @@ routes:
             "staff connect [a credential, role moderator] admin: allowed, nothing is asked for",
             "staff connect [a credential, role moderator] owner: allowed, nothing is asked for",
             "open connect [-] (anonymous): allowed, nothing is asked for",
+            "figures read [a credential, role admin] (anonymous): denied, no credential",
+            "figures read [a credential, role admin] guest: denied, it is not one of the roles",
+            "figures read [a credential, role admin] user: denied, it is not one of the roles",
+            "figures read [a credential, role admin] moderator: denied, it is not one of the roles",
+            "figures read [a credential, role admin] admin: allowed, nothing is asked for",
+            "figures read [a credential, role admin] owner: denied, it is not one of the roles",
         ]
     );
     let talk = |role: &str| -> Vec<String> {

@@ -38,6 +38,7 @@ mod route;
 mod schema;
 mod seal;
 mod session;
+mod statistics;
 mod subscription;
 mod threat;
 mod user_group;

@@ -57,7 +57,7 @@ impl Checking<'_> {
                 }
             }
         }
-        self.user_groups(&at, &routes).then_some(routes)
+        (self.user_groups(&at, &routes) & self.statistics_of(&at, &routes)).then_some(routes)
     }
 
     fn route(
@@ -67,7 +67,11 @@ impl Checking<'_> {
         authenticate: Option<crate::policy::checked::Authenticate>,
     ) -> Option<Route> {
         let path = self.path(&at.key("path"), raw.path.as_ref());
-        let upstreams = self.upstreams(at, raw);
+        let upstreams = match raw.statistics {
+            Some(_) => Some(Vec::new()),
+            None => self.upstreams(at, raw),
+        };
+        let statistics = self.statistics(at, raw);
         let bind = path.as_deref().and_then(|path| self.bind(&at.key("bind"), raw.bind.as_ref(), path));
         let permission = path.as_deref().and_then(|path| {
             let parameters = template(path).unwrap_or_default();
@@ -112,6 +116,7 @@ impl Checking<'_> {
             name: raw.name.clone().unwrap_or_else(|| name_of(&path)),
             path,
             upstreams: upstreams?,
+            statistics: if raw.statistics.is_some() { Some(statistics?) } else { None },
             authenticate: authenticate?,
             credentials: raw.credentials.clone(),
             bind: bind?,
@@ -121,7 +126,7 @@ impl Checking<'_> {
             tenant: tenant?,
             authorizer: authorizer.map_or(Some(None), |one| one.map(Some))?,
             refuse_with: raw.refuse_with.unwrap_or(RefuseWith::Status),
-            http: raw.http.unwrap_or(PlainHttp::Block),
+            http: if raw.statistics.is_some() { PlainHttp::Pass } else { raw.http.unwrap_or(PlainHttp::Block) },
             connections_per_user_max: per_user?,
             connections_per_user_group: raw.connections_per_user_group.clone(),
             origins: Some(origins?),

@@ -22,6 +22,9 @@ pub(crate) struct Route {
     pub(crate) upstream: Option<String>,
     /// Several backends; excludes `upstream`.
     pub(crate) upstreams: Option<Vec<String>>,
+    /// The gateway itself answers `GET` here with its figures, in a shape of yours; excludes `upstream`. See
+    /// [statistics](statistics.md).
+    pub(crate) statistics: Option<Statistics>,
     /// Overrides `identity.authenticate`.
     pub(crate) authenticate: Option<Authenticate>,
     /// Overrides `identity.credentials`.
@@ -71,6 +74,14 @@ pub(crate) struct Route {
     /// Most bytes waiting for a slow reader, for each direction of each connection; reading stops there. 4 KiB to 64 MiB.
     /// Default `256KiB`.
     pub(crate) queue_bytes_max: Option<Bytes>,
+}
+
+/// Figures in a shape of your own. Who may read them, `permission` or `roles` of the route say.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Statistics {
+    /// The answer: any JSON; a text such as `"{users}"` or `"{connections:chat}"` becomes that figure. At most 512 values.
+    pub(crate) shape: Option<serde_json::Value>,
 }
 
 /// An external authorizer: asked by `POST` with JSON after every other check and before the backend is dialled.

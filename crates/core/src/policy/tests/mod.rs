@@ -7,6 +7,7 @@ mod nodes;
 mod robust;
 mod schemas;
 mod sessions;
+mod statistics;
 mod variables;
 mod warned;
 
