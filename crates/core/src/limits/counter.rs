@@ -119,7 +119,7 @@ impl Counter {
     fn window(&self, window: &Window, now: u64) -> (LimitState, u64, &AtomicU64, u64) {
         let (even, odd) = (self.even.load(Ordering::Relaxed), self.odd.load(Ordering::Relaxed));
         let period = window.period_nanos();
-        let mine = now / period;
+        let mine = number_at(now, period, [even, odd]);
         let ahead = [even, odd].into_iter().map(|bits| Slot::of(bits).number.wrapping_sub(mine) & LOW);
         let number = mine.saturating_add(ahead.filter(|ahead| *ahead <= AHEAD_MAX).max().unwrap_or(0));
         let (here, bits, before) = if number % 2 == 0 { (&self.even, even, odd) } else { (&self.odd, odd, even) };
@@ -131,6 +131,15 @@ impl Counter {
         let state = LimitState { at: number.saturating_mul(period), current: counted(bits, number), previous };
         (state, number, here, bits)
     }
+}
+
+/// The number of the window that `now` lies in. That is nearly always one of those counted in, which two products prove
+/// in a third of the time of a division.
+fn number_at(now: u64, period: u64, counted: [u64; 2]) -> u64 {
+    let holds = |number: &u64| {
+        number.checked_mul(period).and_then(|start| now.checked_sub(start)).is_some_and(|elapsed| elapsed < period)
+    };
+    counted.map(|bits| Slot::of(bits).number).into_iter().find(holds).unwrap_or_else(|| now / period)
 }
 
 /// Whether the number is in place.

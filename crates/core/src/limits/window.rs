@@ -120,6 +120,9 @@ impl Window {
 
     /// What of the earlier window still counts, rounded up.
     fn carried(&self, previous: u32, elapsed: u64) -> u64 {
+        if previous == 0 {
+            return 0;
+        }
         let overlap = self.period - elapsed;
         // Nearly always it fits 64 bits, which divide several times as fast.
         if let Some(weighted) = u64::from(previous).checked_mul(overlap) {
