@@ -110,6 +110,12 @@ class Lab:
         self.gateways.append(gateway)
         return gateway
 
+    async def gateway_in(self, folder: pathlib.Path, flags: list[str], env: dict[str, str]) -> Gateway:
+        """A gateway in a folder that is there, with everything about it in its flags."""
+        gateway = self.ending(await Gateway.start(folder, None, flags, env))
+        self.gateways.append(gateway)
+        return gateway
+
     async def demo(self) -> Gateway:
         """`portcullis demo`: gateway, chat and live page."""
         return self.ending(await Gateway.start(self.folder, None, [], {}, command=["demo"]))
