@@ -17,9 +17,12 @@ fuzz_target!(|text: &str| {
     };
     let Cleaned::Changed { text: cleaned, .. } = allowed.clean(text) else { return };
     assert!(cleaned.len() <= HTML_BYTES_MAX);
-    let low = cleaned.to_ascii_lowercase();
-    for bad in ["<script", "<iframe", "<svg", "<style", "<img", "href=\"javascript:"] {
-        assert!(!low.contains(bad), "{bad} in {cleaned:?}");
+    // In what is written every `<` begins a tag: a text's own is `&lt;`.
+    for tag in cleaned.to_ascii_lowercase().split('<').skip(1) {
+        let tag = tag.split('>').next().unwrap_or_default();
+        let name = tag.trim_start_matches('/').split(' ').next().unwrap_or_default();
+        assert!(["b", "i", "a", "pre"].contains(&name), "{tag:?} in {cleaned:?}");
+        assert!(!tag.contains("href=\"javascript:"), "{tag:?} in {cleaned:?}");
     }
     match allowed.clean(&cleaned) {
         Cleaned::Same | Cleaned::TooMuch => {}
