@@ -1,4 +1,4 @@
-//! One key's state, shared by the connections that count together: 16 bytes of atomics, no lock.
+//! One key's state, shared by the connections that count together: 24 bytes of atomics, no lock.
 //!
 //! Decides the same as [`Limit::check`] on a [`LimitState`]. A bucket is one number and so exact: whatever the
 //! threads do, what passes is what one thread would have let pass. A window is two numbers; at the turn of a
