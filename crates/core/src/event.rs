@@ -16,6 +16,8 @@ pub enum Decision {
     Masked,
     /// A message was passed on without what its HTML may not hold.
     Sanitized,
+    /// A message was passed on as a callback wrote it anew.
+    Replaced,
     /// A message was dropped in silence.
     Dropped,
     /// A message was dropped and its sender told.
@@ -33,6 +35,7 @@ impl Decision {
         Self::Observed,
         Self::Masked,
         Self::Sanitized,
+        Self::Replaced,
         Self::Dropped,
         Self::Replied,
         Self::Refused,
@@ -47,6 +50,7 @@ impl Decision {
             Self::Observed => "observed",
             Self::Masked => "masked",
             Self::Sanitized => "sanitized",
+            Self::Replaced => "replaced",
             Self::Dropped => "dropped",
             Self::Replied => "replied",
             Self::Refused => "refused",

@@ -225,6 +225,7 @@ table! {
     BinaryMalformed = "binary_malformed", 1007, 400, Security, Medium, "Message refused", "a binary message is not what `binaries.read_as` says, or holds what JSON cannot say", "see the detail; send well-formed MessagePack or CBOR of plain values";
     BinaryRewritten = "binary_rewritten", 1008, 403, DataAccess, Medium, "Message refused", "a binary message was to be changed in a way that its format cannot say", "see the detail; take the field out of `mask`, `html` or `seal`, or send such messages as text";
     CallbackRefused = "callback_refused", 1008, 403, Authorization, Medium, "Message refused", "a callback of the route refused a message", "see the callback's name and reason in the event";
+    CallbackReplaced = "callback_replaced", 1008, 403, DataAccess, Low, "Message changed", "a callback of the route put another message in its place", "see the callback's name and reason in the event; `may_rewrite` allows it";
     CallbackUnavailable = "callback_unavailable", 1013, 503, Authorization, High, "Service unavailable", "a callback of the route gave no answer that could be used", "check `callbacks` of the direction, and that the gateway reaches it";
     CustomRefused = "custom_refused", 1008, 403, Security, Medium, "Message refused", "a check that was added to the program refused a message", "see the check and the detail";
     SealFailed = "seal_failed", 1011, 500, DataAccess, Critical, "Message refused", "a field could not be sealed, and does not go on open", "see that the system gives random numbers";

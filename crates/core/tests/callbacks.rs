@@ -128,11 +128,12 @@ fn answers_mean_what_they_say_and_nonsense_refuses() {
         ("on_refuse: close", OnRefuse::Close, OnRefuse::Close),
     ] {
         let mut house = House::of(&format!("callbacks: [{{ name: x, url: 'http://127.0.0.1:1/', {policy} }}]"));
-        let ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
-        let concluded = |heard| ask.conclude(&ask.callbacks[0], heard);
-        let body = |text: &str| concluded(Heard::Body(text.as_bytes().to_vec()));
-        assert_eq!(body(r#"{"allow":true}"#), None);
-        let refused = body(r#"{"allow":false,"reason":"too\nmuch"}"#).unwrap();
+        let mut ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
+        let (plan, mut work) = (&house.plan, Workspace::new(3));
+        let mut concluded = |heard| ask.conclude(plan, &mut work, &ask.callbacks[0].clone(), heard);
+        let body = |text: &str| Heard::Body(text.as_bytes().to_vec());
+        assert_eq!(concluded(body(r#"{"allow":true}"#)), None);
+        let refused = concluded(body(r#"{"allow":false,"reason":"too\nmuch"}"#)).unwrap();
         assert_eq!((refused.reason, refused.outcome), (Reason::CallbackRefused, outcome));
         assert_eq!((refused.detail.as_str(), refused.rule.as_deref()), ("it says no: toomuch", Some("x")));
         assert_eq!(refused.message_type.as_deref(), Some("say"));
@@ -140,7 +141,7 @@ fn answers_mean_what_they_say_and_nonsense_refuses() {
         for nonsense in
             ["", "{}", "<html>", r#"{"allow":"true"}"#, r#"{"allow":1}"#, "[true]", r#"{"allow":false,"allow":true}"#]
         {
-            let finding = body(nonsense).unwrap();
+            let finding = concluded(body(nonsense)).unwrap();
             assert_eq!((finding.reason, finding.outcome), (Reason::CallbackUnavailable, outcome), "{nonsense}");
         }
         let finding = concluded(Heard::Failed("gone".into())).unwrap();
@@ -151,10 +152,10 @@ fn answers_mean_what_they_say_and_nonsense_refuses() {
 #[test]
 fn a_refusal_counts_against_its_sender_and_silence_does_not() {
     let mut house = House::of(&format!("{ALL}, offenders: {{ after: 2/1m, waits: [5s] }}"));
-    let ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
+    let mut ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
     let mut hear = |heard: Heard| {
-        let findings = ask.conclude(&ask.callbacks[0], heard).into_iter().collect();
-        house.with(|plan, memory, cx| answered(plan, memory, cx, findings))
+        let finding = ask.conclude(&house.plan, &mut Workspace::new(3), &ask.callbacks[0].clone(), heard);
+        house.with(|plan, memory, cx| answered(plan, memory, cx, finding.into_iter().collect(), None))
     };
     let slowed = |verdict: &Verdict| verdict.findings.iter().any(|finding| finding.reason == Reason::OffenderSlowed);
     for _ in 0..5 {
@@ -164,4 +165,78 @@ fn a_refusal_counts_against_its_sender_and_silence_does_not() {
     let refusals: Vec<bool> = (0..3).map(|_| slowed(&hear(Heard::Forbidden(403)))).collect();
     assert_eq!(refusals, [false, false, true]);
     assert_eq!(hear(Heard::Body(br#"{"allow":true}"#.to_vec())).action, Action::Pass);
+}
+
+const REWRITING: &str = "bytes_max: 80, callbacks: [{ name: clean, url: 'http://127.0.0.1:1/', may_rewrite: on }]";
+
+/// What an answer made of a message, and the question that the next callback would be asked.
+fn rewritten(policy: &str, kind: Kind, bytes: &[u8], answer: &str) -> (Verdict, Value) {
+    let mut house = House::of(policy);
+    let mut ask = house.judge(kind, bytes).ask.unwrap();
+    let callback = ask.callbacks[0].clone();
+    let heard = Heard::Body(answer.as_bytes().to_vec());
+    let finding = ask.conclude(&house.plan, &mut Workspace::new(3), &callback, heard);
+    let next = told(&ask);
+    let replacement = ask.take_replacement();
+    (house.with(|plan, memory, cx| answered(plan, memory, cx, finding.into_iter().collect(), replacement)), next)
+}
+
+#[test]
+fn an_answer_may_carry_another_message_where_the_policy_says_so() {
+    let says = r#"{"type":"say","n":1}"#;
+    let answer = r#"{"allow":true,"reason":"a name","message":{"type": "say", "n":12345678901234567890.10}}"#;
+    let (verdict, next) = rewritten(REWRITING, Kind::Text, says.as_bytes(), answer);
+    assert_eq!(verdict.action, Action::Rewrite);
+    assert_eq!(
+        verdict.rewritten.as_deref(),
+        Some(br#"{"type": "say", "n":12345678901234567890.10}"#.as_slice()),
+        "every digit stands as it was written"
+    );
+    let finding = &verdict.findings[0];
+    assert_eq!((finding.reason, finding.outcome), (Reason::CallbackReplaced, OnRefuse::Replace));
+    assert_eq!(
+        (finding.rule.as_deref(), finding.detail.as_str()),
+        (Some("clean"), "it wrote another message, 44 bytes: a name")
+    );
+    assert_eq!(next["message"]["type"], "say", "the next one is asked about what goes on");
+
+    let (verdict, next) = rewritten(REWRITING, Kind::Text, b"damn", r#"{"allow":true,"text":"d\u002a\"n"}"#);
+    assert_eq!((verdict.rewritten.as_deref(), &next["text"]), (Some(b"d*\"n".as_slice()), &json!("d*\"n")));
+
+    let (verdict, _) =
+        rewritten(REWRITING, Kind::Text, says.as_bytes(), r#"{"allow":true,"message":null,"text":null}"#);
+    assert_eq!((verdict.action, verdict.findings.len()), (Action::Pass, 0), "nothing is no message");
+}
+
+#[test]
+fn a_message_that_may_not_stand_in_the_others_place_refuses() {
+    let says = br#"{"type":"say","n":1}"#.as_slice();
+    let of_json = |member: &str| format!(r#"{{"allow":true,{member}}}"#);
+    let large = format!(r#""message":{{"type":"say","n":"{}"}}"#, "n".repeat(80));
+    for (policy, kind, bytes, member, why) in [
+        (ALL, Kind::Text, says, r#""message":{"type":"say"}"#, "`may_rewrite` is off"),
+        (REWRITING, Kind::Text, says, r#""message":{"type":"pay"}"#, "another type"),
+        (REWRITING, Kind::Text, says, r#""message":{}"#, "another type"),
+        (REWRITING, Kind::Text, says, r#""message":[{"type":"say"}]"#, "another type"),
+        (REWRITING, Kind::Text, says, large.as_str(), "larger than `bytes_max`"),
+        (REWRITING, Kind::Text, says, r#""text":"say""#, "JSON stands under `message`"),
+        (REWRITING, Kind::Text, b"hello", r#""message":{"type":"say"}"#, "stands under `text`"),
+        (REWRITING, Kind::Text, b"hello", r#""text":" {\"type\":\"pay\"}""#, "reads as JSON"),
+        (REWRITING, Kind::Text, says, r#""message":{"type":"say"},"text":"x""#, "cannot be understood"),
+        (REWRITING, Kind::Text, says, r#""message":{"type":"say","type":"pay"}"#, "cannot be understood"),
+        (REWRITING, Kind::Text, says, r#""message":{"type":"say"},"message":{"type":"say"}"#, "cannot be understood"),
+        (REWRITING, Kind::Binary, &[0, 255], r#""text":"x""#, "it came as bytes"),
+    ] {
+        let (verdict, _) = rewritten(policy, kind, bytes, &of_json(member));
+        assert_eq!((verdict.action, verdict.rewritten), (Action::Reply, None), "{member}");
+        let finding = &verdict.findings[0];
+        assert!(
+            finding.reason == Reason::CallbackUnavailable && finding.detail.contains(why),
+            "{member}: {}",
+            finding.detail
+        );
+    }
+    let deep = format!(r#"{{"allow":true,"message":{{"type":"say","n":{}{}}}}}"#, "[".repeat(9), "]".repeat(9));
+    let (verdict, _) = rewritten(&format!("json: {{ depth_max: 8 }}, {REWRITING}"), Kind::Text, says, &deep);
+    assert_eq!(verdict.action, Action::Reply, "it is held to the bounds of `json`");
 }

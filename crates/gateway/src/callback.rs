@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,10 +16,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use portcullis_core::inspection::Finding;
-use portcullis_core::inspection::callback::{ANSWER_BYTES_MAX, Ask, Heard};
-use portcullis_core::policy::Policy;
+use portcullis_core::identity::Principal;
+use portcullis_core::inspection::callback::{ANSWER_BYTES_MAX, Ask, Asker, Heard, REWRITING_ANSWER_BYTES_MAX};
+use portcullis_core::inspection::{Direction, Finding, Plan};
 use portcullis_core::policy::checked::{Callback, OnRefuse};
+use portcullis_core::policy::{Policy, Route};
 use tokio::sync::Semaphore;
 
 use crate::endpoint::{Call, CallError, Reach, Sender};
@@ -86,22 +88,83 @@ impl Drop for Reserved {
     }
 }
 
-/// What the callbacks have against a message: the last finding decides. `room` is what keeps its bytes.
-pub(crate) async fn hear(worker: Rc<Worker>, ask: Box<Ask>, question: Bytes, room: Option<Reserved>) -> Vec<Finding> {
+/// Who said a message, for as long as it waits.
+pub(crate) struct Speaker {
+    pub route: Arc<Route>,
+    pub principal: Arc<Principal>,
+    pub client: IpAddr,
+    pub connection_id: String,
+    pub direction: Direction,
+}
+
+impl Speaker {
+    pub(crate) fn question(&self, ask: &Ask) -> Bytes {
+        Bytes::from(ask.question(&Asker {
+            route: &self.route.spec.name,
+            direction: self.direction,
+            client: self.client,
+            connection_id: &self.connection_id,
+            principal: &self.principal,
+        }))
+    }
+
+    fn plan(&self) -> &Plan {
+        match self.direction {
+            Direction::Inbound => &self.route.inbound,
+            Direction::Outbound => &self.route.outbound,
+        }
+    }
+}
+
+/// What callbacks made of a message.
+pub(crate) struct Answers {
+    /// The last one decides.
+    pub findings: Vec<Finding>,
+    /// What goes on in its place.
+    pub replacement: Option<Vec<u8>>,
+}
+
+/// Asks one callback after the other. `room` is what keeps the message's bytes.
+pub(crate) async fn hear(
+    worker: Rc<Worker>,
+    speaker: Speaker,
+    mut ask: Box<Ask>,
+    mut question: Bytes,
+    room: Option<Reserved>,
+) -> Answers {
     let mut findings = Vec::new();
-    for callback in &ask.callbacks {
-        let heard = match &room {
-            Some(_) => one(&worker, callback, question.clone()).await,
-            None => Heard::Failed(format!("more than {WAITING_BYTES_MAX} bytes wait for callbacks")),
+    // Of what the last one wrote, and of the question about it.
+    let mut written = None;
+    for callback in ask.callbacks.clone() {
+        let mut heard = match &room {
+            Some(_) => one(&worker, &callback, question.clone()).await,
+            None => no_room(),
         };
-        let Some(finding) = ask.conclude(callback, heard) else { continue };
-        let ends = finding.outcome != OnRefuse::Observe;
+        let mut kept = None;
+        if let (true, Heard::Body(body)) = (callback.may_rewrite, &heard) {
+            kept = Reserved::room(&worker.shared, body.len().saturating_mul(3));
+            if kept.is_none() {
+                heard = no_room();
+            }
+        }
+        let concluded = ask.conclude(speaker.plan(), &mut worker.scratch.borrow_mut().work, &callback, heard);
+        let Some(finding) = concluded else { continue };
+        if finding.outcome == OnRefuse::Replace {
+            question = speaker.question(&ask);
+            written = kept;
+        }
+        let ends = !finding.outcome.passes();
         findings.push(finding);
         if ends {
             break;
         }
     }
-    findings
+    drop((room, written));
+    Answers { findings, replacement: ask.take_replacement() }
+}
+
+fn no_room() -> Heard {
+    Heard::Failed(format!("more than {WAITING_BYTES_MAX} bytes wait for callbacks"))
 }
 
 async fn one(worker: &Worker, callback: &Callback, question: Bytes) -> Heard {
@@ -123,7 +186,8 @@ async fn send(worker: &Worker, callback: &Callback, question: Bytes) -> Heard {
     // It is never closed.
     let Ok(_place) = places.acquire().await else { return Heard::Failed("stopped".to_owned()) };
     let shared = &worker.shared;
-    let mut call = Call::post(&callback.url, Reach::Plain, "application/json", question, ANSWER_BYTES_MAX);
+    let most = if callback.may_rewrite { REWRITING_ANSWER_BYTES_MAX } else { ANSWER_BYTES_MAX };
+    let mut call = Call::post(&callback.url, Reach::Plain, "application/json", question, most);
     if let Some(token) = &callback.token
         && !call.bear(token)
     {

@@ -259,6 +259,58 @@ async def kept(lab):
     assert server.connections == 8, server.connections
 
 
+@case("a callback that may rewrite puts another message in a message's place, under compression too; the next one judges what it wrote, and an event names it", needs=("node",))
+async def replaced(lab):
+    def clean(told):
+        if "text" in told:
+            return document({"allow": True, "text": told["text"].replace("damn", "d***")})
+        message = told["message"]
+        message["text"] = message["text"].replace("damn", "d***")
+        return document({"allow": True, "reason": "a rude word", "message": message})
+
+    cleaner = await lab.tcp(authorizes(clean))
+    judge = await lab.tcp(authorizes(lambda told: NO if told.get("message", {}).get("text") == "d*** no" else YES))
+    back = await lab.npm_echo(perMessageDeflate=True)
+    callbacks = [{"name": "cleaner", "url": cleaner.http_url, "may_rewrite": True, "timeout": "5s"}, {"name": "judge", "url": judge.http_url, "timeout": "5s"}]
+    compression = {"compression": {"enabled": True, "context_takeover": True}}
+    gateway = await lab.gateway(back.url, route={**compression, "inbound": {"callbacks": callbacks}})
+    client = await (await lab.npm()).open(gateway.url, deflate=True)
+    filler = "the same words again and again, " * 100
+    for number in range(6):
+        await client.send(json.dumps({"type": "say", "n": number, "text": f"damn {number}", "filler": filler}))
+        assert json.loads(await client.receive()) == {"type": "say", "n": number, "text": f"d*** {number}", "filler": filler}
+    await client.send("damn it")
+    assert await client.receive() == "d*** it"
+    await client.send(json.dumps({"type": "say", "text": "damn no"}))
+    assert json.loads(await client.receive())["code"] == "callback_refused", "the second judged what came, not what goes on"
+    assert [told["message"]["text"] for _, told in judge.received if "message" in told][:2] == ["d*** 0", "d*** 1"]
+    event = await gateway.event(type="callback_replaced")
+    assert (event["decision"], dict(event["metadata"])["rule"], event["message_type"]) == ("replaced", "cleaner", "say"), event
+    assert "a rude word" in event["detail"] and "damn" not in json.dumps(event), event
+    assert 'portcullis_refusals_total{reason="callback_replaced",decision="replaced"} 8' in (await gateway.admin("/metrics"))[2]
+
+
+@case("a message that a callback may not put in another's place goes nowhere, and neither does the one that came")
+async def not_replaced(lab):
+    answers = {
+        "/type": {"message": {"type": "admin"}}, "/large": {"message": {"type": "say", "text": "x" * 3000}},
+        "/deep": {"message": {"type": "say", "text": json.loads("[" * 40 + "]" * 40)}}, "/form": {"text": "say"}, "/off": {"message": {"type": "say"}},
+    }
+    server = await lab.tcp(misbehaves({path: document({"allow": True, **answer}) for path, answer in answers.items()}))
+    back = await lab.py_echo()
+    routes = [{"name": f"r{number}", "path": path, "upstream": back.url,
+               **route({"url": server.http_url + path, "types": ["say"], "may_rewrite": path != "/off", "on_failure": "allow"}, bytes_max=2000, json={"depth_max": 16})}
+              for number, path in enumerate(answers)]
+    gateway = await lab.gateway_from({"environment": "development", "routes": routes})
+    client = await lab.python()
+    for path in answers:
+        connection = await client.open(gateway.url + path)
+        await connection.send(say(1))
+        assert json.loads(await connection.receive())["code"] == "callback_unavailable", path
+        await connection.send(pay(2))
+        assert await connection.receive() == pay(2), f"{path}: something was passed on before it"
+
+
 @case("the callback of the manual, as it is printed there")
 async def manual(lab):
     text = (ROOT / "docs" / "callbacks.md").read_text()

@@ -2,8 +2,9 @@
 //!
 //! Decides which message concerns which of them, what they are told, and what their answers mean; never asks, the relay
 //! does while the message waits. Stands last in the list: they are told what would go on, masked and sealed as it
-//! would. `"allow": true` in a 200 lets the message on; 401, 403 and `"allow": false` refuse it, and so does whatever
-//! cannot be understood, for it may be a refusal. Only where there is no answer at all does `on_failure` speak.
+//! would. What their answers mean is in [`answer`].
+
+mod answer;
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -14,19 +15,15 @@ use serde_json::Value;
 
 use super::field::{Field, type_of};
 use super::permission::type_at;
-use super::{Action, Context, Direction, Finding, Kind, Memory, Message, Plan, Reading, Scene, Verdict, conduct};
+use super::{Direction, Kind, Message, Reading, Scene};
 use crate::access::Types;
-use crate::identity::{Principal, strict_json};
+use crate::identity::Principal;
 use crate::message::json::pointer::{PointerError, Pointers};
-use crate::policy::checked::{Callback, Messages, OnFailure, OnRefuse};
-use crate::verdict::Reason;
+use crate::policy::checked::{Callback, Messages};
+
+pub use answer::{ANSWER_BYTES_MAX, Heard, REWRITING_ANSWER_BYTES_MAX, answered};
 
 pub(super) const NAME: &str = "callback";
-
-/// Largest answer read, bytes.
-pub const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Longest explanation of a refusal kept, characters.
-const WHY_CHARS_MAX: usize = 200;
 
 /// The callbacks of a direction, and the types that concern each.
 #[derive(Debug)]
@@ -34,6 +31,8 @@ pub(super) struct Check {
     callbacks: Vec<(Arc<Callback>, Option<Types>)>,
     /// Where the type stands, where one is asked for.
     type_number: Option<usize>,
+    /// Of a message that one of them puts in another's place.
+    bytes_max: u64,
 }
 
 /// A message that is to wait for answers.
@@ -45,12 +44,44 @@ pub struct Ask {
     pub message_type: Option<String>,
     /// What it says, as a member of a JSON object: its key, a colon and its value.
     said: Vec<u8>,
+    form: Form,
+    named: Named,
+    bytes_max: u64,
+    replacement: Option<Vec<u8>>,
+}
+
+/// What a message is to a callback that may replace it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Text,
+    /// It came as bytes.
+    Binary,
+}
+
+/// What a message's type says, owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Named {
+    Missing,
+    Name(Box<[u8]>),
+    Other,
+}
+
+impl From<Field<'_>> for Named {
+    fn from(field: Field<'_>) -> Self {
+        match field {
+            Field::Missing => Self::Missing,
+            Field::Name(name) => Self::Name(name.into()),
+            Field::Other => Self::Other,
+        }
+    }
 }
 
 impl PartialEq for Ask {
     fn eq(&self, other: &Self) -> bool {
         let same = |(one, two): (&Arc<Callback>, &Arc<Callback>)| Arc::ptr_eq(one, two);
         self.said == other.said
+            && self.replacement == other.replacement
             && self.message_type == other.message_type
             && self.callbacks.len() == other.callbacks.len()
             && self.callbacks.iter().zip(&other.callbacks).all(same)
@@ -58,17 +89,6 @@ impl PartialEq for Ask {
 }
 
 impl Eq for Ask {}
-
-/// What the shell heard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// A 200 and its body.
-    Body(Vec<u8>),
-    /// A 401 or 403.
-    Forbidden(u16),
-    /// Nothing, or another status; in words.
-    Failed(String),
-}
 
 /// Who says it, and where.
 #[derive(Debug, Clone, Copy)]
@@ -106,24 +126,37 @@ impl Check {
             (Arc::clone(callback), types)
         };
         let callbacks: Vec<_> = messages.callbacks.iter().map(compiled).collect();
-        let typed = callbacks.iter().any(|(_, types)| types.is_some());
+        let typed = callbacks.iter().any(|(callback, types)| types.is_some() || callback.may_rewrite);
         let type_number = if typed { Some(pointers.add(type_at(messages))?) } else { None };
-        Ok(Some(Self { callbacks, type_number }))
+        Ok(Some(Self { callbacks, type_number, bytes_max: messages.bytes_max }))
     }
 
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let message = *scene.message;
-        let name = match self.type_number.map(|number| type_of(scene.work, number, message.bytes)) {
-            Some(Field::Name(name)) => Some(name),
-            _ => None,
-        };
+        let reading = scene.work.reading;
+        let field = self.type_number.map_or(Field::Missing, |number| type_of(scene.work, number, message.bytes));
         // One whose type cannot be told could be of any.
-        let concerns = |types: &Types| name.is_none_or(|name| types.find(name).is_some());
+        let concerns = |types: &Types| match field {
+            Field::Name(name) => types.find(name).is_some(),
+            Field::Missing | Field::Other => true,
+        };
         let concerned = self.callbacks.iter().filter(|(_, types)| types.as_ref().is_none_or(concerns));
         let callbacks: Vec<Arc<Callback>> = concerned.map(|(callback, _)| Arc::clone(callback)).collect();
         if !callbacks.is_empty() {
-            let said = said(&message, scene.work.reading);
-            scene.ask = Some(Box::new(Ask { callbacks, message_type: None, said }));
+            let form = match (message.kind, reading) {
+                (Kind::Text, Reading::Json) => Form::Json,
+                (Kind::Text, Reading::Text | Reading::Opaque) => Form::Text,
+                (Kind::Binary | Kind::Event, _) => Form::Binary,
+            };
+            scene.ask = Some(Box::new(Ask {
+                callbacks,
+                message_type: None,
+                said: said(&message, reading),
+                form,
+                named: Named::from(field),
+                bytes_max: self.bytes_max,
+                replacement: None,
+            }));
         }
         ControlFlow::Continue(())
     }
@@ -135,13 +168,21 @@ fn said(message: &Message<'_>, reading: Reading) -> Vec<u8> {
     let text =
         std::str::from_utf8(message.bytes).ok().filter(|_| message.kind != Kind::Binary || reading != Reading::Opaque);
     match (reading, text) {
-        (Reading::Json, Some(text)) => [br#""message":"#, text.as_bytes()].concat(),
-        (_, Some(text)) => format!(r#""text":{}"#, Value::from(text)).into_bytes(),
+        (Reading::Json, Some(text)) => as_message(text),
+        (_, Some(text)) => as_text(text),
         (_, None) => {
             let encoded = base64::engine::general_purpose::STANDARD.encode(message.bytes);
             format!(r#""base64":"{encoded}""#).into_bytes()
         }
     }
+}
+
+fn as_message(text: &str) -> Vec<u8> {
+    [br#""message":"#, text.as_bytes()].concat()
+}
+
+fn as_text(text: &str) -> Vec<u8> {
+    format!(r#""text":{}"#, Value::from(text)).into_bytes()
 }
 
 impl Ask {
@@ -169,65 +210,11 @@ impl Ask {
     /// Bytes that are kept while the message waits.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.said.len()
+        self.said.len() + self.replacement.as_ref().map_or(0, Vec::len)
     }
 
-    /// What an answer has against the message, if anything. A finding that is only observed lets it on.
-    #[must_use]
-    pub fn conclude(&self, callback: &Callback, heard: Heard) -> Option<Finding> {
-        let finding = |reason, outcome, detail: String| {
-            let mut finding = Finding::new(reason, NAME, outcome, detail);
-            finding.rule = Some(callback.name.clone());
-            finding.message_type.clone_from(&self.message_type);
-            Some(finding)
-        };
-        let refused = |why: String| finding(Reason::CallbackRefused, callback.on_refuse, why);
-        let unavailable = |outcome, why: String| finding(Reason::CallbackUnavailable, outcome, why);
-        match heard {
-            Heard::Forbidden(status) => refused(format!("it answered {status}")),
-            Heard::Failed(why) if callback.on_failure == OnFailure::Allow => {
-                unavailable(OnRefuse::Observe, format!("{why}; `on_failure` lets it pass"))
-            }
-            Heard::Failed(why) => unavailable(callback.on_refuse, why),
-            Heard::Body(body) => match Answer::read(&body) {
-                Some(Answer::Allow) => None,
-                Some(Answer::Refuse(why)) => refused(why),
-                None => unavailable(callback.on_refuse, "the answer cannot be understood".to_owned()),
-            },
-        }
+    /// What goes on in the message's place, where a callback wrote one.
+    pub fn take_replacement(&mut self) -> Option<Vec<u8>> {
+        self.replacement.take()
     }
-}
-
-enum Answer {
-    Allow,
-    Refuse(String),
-}
-
-impl Answer {
-    fn read(body: &[u8]) -> Option<Self> {
-        let answer = strict_json::object(body)?;
-        match answer.get("allow")? {
-            Value::Bool(true) => Some(Self::Allow),
-            Value::Bool(false) => {
-                let reason = answer.get("reason").and_then(Value::as_str).unwrap_or("it gave no reason");
-                let reason: String = reason.chars().filter(|c| !c.is_control()).take(WHY_CHARS_MAX).collect();
-                Some(Self::Refuse(format!("it says no: {reason}")))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// What happens to a message after its callbacks were heard. A refusal counts against its sender as any other.
-#[must_use]
-pub fn answered(plan: &Plan, memory: &mut Memory, cx: &Context<'_>, mut findings: Vec<Finding>) -> Verdict {
-    if let Some(ladder) = plan.ladder.as_ref()
-        && findings.last().is_some_and(|finding| finding.reason == Reason::CallbackRefused)
-    {
-        conduct::offence(ladder, memory, cx, &mut findings);
-    }
-    let worst = findings.iter().map(|finding| Action::from(finding.outcome)).max().unwrap_or(Action::Pass);
-    // Callbacks rewrite nothing.
-    let action = if worst == Action::Rewrite { Action::Drop } else { worst };
-    Verdict { action, findings, rewritten: None, ask: None }
 }

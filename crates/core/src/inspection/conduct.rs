@@ -65,9 +65,7 @@ impl Remembered {
 /// Counts a refused message. When that brings a wait, it is noted, and the sender is told to come back after it.
 pub(super) fn offence(ladder: &Ladder, memory: &mut Memory, cx: &Context<'_>, findings: &mut Vec<Finding>) {
     let Some(decided) = findings.last_mut() else { return };
-    if matches!(decided.outcome, OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize)
-        || decided.reason == Reason::OffenderWaits
-    {
+    if decided.outcome.passes() || decided.reason == Reason::OffenderWaits {
         return;
     }
     let remembered = &mut memory.kept().conduct;

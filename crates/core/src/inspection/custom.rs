@@ -74,7 +74,7 @@ impl Check {
         let said = Said { direction: self.direction, principal, now, message_type, bytes, is_json };
         let Some(objection) = self.custom.judge(&said) else { return ControlFlow::Continue(()) };
         let outcome = match objection.outcome {
-            OnRefuse::Mask | OnRefuse::Sanitize => OnRefuse::Drop,
+            OnRefuse::Mask | OnRefuse::Sanitize | OnRefuse::Replace => OnRefuse::Drop,
             outcome => outcome,
         };
         let finding = Finding::new(Reason::CustomRefused, self.custom.name(), outcome, objection.detail);

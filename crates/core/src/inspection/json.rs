@@ -70,6 +70,14 @@ impl Check {
     pub(super) fn read_again(&self, work: &mut Workspace, text: &[u8]) -> bool {
         work.reading != Reading::Json || work.scan.run(text, &self.bounds, &self.pointers).is_ok()
     }
+
+    /// The same of a text that may be any.
+    pub(super) fn still_reads(&self, work: &mut Workspace, text: &[u8]) -> bool {
+        match work.reading {
+            Reading::Json => self.read_again(work, text),
+            Reading::Text | Reading::Opaque => !looks_like_json(text),
+        }
+    }
 }
 
 /// The first byte that is not white space opens an object or an array. A byte order mark and the white

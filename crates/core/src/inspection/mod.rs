@@ -136,7 +136,7 @@ impl From<OnRefuse> for Action {
     fn from(outcome: OnRefuse) -> Self {
         match outcome {
             OnRefuse::Observe => Self::Pass,
-            OnRefuse::Mask | OnRefuse::Sanitize => Self::Rewrite,
+            OnRefuse::Mask | OnRefuse::Sanitize | OnRefuse::Replace => Self::Rewrite,
             OnRefuse::Drop => Self::Drop,
             OnRefuse::Reply => Self::Reply,
             OnRefuse::Close => Self::Close,
@@ -455,7 +455,7 @@ struct Scene<'s> {
 impl Scene<'_> {
     /// Notes a finding; the list ends there unless the message goes on.
     fn refuse(&mut self, finding: Finding) -> ControlFlow<()> {
-        let goes_on = matches!(finding.outcome, OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize);
+        let goes_on = finding.outcome.passes();
         self.findings.push(finding);
         if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }

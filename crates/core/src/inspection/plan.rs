@@ -45,7 +45,7 @@ pub struct Plan {
     pub(super) direction: Direction,
     pub(super) control: Option<Limit>,
     pub(super) list: Vec<Check>,
-    type_pointer: Option<usize>,
+    pub(super) type_pointer: Option<usize>,
     /// Types of messages are noted, for what is usual of a user.
     notes_types: bool,
     /// Counts refused messages of a sender.
@@ -271,6 +271,14 @@ impl Plan {
     pub(super) fn read_again(&self, work: &mut Workspace, text: &[u8]) -> bool {
         self.list.iter().all(|check| match check {
             Check::Json(json) => json.read_again(work, text),
+            _ => true,
+        })
+    }
+
+    /// The same of a text that somebody else wrote: one that was no JSON must not be taken for it.
+    pub(super) fn still_reads(&self, work: &mut Workspace, text: &[u8]) -> bool {
+        self.list.iter().all(|check| match check {
+            Check::Json(json) => json.still_reads(work, text),
             _ => true,
         })
     }

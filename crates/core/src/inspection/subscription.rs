@@ -75,8 +75,8 @@ impl Check {
         let outcome = match (direction, messages.on_refuse) {
             (Direction::Outbound, _) => OnRefuse::Drop,
             // What passes untracked would never be answered.
-            (Direction::Inbound, OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize) => OnRefuse::Reply,
-            (Direction::Inbound, other) => other,
+            (Direction::Inbound, outcome) if outcome.passes() => OnRefuse::Reply,
+            (Direction::Inbound, outcome) => outcome,
         };
         let mut rules = Vec::new();
         for (does, TopicAt { pointer, .. }) in &listed {

@@ -45,8 +45,8 @@ impl Check {
             Direction::Outbound => OnRefuse::Drop,
         };
         let unreadable = match messages.on_refuse {
-            OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize => OnRefuse::Drop,
-            other => other,
+            outcome if outcome.passes() => OnRefuse::Drop,
+            outcome => outcome,
         };
         Ok(Some(Self { fields, root: pointers.add("")?, crossing, unreadable }))
     }

@@ -721,12 +721,24 @@ pub enum OnRefuse {
     #[serde(skip)]
     #[schemars(skip)]
     Sanitize,
+    /// Passed on as a callback wrote it anew. Of callbacks that `may_rewrite` only.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Replace,
     /// Dropped in silence; an event says so.
     Drop,
     /// Dropped, and the sender is told.
     Reply,
     /// Dropped, and the connection is closed with the reason's code.
     Close,
+}
+
+impl OnRefuse {
+    /// Whether the message goes on, as it came or otherwise.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::Observe | Self::Mask | Self::Sanitize | Self::Replace)
+    }
 }
 
 /// How clients are told.

@@ -7,20 +7,21 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use portcullis_core::inspection::callback::{Ask, Asker};
-use portcullis_core::inspection::{Action, Direction, Finding, Verdict};
+use portcullis_codec::MessageKind;
+use portcullis_core::inspection::callback::Ask;
+use portcullis_core::inspection::{Action, Direction, Verdict};
 use portcullis_core::time::Now;
 
 use super::pump::{self, Lane};
 use super::{Phase, Relay};
-use crate::callback::{Reserved, hear};
+use crate::callback::{Answers, Reserved, Speaker, hear};
 
 /// A message that waits.
 pub(super) struct Held {
-    findings: Pin<Box<dyn Future<Output = Vec<Finding>>>>,
+    answers: Pin<Box<dyn Future<Output = Answers>>>,
     /// The frames that go on if it may.
     frame: Vec<u8>,
     /// It came compressed: its receiver lacks what later ones may refer to if it does not go on.
@@ -41,17 +42,18 @@ impl Relay {
     pub(super) fn hold(&mut self, direction: Direction, stopped: Stopped, rest: &[u8]) {
         let Stopped { ask, frame, compressed } = stopped;
         let caller = &self.caller;
-        let question = Bytes::from(ask.question(&Asker {
-            route: &caller.route.spec.name,
-            direction,
+        let speaker = Speaker {
+            route: Arc::clone(&caller.route),
+            principal: Arc::clone(&caller.principal),
             client: caller.client,
-            connection_id: &caller.connection_id,
-            principal: &caller.principal,
-        }));
+            connection_id: caller.connection_id.clone(),
+            direction,
+        };
+        let question = speaker.question(&ask);
         let bytes = frame.len() + rest.len() + ask.bytes() + question.len();
         let room = Reserved::room(&self.worker.shared, bytes);
-        let findings = Box::pin(hear(Rc::clone(&self.worker), ask, question, room));
-        let held = Held { findings, frame, compressed, rest: rest.to_vec() };
+        let answers = Box::pin(hear(Rc::clone(&self.worker), speaker, ask, question, room));
+        let held = Held { answers, frame, compressed, rest: rest.to_vec() };
         self.side(direction).held = Some(Box::new(held));
     }
 
@@ -65,13 +67,13 @@ impl Relay {
     pub(super) fn answer(&mut self, direction: Direction, cx: &mut Context<'_>, now: Now) -> bool {
         let side = self.side(direction);
         let Some(held) = side.held.as_mut() else { return false };
-        let Poll::Ready(findings) = held.findings.as_mut().poll(cx) else { return false };
+        let Poll::Ready(answers) = held.answers.as_mut().poll(cx) else { return false };
         let Some(held) = side.held.take() else { return false };
         // It was not read, so it could not be heard.
         side.heard_at = now.mono;
         let deflate = self.deflate.is_some();
         let mut lane = self.lane(direction, now);
-        let verdict = lane.answered(findings);
+        let verdict = lane.answered(answers);
         let outcome = lane.let_on(&verdict, &held, deflate, cx);
         self.after(direction, outcome, now);
         if !matches!(self.phase, Phase::Failed { .. }) && !held.rest.is_empty() {
@@ -94,6 +96,11 @@ impl Lane<'_> {
         if verdict.action == Action::Pass {
             self.write(Some(&held.frame), cx)?;
         } else {
+            // Only text is put in the place of another.
+            if let Some(text) = &verdict.rewritten {
+                let frame = self.reencoded(MessageKind::Text, text);
+                self.write(Some(&frame), cx)?;
+            }
             self.from.reencode |= deflate && held.compressed;
         }
         self.tell(verdict)

@@ -15,6 +15,7 @@ use portcullis_core::verdict::{Reason, Severity};
 use super::asking::Stopped;
 use super::side::Side;
 use super::{Caller, Phase, Relay};
+use crate::callback::Answers;
 use crate::worker::{Scratch, Worker};
 
 /// Reads of one direction before the other has its turn.
@@ -394,10 +395,16 @@ impl Lane<'_> {
     }
 
     /// What its callbacks' answers make of a message.
-    pub(super) fn answered(&mut self, findings: Vec<Finding>) -> Verdict {
+    pub(super) fn answered(&mut self, answers: Answers) -> Verdict {
         let plan = plan(self.caller, self.direction);
         let context = context(self.worker, self.caller, self.now);
-        inspection::callback::answered(plan, &mut self.from.memory, &context, findings)
+        let Answers { findings, replacement } = answers;
+        inspection::callback::answered(plan, &mut self.from.memory, &context, findings, replacement)
+    }
+
+    /// A message for `to` that was rewritten.
+    pub(super) fn reencoded(&self, kind: MessageKind, payload: &[u8]) -> Vec<u8> {
+        reencoded(kind, payload, self.to.mask(self.worker.mask_key()))
     }
 
     fn take_renewal(&mut self, plea: Plea) -> Result<(), Stop> {
@@ -455,7 +462,7 @@ impl Lane<'_> {
                     self.from.queue(&frame);
                 }
                 OnRefuse::Close => stop = Some(Stop::Refused(finding.reason)),
-                OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize | OnRefuse::Drop => {}
+                OnRefuse::Observe | OnRefuse::Mask | OnRefuse::Sanitize | OnRefuse::Replace | OnRefuse::Drop => {}
             }
         }
         stop.map_or(Ok(()), Err)
@@ -612,6 +619,7 @@ fn decision(outcome: OnRefuse) -> Decision {
         OnRefuse::Observe => Decision::Observed,
         OnRefuse::Mask => Decision::Masked,
         OnRefuse::Sanitize => Decision::Sanitized,
+        OnRefuse::Replace => Decision::Replaced,
         OnRefuse::Drop => Decision::Dropped,
         OnRefuse::Reply => Decision::Replied,
         OnRefuse::Close => Decision::Closed,

@@ -101,6 +101,7 @@ fn decision(label: &str) -> String {
         "dropped" => "the message was dropped in silence; the connection stayed",
         "masked" => "the message was passed on with what was found made unreadable",
         "sanitized" => "the message was passed on without what its HTML may not hold",
+        "replaced" => "the message was passed on as a callback wrote it anew",
         "replied" => "the message was dropped and its sender told; the connection stayed",
         "refused" => "the request was refused",
         "closed" => "the connection was closed",

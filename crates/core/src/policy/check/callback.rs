@@ -80,6 +80,7 @@ impl Checking<'_> {
             concurrency_max: usize::try_from(concurrency?).ok()?,
             on_failure: raw.on_failure.unwrap_or(OnFailure::Deny),
             on_refuse: raw.on_refuse.or(on_refuse)?,
+            may_rewrite: raw.may_rewrite.is_some_and(|may| may.0),
         })
     }
 }

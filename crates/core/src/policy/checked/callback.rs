@@ -23,4 +23,6 @@ pub struct Callback {
     pub on_failure: OnFailure,
     /// What happens to a message that it refuses.
     pub on_refuse: OnRefuse,
+    /// Its answer may carry another message.
+    pub may_rewrite: bool,
 }

@@ -144,6 +144,9 @@ pub(crate) struct Callback {
     pub(crate) on_failure: Option<OnFailure>,
     /// What happens to a message that it refuses. Default `on_refuse` of the direction.
     pub(crate) on_refuse: Option<OnRefuse>,
+    /// Its answer may carry another message, to go on in the place of this one; answers of up to 1 MiB are read then, not of 64 KiB,
+    /// `concurrency_max` at once. Default `off`: an answer with a message refuses.
+    pub(crate) may_rewrite: Option<Switch>,
 }
 
 /// What binary messages may be.

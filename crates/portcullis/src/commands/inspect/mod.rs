@@ -350,6 +350,7 @@ const fn outcome(outcome: OnRefuse) -> &'static str {
         OnRefuse::Observe => "observe",
         OnRefuse::Mask => "mask",
         OnRefuse::Sanitize => "sanitize",
+        OnRefuse::Replace => "replace",
         OnRefuse::Drop => "drop",
         OnRefuse::Reply => "reply",
         OnRefuse::Close => "close",
