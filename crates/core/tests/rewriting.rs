@@ -304,3 +304,33 @@ fn what_stands_behind_escapes_of_json_leaks_as_well() {
     assert_eq!(rewritten(&open), Some(r#"{"env":"DB_PASSWORD=\"****************\"\nX=1"}"#));
     assert_eq!(judge(&policy, Kind::Text, r#"{"url":"https:\/\/example.org\/"}"#).action, Action::Pass);
 }
+
+#[test]
+fn a_leak_says_where_it_stands_which_rule_found_it_and_where_that_is_explained() {
+    let classes = LeakClass::ALL.map(|class| (class, OnRefuse::Observe));
+    for mode in [JsonMode::Off, JsonMode::Detect, JsonMode::Required] {
+        let policy = Messages { leaks: leaks(&classes), ..messages(mode) };
+        for (text, rule, field, bytes) in [
+            (
+                r#"{"a":[{"k":1},{"k":"see AKIAIOSFODNN7EXAMPL2"}]}"#,
+                "credential/an-aws-access-key",
+                Some("/a/1/k"),
+                (20, 44),
+            ),
+            (r#"{"pan":"4111111111111111"}"#, "card/a-visa-number", Some("/pan"), (8, 24)),
+            (r#"{"pan":4111111111111111}"#, "card/a-visa-number", None, (7, 24)),
+        ] {
+            let finding = &judge(&policy, Kind::Text, text).findings[0];
+            let evidence = finding.evidence.unwrap();
+            assert_eq!((finding.rule.as_deref(), finding.field.as_deref()), (Some(rule), field), "{mode:?} {text}");
+            assert_eq!((evidence.bytes, evidence.decoded.is_empty()), (bytes, true), "{mode:?} {text}");
+            assert_eq!(evidence.page, format!("docs/threats.md#{}", rule.split('/').next().unwrap()));
+        }
+    }
+    let policy = Messages { leaks: leaks(&classes), ..messages(JsonMode::Detect) };
+    let hidden = judge(&policy, Kind::Text, r#"{"k":"\u0041KIAIOSFODNN7EXAMPL2"}"#);
+    assert_eq!(hidden.findings[0].evidence.unwrap().decoded.to_string(), "backslash escape");
+    let plain =
+        judge(&Messages { leaks: leaks(&classes), ..messages(JsonMode::Off) }, Kind::Text, "pay 4111 1111 1111 1111");
+    assert_eq!(plain.findings[0].evidence.unwrap().bytes, (4, 23));
+}

@@ -58,10 +58,36 @@ fn what_cannot_be_read_is_named_by_its_line_and_ends_with_one() {
     let input = "{\"p\":\"fine\"}\n{broken\n{\"q\":1}\n";
     let said = run_with_input(&folder, &["inspect", "--field", "p"], input).ends(1);
     assert_eq!(verdicts(&said.out).len(), 1, "the other lines are judged");
-    assert!(said.err.contains("-:2: ") && said.err.contains("-:3: the line has no `p`"), "{}", said.err);
+    assert!(said.err.contains("-:2:2: not JSON: key must be a string\n"), "{}", said.err);
+    assert!(said.err.contains("-:3: the line has no `p`"), "{}", said.err);
+    let said = run_with_input(&folder, &["inspect", "--id", "id"], "  {\"id\": nul}\n").ends(1);
+    assert!(said.err.contains("-:1:13: not JSON: expected ident\n"), "{}", said.err);
     run(&folder, &["inspect", "nowhere.jsonl"]).ends(4);
     let said = run_with_input(&folder, &["inspect", "--route", "nope"], "").ends(2);
     assert!(said.err.contains("no route is named `nope`"), "{}", said.err);
+}
+
+#[test]
+fn a_folder_is_judged_file_by_file_and_its_table_covers_both_directions() {
+    let folder = Folder::new();
+    let corpus = folder.0.join("corpus");
+    std::fs::create_dir(&corpus).unwrap();
+    let outbound = r#"{"id":"m4","class":"exfil","payload":"AKIAIOSFODNN7EXAMPL2"}"#;
+    for (name, text) in [("b.jsonl", LINES), ("a.ndjson", outbound), ("README.md", "not lines")] {
+        std::fs::write(corpus.join(name), text).unwrap();
+    }
+    let told = ["inspect", "--field", "payload", "--id", "id", "--summary", "--outbound-class", "exfil", "corpus"];
+    let said = run(&folder, &told).ends(0);
+    let found: Vec<_> = verdicts(&said.out).iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(found, ["m4", "m1", "m2", "m3"]);
+    assert!(said.err.contains("true positives, all                          1.0000"), "{}", said.err);
+    let leak = &verdicts(&said.out)[0]["findings"][0];
+    assert_eq!((&leak["field"], &leak["rule"]), (&"/text".into(), &"credential/an-aws-access-key".into()));
+    assert_eq!(leak["bytes"], serde_json::json!([23, 43]));
+    assert_eq!(leak["page"], "docs/threats.md#credential");
+    std::fs::create_dir(folder.0.join("empty")).unwrap();
+    let said = run(&folder, &["inspect", "empty"]).ends(4);
+    assert!(said.err.contains("the folder `empty` holds no file `*.jsonl`"), "{}", said.err);
 }
 
 #[test]

@@ -130,7 +130,7 @@ both equal. `portcullis explain REFERENCE` says which row applied to one refusal
 fn the_page_of_threats_names_every_rule() {
     const HEAD: &str = "# Threats
 
-What `threats` looks for in the strings of a message, by class. A finding names its class, its rule (`sqli/a-database-call`),
+What `threats` looks for in the strings of a message, by class, and what `leaks` does. A finding names its class, its rule (`sqli/a-database-call`),
 the field, the string's bytes in the message, the encodings that were undone before it showed, and how sure it is:
 `certain` (it stands there as it is), `likely` (after one layer of decoding), `possible` (after more). It never repeats
 the string. `portcullis inspect` and `portcullis explain REFERENCE` show all of it. A test keeps this page equal to the
@@ -153,6 +153,17 @@ A rule that convicts honest messages is answered where they come from, strictest
             page.push_str(&format!("- `{}`: {rule}\n", portcullis_core::message::threat::rule_name(*class, rule)));
         }
         page.push('\n');
+    }
+    for class in portcullis_core::message::leak::LeakClass::ALL {
+        let reason = Reason::from_label(&format!("leak_{}", class.label())).unwrap();
+        assert_eq!(class.page(), format!("docs/threats.md#{}", class.label()));
+        page.push_str(&format!(
+            "## {}\n\nOf `leaks`: {}. Reason: `{}`. Its rules are named after what was found: `{}/…`.\n\n",
+            class.label(),
+            reason.row().internal,
+            reason.label(),
+            class.label()
+        ));
     }
     let path = root().join("docs/threats.md");
     // What was measured is written by hand.

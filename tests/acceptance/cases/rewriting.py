@@ -22,6 +22,8 @@ async def card(lab):
         assert await connection.receive() == "pay **** **** **** 1111 now"
         event = await gateway.event(type="leak_card")
         assert event["decision"] == "masked" and "4111" not in json.dumps(event), event
+        notes = dict(event["metadata"])
+        assert notes["rule"].startswith("card/") and notes["page"] == "docs/threats.md#card" and notes["bytes"], event
         assert await gateway.metric("portcullis_refusals_total", reason="leak_card", decision="masked") == 2
         text = await gateway.explain(event["id"])
         assert "unreadable" in text, text

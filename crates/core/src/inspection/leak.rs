@@ -1,13 +1,15 @@
 //! Leaks: a message's bytes against what must not leave (or arrive). What each class is, is in
-//! [`crate::message::leak`]. At most one finding a class and message; none repeats what was found.
+//! [`crate::message::leak`]. At most one finding a class and message; none repeats what was found. Where a finding stands
+//! is looked up when there is one.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::{Finding, Look, Reading, Scene};
-use crate::message::json::{Bounds, Fault, Pointers};
+use super::{Evidence, FIELD_BYTES_MAX, Finding, Look, Reading, Scene};
+use crate::message::json::{Bounds, Fault, Pointers, StringSpan};
 use crate::message::leak::{self, Leak, LeakClass, LeakSet, Unmaskable};
 use crate::message::survey::Class;
+use crate::message::threat::{Confidence, Encodings};
 use crate::policy::checked::{Messages, OnRefuse};
 use crate::verdict::Reason;
 
@@ -41,7 +43,7 @@ impl Check {
         scene.work.look(bytes, Look::Leaks);
         while let Some(found) = leak::find_in(bytes, &scene.work.survey, wanted, self.records_max) {
             wanted.remove(found.class);
-            let finding = self.finding(&found);
+            let finding = self.finding(&found, scene);
             if finding.outcome == OnRefuse::Mask {
                 to_mask.insert(found.class);
                 masked.push(finding);
@@ -66,8 +68,13 @@ impl Check {
         let Some(text) = leak::without_escapes(bytes) else { return ControlFlow::Continue(()) };
         while let Some(found) = leak::find(&text, wanted, self.records_max) {
             wanted.remove(found.class);
-            let mut finding = self.finding(&found);
-            finding.detail = format!("{}, behind escapes", found.what);
+            let mut finding = self.named(&found, format!("{}, behind escapes", found.what));
+            finding.evidence = Some(Evidence {
+                bytes: (0, bytes.len()),
+                decoded: Encodings::BACKSLASH,
+                confidence: Confidence::Likely,
+                page: found.class.page(),
+            });
             if finding.outcome == OnRefuse::Mask {
                 finding.outcome = OnRefuse::Drop;
                 finding.detail = format!("{}, which cannot be masked", finding.detail);
@@ -111,9 +118,46 @@ impl Check {
         }
     }
 
-    fn finding(&self, found: &Leak) -> Finding {
+    fn finding(&self, found: &Leak, scene: &mut Scene<'_>) -> Finding {
+        let mut finding = self.named(found, format!("{} at byte {}", found.what, found.at));
+        let bytes = scene.message.bytes;
+        let span = self.string_at(found.at, scene);
+        let range = span.map_or((found.at, bytes.len()), |span| (span.start as usize, span.end as usize));
+        finding.evidence = Some(Evidence {
+            bytes: range,
+            decoded: Encodings::default(),
+            confidence: Confidence::Certain,
+            page: found.class.page(),
+        });
+        match span {
+            Some(span) => {
+                let tracer = &mut scene.work.tracer;
+                finding.at(&tracer.pointer_of(bytes, &self.bounds, span.start, FIELD_BYTES_MAX))
+            }
+            None => finding,
+        }
+    }
+
+    /// The string of JSON in which a byte stands.
+    fn string_at(&self, at: usize, scene: &mut Scene<'_>) -> Option<StringSpan> {
+        let work = &mut *scene.work;
+        let strings = match work.reading {
+            Reading::Json => work.scan.strings(),
+            // What a backend says may be JSON that no check has read.
+            Reading::Text | Reading::Opaque => {
+                work.tracer.run(scene.message.bytes, &self.bounds, &Pointers::default()).ok()?;
+                work.tracer.strings()
+            }
+        };
+        let before = strings.partition_point(|span| span.start as usize <= at);
+        strings.get(before.checked_sub(1)?).copied().filter(|span| at < span.end as usize)
+    }
+
+    fn named(&self, found: &Leak, detail: String) -> Finding {
         let outcome = self.outcomes.get(&found.class).copied().unwrap_or(OnRefuse::Drop);
-        Finding::new(reason(found.class), NAME, outcome, format!("{} at byte {}", found.what, found.at))
+        let mut finding = Finding::new(reason(found.class), NAME, outcome, detail);
+        finding.rule = Some(found.rule_name());
+        finding
     }
 }
 

@@ -155,10 +155,10 @@ pub struct Finding {
     pub outcome: OnRefuse,
     /// JSON Pointer of the field, at most [`FIELD_BYTES_MAX`] bytes.
     pub field: Option<String>,
-    /// The rule of a schema that was broken, as a JSON Pointer into it, or the name of a threat's rule; at most
+    /// The rule of a schema that was broken, as a JSON Pointer into it, or the name of a threat's or leak's rule; at most
     /// [`FIELD_BYTES_MAX`] bytes.
     pub rule: Option<String>,
-    /// Of a threat: where it stands and how it showed.
+    /// Of a threat or leak: where it stands and how it showed.
     pub evidence: Option<Evidence>,
     /// For operators; at most [`crate::event::DETAIL_BYTES_MAX`] bytes, never a whole payload.
     pub detail: String,
@@ -168,10 +168,11 @@ pub struct Finding {
     pub retry_after: Option<Duration>,
 }
 
-/// Where a threat stands, and how it showed.
+/// Where a threat or leak stands, and how it showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
-    /// Of the string: its first byte in the message, and the one after its last.
+    /// Of the string: its first byte in the message, and the one after its last. Of a leak in no string, from where it
+    /// begins to the message's end.
     pub bytes: (usize, usize),
     /// The encodings undone before it showed.
     pub decoded: Encodings,

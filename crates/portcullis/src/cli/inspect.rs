@@ -14,6 +14,7 @@ Examples:
   echo '{\"type\":\"chat\",\"text\":\"hello\"}' | portcullis inspect
   portcullis inspect --config portcullis.yaml --role user recorded.jsonl
   portcullis inspect --outbound --summary answers.jsonl > /dev/null
+  portcullis inspect --field payload --id id --outbound-class exfil --summary corpus/ > /dev/null
 
 Each line is a message; each verdict is a line {\"id\":…,\"blocked\":…,\"findings\":[…]}. `blocked` says that the
 policy would not let the message pass; what it only observes is among the findings. Without a configuration the
@@ -23,7 +24,7 @@ the payload travels as the text of {\"type\":\"chat\",\"text\":PAYLOAD}.
 
 Ends with 0 whatever the verdicts are, with 1 where a line could not be read.")]
 pub(crate) struct Inspect {
-    /// Files of JSON lines; `-` or none reads standard input
+    /// Files of JSON lines, or folders with `*.jsonl` and `*.ndjson`; `-` or none reads standard input
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The policy [default: the production preset]
@@ -50,6 +51,9 @@ pub(crate) struct Inspect {
     /// The messages go from the server to the client
     #[arg(long)]
     pub(crate) outbound: bool,
+    /// Lines whose `class` is this go from the server to the client; may be repeated
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) outbound_class: Vec<String>,
     /// The member of each line, or JSON Pointer into it, that is the text to judge [default: the whole line]
     #[arg(long, value_name = "NAME")]
     pub(crate) field: Option<String>,

@@ -21,6 +21,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, MatchKind, packed};
 
 use crate::message::survey::{Class, Prints, Survey, Surveyed};
+use crate::message::threat::named;
 pub use escapes::without_escapes;
 pub use mask::{Unmaskable, mask};
 
@@ -45,6 +46,30 @@ pub enum LeakClass {
 impl LeakClass {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Credential, Self::Card, Self::Personal, Self::Error, Self::Bulk];
+
+    /// The name in findings.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Credential => "credential",
+            Self::Card => "card",
+            Self::Personal => "personal",
+            Self::Error => "error",
+            Self::Bulk => "bulk",
+        }
+    }
+
+    /// Where it is explained, in the manual.
+    #[must_use]
+    pub const fn page(self) -> &'static str {
+        match self {
+            Self::Credential => "docs/threats.md#credential",
+            Self::Card => "docs/threats.md#card",
+            Self::Personal => "docs/threats.md#personal",
+            Self::Error => "docs/threats.md#error",
+            Self::Bulk => "docs/threats.md#bulk",
+        }
+    }
 }
 
 /// What was found, and where; nothing of it is kept.
@@ -56,6 +81,14 @@ pub struct Leak {
     pub what: &'static str,
     /// Offset in the message, bytes.
     pub at: usize,
+}
+
+impl Leak {
+    /// The name of its rule: `credential/an-aws-access-key`.
+    #[must_use]
+    pub fn rule_name(&self) -> String {
+        named(self.class.label(), self.what)
+    }
 }
 
 /// A set of classes.

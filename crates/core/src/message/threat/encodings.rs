@@ -18,7 +18,7 @@ const NAMES: [(Encodings, &str); 6] = [
 impl Encodings {
     pub(super) const PERCENT: Self = Self(1);
     pub(super) const ENTITY: Self = Self(2);
-    pub(super) const BACKSLASH: Self = Self(4);
+    pub(crate) const BACKSLASH: Self = Self(4);
     pub(super) const FULL_WIDTH: Self = Self(8);
     pub(super) const HEX: Self = Self(16);
     pub(super) const BASE64: Self = Self(32);

@@ -35,6 +35,7 @@ use crate::message::json::decode_into;
 use crate::message::survey::{Survey, Surveyed};
 use crate::policy::checked::ThreatClass;
 pub use encodings::Encodings;
+pub(crate) use rules::named;
 pub use rules::{RULES, name as rule_name, page};
 use signs::Signs;
 

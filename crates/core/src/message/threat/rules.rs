@@ -143,7 +143,12 @@ pub const RULES: &[(ThreatClass, &[&str])] = &[
 /// `a quote closes` of `sqli` → `sqli/a-quote-closes`.
 #[must_use]
 pub fn name(class: ThreatClass, rule: &str) -> String {
-    let mut name = format!("{}/", class.label());
+    named(class.label(), rule)
+}
+
+/// The same of any class.
+pub(crate) fn named(class: &str, rule: &str) -> String {
+    let mut name = format!("{class}/");
     for c in rule.chars() {
         match c {
             ' ' => name.push('-'),

@@ -3,15 +3,13 @@
 //! Decides what of a line is the message and how a verdict is written; the judging is the core's own inspection, as
 //! the gateway runs it. Opens no socket and needs no key, certificate or backend.
 
+mod lines;
 mod summary;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal as _, Write};
+use std::io::{IsTerminal as _, Write};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use portcullis_core::identity::{Method, Principal};
 use portcullis_core::inspection::{
     Action, Context, Direction, Finding, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
@@ -26,10 +24,8 @@ use crate::cli::Inspect;
 use crate::configuration::Origin;
 use crate::exit::{Failure, Outcome};
 use crate::output;
+use lines::{Lines, Read};
 use summary::Summary;
-
-/// Longest line read, bytes: more than any policy lets a message have.
-const LINE_BYTES_MAX: usize = 512 << 20;
 
 /// What a policy that nobody wrote needs to be one. Nothing of it is used.
 const STAND_INS: [&str; 3] = [
@@ -41,30 +37,18 @@ const STAND_INS: [&str; 3] = [
 /// Judges every line.
 pub(crate) fn run(told: &Inspect) -> Outcome {
     let route = route(told)?;
-    let direction = if told.outbound { Direction::Outbound } else { Direction::Inbound };
-    let mut judge = Judge::new(&route, direction, told)?;
+    let mut judge = Judge::new(&route, told)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut lines = Lines { told, number: 0, unread: 0 };
-    let files: Vec<&Path> = told.files.iter().map(std::path::PathBuf::as_path).collect();
-    let files = if files.is_empty() { vec![Path::new("-")] } else { files };
-    for file in files {
-        let bar = progress(file);
-        let input: Box<dyn BufRead> = if file == Path::new("-") {
-            Box::new(std::io::stdin().lock())
-        } else {
-            let opened = File::open(file)
-                .map_err(|error| Failure::Outside(format!("cannot read `{}`: {error}", file.display())))?;
-            Box::new(BufReader::with_capacity(1 << 16, bar.wrap_read(opened)))
-        };
-        lines.judge(file, input, &mut judge, &mut out)?;
-        bar.finish_and_clear();
+    let mut lines = Lines::new(told);
+    for file in lines::files(&told.files)? {
+        lines.judge(&file, &mut judge, &mut out)?;
     }
     out.flush().map_err(|error| Failure::output(&error))?;
     if told.summary || std::io::stderr().is_terminal() {
         // Where standard error is closed there is nobody to read it.
         let _ = write!(std::io::stderr(), "{}", judge.summary);
     }
-    match lines.unread {
+    match lines.unread() {
         0 => Ok(()),
         1 => Err(Failure::Negative(String::from("1 line could not be read"))),
         count => Err(Failure::Negative(format!("{count} lines could not be read"))),
@@ -91,99 +75,30 @@ fn checked(told: &Inspect) -> Result<Checked, Failure> {
     Ok(Origin { file: told.config.clone(), overrides }.load()?.checked)
 }
 
-/// Progress over a file whose size is known, for somebody who watches.
-fn progress(file: &Path) -> ProgressBar {
-    let size = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
-    match size {
-        // Indicatif itself says nothing where standard error is no terminal.
-        Some(size) => {
-            let bar = ProgressBar::new(size);
-            if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {eta}") {
-                bar.set_style(style);
-            }
-            bar
-        }
-        None => ProgressBar::hidden(),
-    }
-}
-
-/// The lines read so far.
-struct Lines<'t> {
-    told: &'t Inspect,
-    number: u64,
-    unread: u64,
-}
-
-impl Lines<'_> {
-    fn judge(&mut self, file: &Path, mut input: impl BufRead, judge: &mut Judge, out: &mut impl Write) -> Outcome {
-        let failed = |error| Failure::Outside(format!("cannot read `{}`: {error}", file.display()));
-        let mut line = Vec::new();
-        let mut number = 0_u64;
-        loop {
-            line.clear();
-            let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
-            if std::io::Read::take(&mut input, most).read_until(b'\n', &mut line).map_err(failed)? == 0 {
-                return Ok(());
-            }
-            number += 1;
-            self.number += 1;
-            let text = line.trim_ascii();
-            if text.is_empty() {
-                continue;
-            }
-            match self.message(text) {
-                Ok(read) => judge.line(&read, out)?,
-                Err(what) => {
-                    self.unread += 1;
-                    // Where standard error is closed the exit code says it.
-                    let _ = writeln!(std::io::stderr(), "{}:{number}: {what}", file.display());
-                }
-            }
-        }
-    }
-
-    /// What of a line is the message, and its name.
-    fn message<'l>(&self, text: &'l [u8]) -> Result<Read<'l>, String> {
-        let (told, number) = (self.told, self.number);
-        // A line that is the message itself may be anything: judging it is the policy's business.
-        let value: Option<Value> = if told.field.is_some() || told.id.is_some() {
-            Some(serde_json::from_slice(text).map_err(|error| error.to_string())?)
-        } else {
-            told.summary.then(|| serde_json::from_slice(text).ok()).flatten()
-        };
-        let member = |name: &str| value.as_ref().and_then(|value| at(value, name));
-        let class = member("class").and_then(Value::as_str).map(str::to_owned);
-        let id = match &told.id {
-            None => Value::from(number),
-            Some(name) => member(name).cloned().ok_or_else(|| format!("the line has no `{name}`"))?,
-        };
-        let bytes = match &told.field {
-            None => std::borrow::Cow::Borrowed(text),
-            Some(name) => {
-                let payload = member(name).ok_or_else(|| format!("the line has no `{name}`"))?;
-                std::borrow::Cow::Owned(format!(r#"{{"type":"chat","text":{payload}}}"#).into_bytes())
-            }
-        };
-        Ok(Read { id, class, bytes })
-    }
-}
-
-/// A member by its name, or a value by its JSON Pointer (RFC 6901).
-fn at<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
-    if name.starts_with('/') { value.pointer(name) } else { value.get(name) }
-}
-
-/// A line, read.
-struct Read<'l> {
-    id: Value,
-    class: Option<String>,
-    bytes: std::borrow::Cow<'l, [u8]>,
-}
-
-/// The plan, and what judging needs besides.
-struct Judge {
+/// The rules of one direction.
+struct Way {
     plan: Plan,
     bytes_max: u64,
+}
+
+impl Way {
+    fn new(route: &Route, direction: Direction, payload: bool) -> Result<Self, Failure> {
+        let own = match direction {
+            Direction::Inbound => &route.inbound,
+            Direction::Outbound => &route.outbound,
+        };
+        let messages = of_one_message(own, payload);
+        let plan = Plan::compile(&messages, &route.errors, direction, true)
+            .map_err(|error| Failure::Configuration(format!("the policy cannot be compiled: {error}")))?;
+        Ok(Self { plan, bytes_max: messages.bytes_max })
+    }
+}
+
+/// The rules, and what judging needs besides.
+struct Judge<'t> {
+    told: &'t Inspect,
+    inbound: Way,
+    outbound: Way,
     work: Workspace,
     ledger: Ledger,
     principal: Principal,
@@ -191,18 +106,12 @@ struct Judge {
     summary: Summary,
 }
 
-impl Judge {
-    fn new(route: &Route, direction: Direction, told: &Inspect) -> Result<Self, Failure> {
-        let own = match direction {
-            Direction::Inbound => &route.inbound,
-            Direction::Outbound => &route.outbound,
-        };
-        let messages = of_one_message(own, told.field.is_some());
-        let plan = Plan::compile(&messages, &route.errors, direction, true)
-            .map_err(|error| Failure::Configuration(format!("the policy cannot be compiled: {error}")))?;
+impl<'t> Judge<'t> {
+    fn new(route: &Route, told: &'t Inspect) -> Result<Self, Failure> {
         Ok(Self {
-            plan,
-            bytes_max: messages.bytes_max,
+            told,
+            inbound: Way::new(route, Direction::Inbound, told.field.is_some())?,
+            outbound: Way::new(route, Direction::Outbound, told.field.is_some())?,
             work: Workspace::new(0).drawing(|bytes| getrandom::fill(bytes).is_ok()),
             ledger: Ledger::new(1, [0, 0]),
             principal: principal(told),
@@ -212,7 +121,9 @@ impl Judge {
     }
 
     fn line(&mut self, read: &Read<'_>, out: &mut impl Write) -> Outcome {
-        let verdict = self.verdict(&read.bytes);
+        let of_class = |class: &String| self.told.outbound_class.contains(class);
+        let outbound = self.told.outbound || read.class.as_ref().is_some_and(of_class);
+        let verdict = self.verdict(&read.bytes, outbound);
         let blocked = !matches!(verdict.action, Action::Pass | Action::Rewrite);
         self.summary.count(read.class.as_deref(), blocked, &verdict.findings);
         let line = Line {
@@ -227,11 +138,12 @@ impl Judge {
     }
 
     /// As the gateway would: the codec refuses what is too large or not UTF-8 before a check sees it.
-    fn verdict(&mut self, bytes: &[u8]) -> Verdict {
+    fn verdict(&mut self, bytes: &[u8], outbound: bool) -> Verdict {
         use portcullis_core::verdict::Reason;
-        let too_large = u64::try_from(bytes.len()).unwrap_or(u64::MAX) > self.bytes_max;
+        let way = if outbound { &self.outbound } else { &self.inbound };
+        let too_large = u64::try_from(bytes.len()).unwrap_or(u64::MAX) > way.bytes_max;
         if too_large {
-            let detail = format!("{} bytes; allowed are {}", bytes.len(), self.bytes_max);
+            let detail = format!("{} bytes; allowed are {}", bytes.len(), way.bytes_max);
             return by_codec(Reason::MessageTooLarge, detail);
         }
         if std::str::from_utf8(bytes).is_err() {
@@ -239,7 +151,7 @@ impl Judge {
         }
         let now = Now { mono: Duration::ZERO, wall: Duration::ZERO };
         let cx = Context { now, principal: &self.principal, ip: &self.ip, ledger: &self.ledger };
-        inspect(&self.plan, &mut Memory::new(), &cx, &mut self.work, &Message { kind: Kind::Text, bytes })
+        inspect(&way.plan, &mut Memory::new(), &cx, &mut self.work, &Message { kind: Kind::Text, bytes })
     }
 }
 
