@@ -4,14 +4,13 @@
 It trusts the gateway for everything that the profile asks of it: nobody is authenticated or refused here.
 """
 
-import argparse
-import asyncio
 import http.server
 import json
 import os
 import threading
 
-from websockets.asyncio.server import broadcast, serve
+from serving import run, say
+from websockets.asyncio.server import broadcast
 
 MEMBERS = {"ada": ["c1", "c2"], "ben": ["c2"]}
 GENERAL: set = set()
@@ -41,10 +40,16 @@ class Authorizer(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def authorizer(options) -> dict[str, int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", options.authorizer_port), Authorizer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return {"authorizer": server.server_port}
+
+
 async def client(connection) -> None:
     """One connection; the path says which channel."""
     path = connection.request.path.split("?")[0].strip("/").split("/")
-    print(json.dumps({"opened": connection.request.path}), flush=True)
+    say(opened=connection.request.path)
     if len(path) == 2:
         GENERAL.add(connection)
     try:
@@ -62,18 +67,5 @@ async def client(connection) -> None:
         GENERAL.discard(connection)
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8001)
-    parser.add_argument("--authorizer-port", type=int, default=8002)
-    options = parser.parse_args()
-    authorizer = http.server.ThreadingHTTPServer(("127.0.0.1", options.authorizer_port), Authorizer)
-    threading.Thread(target=authorizer.serve_forever, daemon=True).start()
-    async with serve(client, "127.0.0.1", options.port) as server:
-        ports = {"port": server.sockets[0].getsockname()[1], "authorizer": authorizer.server_port}
-        print(json.dumps(ports), flush=True)
-        await server.serve_forever()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(client, __doc__, 8001, lambda parser: parser.add_argument("--authorizer-port", type=int, default=8002), authorizer)

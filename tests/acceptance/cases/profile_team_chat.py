@@ -11,6 +11,7 @@ from harness import profiles
 from harness.clients import Refused
 from harness.lab import SECRET, Lab
 from harness.processes import until
+from harness.profiles import said
 from harness.registry import case
 
 ENV = {"JWT_SECRET": SECRET, "CSRF_SECRET": "csrf-secret-of-forty-two-characters-or-so!"}
@@ -45,11 +46,6 @@ async def status(lab, gateway, text: str, address: str = "203.0.113.1") -> int:
         return refused.status
     await connection.close(1000)
     return 101
-
-
-async def said(connection, **message) -> dict:
-    await connection.send(json.dumps(message))
-    return json.loads(await connection.receive())
 
 
 def chat(text: str) -> dict:

@@ -8,6 +8,7 @@ from harness.clients import Refused
 from harness.gateway import binary
 from harness.lab import SECRET, Lab
 from harness.processes import run, until
+from harness.profiles import said
 from harness.registry import case
 
 ADMIN = "admin-token-of-forty-two-characters-or-so!"
@@ -51,11 +52,6 @@ async def joined(lab, gateway, text: str | None, path: str = "/ws/c1/s1", client
         return connection
     except Exception:
         return (await connection.closed())[0]
-
-
-async def said(connection, **message) -> dict:
-    await connection.send(json.dumps(message))
-    return json.loads(await connection.receive())
 
 
 async def news(connection) -> list[str]:

@@ -29,3 +29,9 @@ async def gateway(lab, name: str, sets: dict[str, object], env: dict[str, str]) 
     for key, value in sets.items():
         flags += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
     return await lab.gateway_from(None, flags, env)
+
+
+async def said(connection, **message) -> dict:
+    """What is answered to a message."""
+    await connection.send(json.dumps(message))
+    return json.loads(await connection.receive())
