@@ -12,6 +12,7 @@ use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
 use crate::record::Draft;
+#[cfg(feature = "redis")]
 use crate::shared::Shared;
 use crate::worker::Worker;
 

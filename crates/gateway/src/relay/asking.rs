@@ -15,7 +15,7 @@ use portcullis_core::inspection::callback::Ask;
 use portcullis_core::inspection::{Action, Direction, Verdict};
 use portcullis_core::time::Now;
 
-use super::pump::{self, Lane};
+use super::lane::{Lane, Stop};
 use super::{Phase, Relay};
 use crate::callback::{Answers, Reserved, Speaker, hear};
 
@@ -86,13 +86,7 @@ impl Relay {
 }
 
 impl Lane<'_> {
-    fn let_on(
-        &mut self,
-        verdict: &Verdict,
-        held: &Held,
-        deflate: bool,
-        cx: &mut Context<'_>,
-    ) -> Result<(), pump::Stop> {
+    fn let_on(&mut self, verdict: &Verdict, held: &Held, deflate: bool, cx: &mut Context<'_>) -> Result<(), Stop> {
         if verdict.action == Action::Pass {
             self.write(Some(&held.frame), cx)?;
         } else {

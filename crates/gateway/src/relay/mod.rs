@@ -6,11 +6,14 @@
 //! to a scratch of the worker thread. Messages that pass are written as the bytes that came.
 
 mod asking;
+mod budget;
 mod closing;
 pub(crate) mod credential;
+mod lane;
 pub(crate) mod leg;
 mod pump;
 mod side;
+mod tell;
 mod timing;
 
 use std::future::Future;
@@ -111,7 +114,7 @@ pub(crate) struct Relay {
     generation: u64,
     /// The route's place in the metrics.
     counter: usize,
-    events: pump::EventBudget,
+    events: budget::EventBudget,
     credential: credential::Standing,
     /// The session it came with.
     session: Option<Arc<Held>>,
@@ -164,7 +167,7 @@ impl Relay {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: Duration::ZERO,
             timer_armed: false,
-            events: pump::EventBudget::default(),
+            events: budget::EventBudget::default(),
             credential: credential::Standing::default(),
             session: None,
             caller: parts.caller,
