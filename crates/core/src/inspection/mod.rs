@@ -3,8 +3,8 @@
 //! Input: a [`Plan`] (compiled policy of one direction of one route), the connection's [`Memory`], the
 //! thread's [`Workspace`], a [`Context`] and a decoded [`Message`]. Output: a [`Verdict`]. It never blocks,
 //! never asks the network, and allocates nothing for one that passes without findings. A message that is to go on with
-//! another text is given as a new one; the one that came is never changed. A check is one file here with one type compiled from policy; the list is in [`Plan::compile`]
-//! and `Check`.
+//! another text is given as a new one; the one that came is never changed. A check is one file here with one type compiled
+//! from policy; the list is in [`Plan::compile`] and `Check`.
 //!
 //! A finding whose outcome is `observe` is noted and the next check runs; any other ends the list.
 //! Tests: beside each check, `tests/attacks.rs`, `tests/inspection.rs`.
@@ -16,12 +16,14 @@ mod csrf;
 mod custom;
 mod envelope;
 mod field;
+mod finding;
 mod guest;
 mod html;
 mod json;
 mod kind;
 mod leak;
 mod mask;
+mod memory;
 mod mfa;
 mod permission;
 mod plan;
@@ -33,36 +35,28 @@ mod seal;
 mod subscription;
 mod tenant;
 mod threat;
+mod workspace;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
 
 use crate::identity::Principal;
-use crate::limits::{IpKey, Ledger, LimitState};
+use crate::limits::{IpKey, Ledger};
 use crate::message::binary as binary_view;
-use crate::message::threat::{Buffers, Confidence, Encodings};
-use crate::message::{
-    json::Scan, leak::survey_for_leaks, replay::Window, seen::Ids, survey::Survey, threat::survey_for_threats,
-};
 use crate::policy::checked::OnRefuse;
 use crate::time::Now;
 use crate::verdict::Reason;
 
+use finding::cut;
+use workspace::{Look, Reading};
+
 pub use custom::{Custom, Objection, Said};
+pub use finding::{Action, Evidence, FIELD_BYTES_MAX, Finding, MESSAGE_TYPE_BYTES_MAX, Verdict};
+pub use memory::Memory;
 pub use plan::{Plan, PlanError};
 pub use rate::PAUSE_MAX;
 pub use reply::error_reply;
 pub use subscription::TOPIC_BYTES_MAX;
-
-/// Longest JSON Pointer in a finding, bytes.
-pub const FIELD_BYTES_MAX: usize = 128;
-
-/// Longest message type in a finding, bytes.
-pub const MESSAGE_TYPE_BYTES_MAX: usize = 64;
-
-/// Bytes a workspace may keep between messages; what one message needed beyond is given back after it.
-pub const WORKSPACE_BYTES_MAX: usize = 1 << 20;
+pub use workspace::{Random, WORKSPACE_BYTES_MAX, Workspace};
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,327 +109,6 @@ pub struct Context<'a> {
     pub ip: &'a IpKey,
     /// Limits counted across connections.
     pub ledger: &'a Ledger,
-}
-
-/// What happens to the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Action {
-    /// It goes on, as the bytes that came.
-    Pass,
-    /// It goes on with another text: [`Verdict::rewritten`].
-    Rewrite,
-    /// It is dropped in silence.
-    Drop,
-    /// It is dropped and its sender told: [`error_reply`].
-    Reply,
-    /// It is dropped and the connection closed with the reason's code.
-    Close,
-}
-
-impl From<OnRefuse> for Action {
-    fn from(outcome: OnRefuse) -> Self {
-        match outcome {
-            OnRefuse::Observe => Self::Pass,
-            OnRefuse::Mask | OnRefuse::Sanitize | OnRefuse::Replace => Self::Rewrite,
-            OnRefuse::Drop => Self::Drop,
-            OnRefuse::Reply => Self::Reply,
-            OnRefuse::Close => Self::Close,
-        }
-    }
-}
-
-/// What one check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Why.
-    pub reason: Reason,
-    /// The check: its file's name.
-    pub check: &'static str,
-    /// What the policy says happens.
-    pub outcome: OnRefuse,
-    /// JSON Pointer of the field, at most [`FIELD_BYTES_MAX`] bytes.
-    pub field: Option<String>,
-    /// The rule of a schema that was broken, as a JSON Pointer into it, or the name of a threat's or leak's rule; at most
-    /// [`FIELD_BYTES_MAX`] bytes.
-    pub rule: Option<String>,
-    /// Of a threat or leak: where it stands and how it showed.
-    pub evidence: Option<Evidence>,
-    /// For operators; at most [`crate::event::DETAIL_BYTES_MAX`] bytes, never a whole payload.
-    pub detail: String,
-    /// The message's type where the envelope has one, at most [`MESSAGE_TYPE_BYTES_MAX`] bytes.
-    pub message_type: Option<String>,
-    /// When the same message would pass, for limits.
-    pub retry_after: Option<Duration>,
-}
-
-/// Where a threat or leak stands, and how it showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evidence {
-    /// Of the string: its first byte in the message, and the one after its last. Of a leak in no string, from where it
-    /// begins to the message's end.
-    pub bytes: (usize, usize),
-    /// The encodings undone before it showed.
-    pub decoded: Encodings,
-    /// How sure it is.
-    pub confidence: Confidence,
-    /// Where the class is explained, in the manual.
-    pub page: &'static str,
-}
-
-impl Finding {
-    fn new(reason: Reason, check: &'static str, outcome: OnRefuse, detail: String) -> Self {
-        let detail = cut(detail, crate::event::DETAIL_BYTES_MAX);
-        Self {
-            reason,
-            check,
-            outcome,
-            field: None,
-            rule: None,
-            evidence: None,
-            detail,
-            message_type: None,
-            retry_after: None,
-        }
-    }
-
-    fn at(mut self, field: &str) -> Self {
-        self.field = Some(cut(field.to_owned(), FIELD_BYTES_MAX));
-        self
-    }
-}
-
-/// Shortens to at most `bytes_max` bytes, at a character's edge.
-fn cut(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        text.truncate(text.floor_char_boundary(bytes_max));
-    }
-    text
-}
-
-/// What was decided, and why. A pass without findings holds no memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// What happens to the message.
-    pub action: Action,
-    /// In the order they were found; the last one decided, unless the message goes on.
-    pub findings: Vec<Finding>,
-    /// What goes on in the message's place, where the action is to rewrite it and only there.
-    pub rewritten: Option<Vec<u8>>,
-    /// Who is to be asked before it goes on, where it goes on.
-    pub ask: Option<Box<callback::Ask>>,
-}
-
-/// What one direction of one connection remembers between messages, for one caller: another one begins anew. 32
-/// bytes until something is to be remembered.
-#[derive(Debug, Default)]
-pub struct Memory {
-    control: LimitState,
-    /// A bit for each type of message that went on.
-    types: u64,
-    kept: Option<Box<Kept>>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    rates: rate::Remembered,
-    permission: permission::Remembered,
-    typed_rates: rate::Remembered,
-    conduct: conduct::Remembered,
-    ids: Option<Window>,
-    /// Its user's.
-    seen: Option<Arc<Ids>>,
-    /// Tokens its user used.
-    tokens: Option<Arc<Ids>>,
-    /// Sealed fields are opened for it.
-    may_open: Option<bool>,
-    /// What its connection subscribed to, where that is tracked.
-    topics: Option<subscription::Topics>,
-    paused_until: Duration,
-    binary: LimitState,
-}
-
-impl Memory {
-    /// Nothing remembered.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Those of the two directions of a connection: with plans that look at topics, they share them.
-    #[must_use]
-    pub fn pair(inbound: &Plan, outbound: &Plan) -> (Self, Self) {
-        let (mut one, mut other) = (Self::new(), Self::new());
-        if inbound.tracks_topics() || outbound.tracks_topics() {
-            let topics = subscription::Topics::default();
-            one.kept().topics = Some(topics.clone());
-            other.kept().topics = Some(topics);
-        }
-        (one, other)
-    }
-
-    /// As [`Self::pair`], for other plans of the same connection: what it subscribed to stays, everything else begins anew.
-    #[must_use]
-    pub fn pair_after(&self, inbound: &Plan, outbound: &Plan) -> (Self, Self) {
-        let (mut one, mut other) = Self::pair(inbound, outbound);
-        let before = self.kept.as_ref().and_then(|kept| kept.topics.clone());
-        for memory in [&mut one, &mut other] {
-            if let (Some(kept), Some(topics)) = (&mut memory.kept, &before) {
-                kept.topics = Some(topics.clone());
-            }
-        }
-        (one, other)
-    }
-
-    /// Forgets what was resolved for a principal that is another one now; limits and ids stay.
-    pub fn principal_changed(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.permission = permission::Remembered::default();
-            kept.seen = None;
-            kept.tokens = None;
-            kept.may_open = None;
-        }
-    }
-
-    /// A bit for each type of message that went on since the last call, where the plan notes them.
-    pub fn take_types(&mut self) -> u64 {
-        std::mem::take(&mut self.types)
-    }
-
-    /// Until when the sender is not read; zero for at once.
-    #[must_use]
-    pub fn paused_until(&self) -> Duration {
-        self.kept.as_ref().map_or(Duration::ZERO, |kept| kept.paused_until)
-    }
-
-    /// Lets the sender wait until a time; false where it waited already.
-    pub fn pause(&mut self, until: Duration, now: Duration) -> bool {
-        let kept = self.kept();
-        let first = kept.paused_until <= now;
-        kept.paused_until = kept.paused_until.max(until);
-        first
-    }
-
-    /// Counts one ping or pong from the peer.
-    pub fn control_frame(&mut self, plan: &Plan, now: Now) -> Option<Finding> {
-        let limit = plan.control.as_ref()?;
-        let allowance = limit.check(&mut self.control, now.mono_nanos(), 1);
-        if allowance.allowed {
-            return None;
-        }
-        let detail = format!("{} control frames", plan.direction.label());
-        let mut finding = Finding::new(Reason::ControlFlood, "control_rate", OnRefuse::Close, detail);
-        finding.retry_after = Some(allowance.retry_after);
-        Some(finding)
-    }
-
-    fn kept(&mut self) -> &mut Kept {
-        self.kept.get_or_insert_default()
-    }
-}
-
-/// Fills bytes with what nobody can guess; false when it cannot.
-pub type Random = fn(&mut [u8]) -> bool;
-
-/// Buffers of one worker thread, reused from message to message.
-#[derive(Debug)]
-pub struct Workspace {
-    scan: Scan,
-    tracer: Scan,
-    buffers: Buffers,
-    binary: binary_view::Buffers,
-    survey: Survey,
-    /// What the survey was asked, where it has looked at the present text.
-    surveyed: Option<Look>,
-    name: Vec<u8>,
-    seed: u64,
-    /// Where the nonces of sealed fields come from.
-    random: Random,
-    /// How the present message reads.
-    reading: Reading,
-}
-
-/// Which words a survey looks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// None.
-    Plain,
-    /// Those of attacks.
-    Threats,
-    /// Those of leaks.
-    Leaks,
-}
-
-/// How a message reads to the checks after `json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// Well-formed JSON: the scan holds its strings.
-    Json,
-    /// Text that is not JSON.
-    Text,
-    /// Neither: its bytes say nothing to a check.
-    Opaque,
-}
-
-impl Workspace {
-    /// `seed` is random, drawn once per process and the same for all its workspaces: ids remembered on one
-    /// thread are then known on another, and nobody outside can compute which keys collide.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self {
-            scan: Scan::seeded(seed),
-            tracer: Scan::seeded(seed),
-            buffers: Buffers::default(),
-            binary: binary_view::Buffers::default(),
-            survey: Survey::default(),
-            surveyed: None,
-            name: Vec::new(),
-            seed,
-            random: |_| false,
-            reading: Reading::Opaque,
-        }
-    }
-
-    /// Draws the nonces of sealed fields from `random`; without it nothing can be sealed.
-    #[must_use]
-    pub fn drawing(self, random: Random) -> Self {
-        Self { random, ..self }
-    }
-
-    /// Bytes held between messages; never more than [`WORKSPACE_BYTES_MAX`] after [`inspect`] returns.
-    #[must_use]
-    pub fn capacity_bytes(&self) -> usize {
-        self.scan.capacity_bytes()
-            + self.tracer.capacity_bytes()
-            + self.buffers.capacity_bytes()
-            + self.binary.capacity_bytes()
-            + self.survey.capacity_bytes()
-            + self.name.capacity()
-    }
-
-    /// Looks at the present text, unless the survey has.
-    fn look(&mut self, bytes: &[u8], look: Look) {
-        if self.surveyed == Some(look) || look == Look::Plain && self.surveyed.is_some() {
-            return;
-        }
-        self.surveyed = Some(look);
-        match look {
-            Look::Plain => self.survey.of(bytes, None),
-            Look::Threats => survey_for_threats(&mut self.survey, bytes),
-            Look::Leaks => survey_for_leaks(&mut self.survey, bytes),
-        }
-    }
-
-    /// Gives back what a large message left behind.
-    fn settle(&mut self) {
-        if self.capacity_bytes() > WORKSPACE_BYTES_MAX {
-            self.scan.shrink_to(1 << 10);
-            self.tracer.shrink_to(1 << 8);
-            self.buffers.shrink_to(1 << 14);
-            self.binary.shrink_to(1 << 14);
-            self.survey.shrink_to(1 << 14);
-            self.name = Vec::new();
-        }
-    }
 }
 
 /// Everything a check sees.
