@@ -72,8 +72,9 @@ fn swallowing(low: &[u8]) -> Option<&'static str> {
     let mark = byte(low, value + quote);
     let name = skip_space(low, value + quote + 1);
     let open = name + word_at(low, name).len();
-    let ends = super::sql::close_paren(code, open) >= code.len();
-    (matches!(mark, b';' | b'.') && (mark == b';' || quote == 1) && open > name && byte(low, open) == b'(' && ends)
+    let calls = open > name && byte(low, open) == b'(';
+    let ends = || super::sql::close_paren(code, open) >= code.len();
+    (matches!(mark, b';' | b'.') && (mark == b';' || quote == 1) && calls && ends())
         .then_some("a call that runs code, and nothing else")
 }
 

@@ -206,12 +206,9 @@ pub(super) fn close_paren(low: &[u8], at: usize) -> usize {
     for (n, &b) in window(low, at, 256).iter().enumerate() {
         match b {
             b'(' => depth += 1,
-            b')' => {
-                depth -= 1;
-                if depth == 0 {
-                    return at + n + 1;
-                }
-            }
+            // Also one that closes what was never opened.
+            b')' if depth <= 1 => return at + n + 1,
+            b')' => depth -= 1,
             _ => {}
         }
     }
