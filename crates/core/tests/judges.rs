@@ -19,7 +19,7 @@ fn judged(text: &[u8]) {
 
 #[test]
 fn a_parenthesis_that_was_never_opened_closes_nothing() {
-    for text in ["b*$)))))))*)A@SS)\" ;\"=;\"))\"==3;#", X, "1)) or 1=1)#"] {
+    for text in ["b*$)))))))*)A@SS)\" ;\"=;\"))\"==3;#", "a';)x;//", "a;)))\";#", "1)) or 1=1)#"] {
         judged(text.as_bytes());
     }
 }
