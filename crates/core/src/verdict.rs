@@ -197,6 +197,9 @@ table! {
     PermissionDenied = "permission_denied", 4003, 403, Authorization, Medium, "Access denied", "the principal lacks the permission that the route or the message type asks for", "grant it in `access.roles`; `portcullis access` shows who has what";
     AuthorizerDenied = "authorizer_denied", 4003, 403, Authorization, Medium, "Access denied", "the route's external authorizer refused the principal", "see the detail; grant the right there";
     AuthorizerUnavailable = "authorizer_unavailable", 1013, 503, Authorization, High, "Service unavailable", "the route's external authorizer gave no answer that could be used", "check `routes[].authorizer`, and that the gateway reaches it";
+    SubjectRate = "subject_rate", 4008, 429, Authentication, High, "Too many attempts", "too many failed authentications with credentials that name this subject", "wait; `sources.failed_auth_rate_per_subject` sets the rate; the events before say from which addresses";
+    AnonymousFull = "anonymous_full", 4008, 429, Security, Medium, "Too many connections", "there are as many anonymous connections as `sources.anonymous_connections_max` allows", "sign in, or wait until some leave";
+    KeySourcePartial = "key_source_partial", 1000, 200, Administration, Medium, "Done", "keys of a key set were left out: unusable, of another purpose, or of an id that another key has", "see the detail; `portcullis doctor` lists the keys that are used";
     ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route or its group allows", "close one; `connections_per_user_max` sets the number";
     // upstream
     UpstreamUnreachable = "upstream_unreachable", 1014, 502, DataAccess, High, "Bad gateway", "the backend could not be reached", "check that the backend runs at the route's `upstream`";

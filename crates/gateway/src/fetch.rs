@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -106,7 +106,13 @@ pub(crate) async fn load(shared: &Shared, keys: &KeyRing, source: usize, spec: &
         Ok(_) if failed_before => note(shared, Reason::KeySourceAnswers, format!("`{}` answers again", name(spec))),
         _ => {}
     }
-    keys.replace(source, Arc::new(read?.set));
+    let set = read?.set;
+    let skipped = set.skipped();
+    if slot.skipped.swap(skipped, Ordering::Relaxed) != skipped && skipped > 0 {
+        let detail = format!("`{}`: {skipped} left out, {} used", name(spec), set.keys().len());
+        note(shared, Reason::KeySourcePartial, detail);
+    }
+    keys.replace(source, Arc::new(set));
     Ok(())
 }
 
@@ -197,6 +203,8 @@ struct Slot {
     last: tokio::sync::Mutex<Option<Duration>>,
     /// The last fetch failed.
     failed: AtomicBool,
+    /// Keys of the last set that were left out.
+    skipped: AtomicUsize,
 }
 
 impl Fetches {

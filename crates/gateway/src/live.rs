@@ -85,6 +85,7 @@ impl Live for View {
         let audit = shared.audit.as_ref().map(portcullis_store::AuditLog::status);
         Gauges {
             open_connections: shared.gate.open_connections(),
+            anonymous_connections: shared.gate.anonymous_connections(),
             sessions: shared.gate.sessions().len(),
             tracked_addresses: shared.gate.tracked(),
             audit_lost: audit.as_ref().map_or(0, |status| status.lost),

@@ -4,6 +4,7 @@ import json
 import signal
 
 from harness.backends import PyEcho, accept
+from harness.gateway import merged
 from harness.lab import Lab
 from harness.processes import until
 from harness.raw import TEXT, frame
@@ -241,6 +242,34 @@ for client, needs in {"npm": ("node",), "python": ()}.items():
         assert await known.receive() == typed("chat.send")
         assert back.heard == [typed("ping"), typed("lobby.wave"), typed("chat.send")], back.heard
         assert (await gateway.event(type="guest_refused"))["check"] == "guest"
+
+
+@case("anonymous connections are capped in all: one more is 4008, who signs in is let in, and who leaves makes room")
+async def guests_capped(lab):
+    back = await lab.py_echo()
+    over = merged(KEYS, {"sources": {"anonymous_connections_max": 2}})
+    gateway = await lab.gateway(back.url, over, route={"authenticate": "optional", "credentials": ["header"], "refuse_with": "close"})
+    user = await lab.python()
+
+    async def echoes(headers=None) -> bool:
+        connection = await user.open(gateway.url, headers=headers)
+        held.append(connection)
+        await connection.send("hello")
+        try:
+            return await connection.receive() == "hello"
+        except Exception:
+            return False
+
+    held = []
+    assert await echoes() and await echoes()
+    refused = await user.open(gateway.url)
+    assert (await refused.closed())[0] == 4008
+    assert len(back.requests) == 2, "a refused one reached the backend"
+    assert (await gateway.event(type="anonymous_full"))["check"] == "anonymous"
+    assert await gateway.metric("portcullis_anonymous_connections_open") == 2
+    assert await echoes(bearer())
+    await held[0].close(1000)
+    await until(echoes, "there is room for another guest")
 
 
 @case("a second factor is demanded by route, by role and by message type, and read from amr, acr or a claim")

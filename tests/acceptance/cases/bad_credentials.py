@@ -154,11 +154,13 @@ async def everything(lab):
     good = Lab.hs256({"sub": "u1", "exp": Lab.now() + 600})
     state = ["--state", gateway.folder / "state"]
     key_id, key = await made(gateway, "--subject", "svc", *state)
+    ends = Lab.now() + 2
     _, ended_key = await made(gateway, "--subject", "svc", "--expires", "1s", *state)
     await until(lambda: accepted(lab, gateway, key), "the key is accepted", 3)
 
     async def over() -> bool:
-        return not await accepted(lab, gateway, ended_key)
+        # Before it is known it is refused as well, so that the clock is asked too.
+        return Lab.now() >= ends and not await accepted(lab, gateway, ended_key)
 
     await until(over, "the other key is at its end", 5)
     session = (await issued(gateway, good))["session"]
@@ -243,3 +245,30 @@ async def foreign_tenant(lab):
     assert back.requests == [], "another tenant's route was dialled"
     raw, response = await lab.raw(gateway, "/acme", headers)
     assert response.status == 101 and (await back.seen())[0]["headers"]["x-portcullis-tenant"] == "acme"
+
+
+@case("forged tokens that name one user, from many addresses: what names it waits with 429, other users and verified tokens go on")
+async def guesses(lab):
+    limits = {"failed_auth_rate": "off", "connection_rate": "off", "failed_auth_rate_per_subject": "3/min"}
+    back, gateway = await house(lab, sources=limits, listen={"trusted_proxies": ["127.0.0.0/8"], "client_address": "x_forwarded_for"})
+
+    async def attempt(token: str, address: str):
+        raw, response = await lab.raw(gateway, "/header", {"Authorization": f"Bearer {token}", "X-Forwarded-For": address})
+        raw.close()
+        return response
+
+    def of(subject: str, secret: str = SECRET, ends: int = 600) -> str:
+        return Lab.hs256({"sub": subject, "exp": Lab.now() + ends}, secret)
+
+    known = of("ada")
+    assert (await attempt(known, "203.0.113.200")).status == 101
+    for at in range(3):
+        assert (await attempt(of("ada", "x" * 40), f"203.0.113.{at}")).status == 401
+    for token in (of("ada", "x" * 40), of("ada", ends=700)):
+        waits = await attempt(token, "203.0.113.99")
+        assert waits.status == 429 and 0 < int(waits.headers["retry-after"]) <= 20, waits
+    event = await gateway.event(type="subject_rate")
+    assert "`ada`" in event["detail"] and not event.get("user"), event
+    assert (await attempt(known, "203.0.113.99")).status == 101, "verified a moment ago"
+    assert (await attempt(of("ben"), "203.0.113.99")).status == 101, "another user"
+    assert await gateway.metric("portcullis_refusals_total", reason="subject_rate") == 2

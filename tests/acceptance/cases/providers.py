@@ -176,6 +176,7 @@ async def misbehaving(lab):
         assert await status(lab, gateway, token) == 503, name
         assert await status(lab, gateway, own) == 101, f"{name} stops others"
     assert inner.connections == 0, "a redirect was followed"
+    await gateway.event(type="key_source_partial", detail=f"`{base}/doubled`: 1 left out, 1 used")
     # Of two keys with one id the first is kept, so its tokens verify and nobody can add a key by doubling an id.
     claims = {"sub": "u1", "iss": f"{base}/doubled", "exp": Lab.now() + 600}
     token = (await npm.program.call("jwt", kid="k", claims=claims))["token"]

@@ -158,6 +158,10 @@ impl Exchange {
             Proved::Introspect(token) => ExchangeStep::Ask(Question::Introspect { token }),
             Proved::Redeem(name) => ExchangeStep::Ask(Question::Redeem { name }),
             Proved::Recall(name) => ExchangeStep::Ask(Question::Recall { name }),
+            Proved::Throttled(left, detail) => {
+                let refusal = refusal(Reason::SubjectRate, "token", &detail);
+                ExchangeStep::Done(Err(Box::new(Refusal { retry_after: Some(left), ..*refusal })))
+            }
             Proved::Unavailable(reason, detail) => ExchangeStep::Done(Err(refusal(reason, "token", &detail))),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.arrival.client, now);

@@ -33,10 +33,12 @@ mod address;
 mod counting;
 mod seat;
 mod settings;
+mod subjects;
 
 use address::{Addresses, Entry};
 pub use seat::{Pending, Seat};
 use settings::Settings;
+use subjects::Guessed;
 
 const SHARDS: usize = 16;
 /// Sockets of one address that may be within their handshake at once, where no other number is set.
@@ -49,6 +51,10 @@ pub type Full = (Reason, Option<Duration>);
 pub struct Gate {
     settings: ArcSwap<Settings>,
     total: AtomicUsize,
+    /// Open connections of anonymous callers.
+    anonymous: AtomicUsize,
+    /// Subjects that credentials named which failed.
+    subjects: [Mutex<Table<Guessed>>; SHARDS],
     addresses: [Mutex<Addresses>; SHARDS],
     /// Open connections by route and subject; one entry for each that has any.
     users: [Mutex<Users>; SHARDS],
@@ -84,6 +90,8 @@ impl Gate {
         let shard = || Addresses { table: Table::new(settings.shard_entries_max()), overflow: Entry::default() };
         Arc::new(Self {
             total: AtomicUsize::new(0),
+            anonymous: AtomicUsize::new(0),
+            subjects: std::array::from_fn(|_| Mutex::new(Table::new(settings.shard_entries_max()))),
             addresses: std::array::from_fn(|_| Mutex::new(shard())),
             users: Default::default(),
             seed,
@@ -210,6 +218,9 @@ impl Gate {
         for shard in &self.addresses {
             lock(shard).table.resize(settings.shard_entries_max());
         }
+        for shard in &self.subjects {
+            lock(shard).resize(settings.shard_entries_max());
+        }
         self.settings.store(Arc::new(settings));
         self.anomalies.reconfigure(&policy.checked.anomalies);
         self.scores.reconfigure(&policy.checked.reputation, exempt(policy));
@@ -221,6 +232,18 @@ impl Gate {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.total.load(Ordering::Relaxed)
+    }
+
+    /// Open connections of anonymous callers.
+    #[must_use]
+    pub fn anonymous_connections(&self) -> usize {
+        self.anonymous.load(Ordering::Relaxed)
+    }
+
+    /// Subjects that something is remembered of.
+    #[must_use]
+    pub fn tracked_subjects(&self) -> usize {
+        self.subjects.iter().map(|shard| lock(shard).len()).sum()
     }
 
     /// Addresses that something is remembered of.

@@ -83,6 +83,13 @@ impl Admission {
             Proved::Introspect(token) => Step::Ask(Question::Introspect { token }),
             Proved::Redeem(name) => Step::Ask(Question::Redeem { name }),
             Proved::Recall(name) => Step::Ask(Question::Recall { name }),
+            Proved::Throttled(left, detail) => match self.refuse_here(Reason::SubjectRate, "token", &detail) {
+                Step::Done(decision) => match *decision {
+                    Decision::Refuse(refusal) => refuse(Refusal { retry_after: Some(left), ..refusal }),
+                    decision => Step::Done(Box::new(decision)),
+                },
+                step @ Step::Ask(_) => step,
+            },
             Proved::Unavailable(reason, detail) => self.refuse_here(reason, "token", &detail),
             Proved::Failed(reason) => self.reject(reason, now, reason.row().internal),
         }

@@ -41,6 +41,12 @@ impl Admission {
         if let Some((limit, allowance)) = visit.seat.rate() {
             say_limit(&mut response_headers, &attempts(&limit), &format!("\"attempts\";r={}", allowance.remaining));
         }
+        if visit.websocket
+            && principal.is_anonymous()
+            && let Err((reason, _)) = visit.seat.take_anonymous()
+        {
+            return refuse(visit.refusal(reason, "anonymous", reason.row().internal));
+        }
         if let (Some(max), Some(subject), true) = (spec.connections_per_user_max, &principal.subject, visit.websocket) {
             if let Err((reason, retry_after)) = visit.seat.take_user(spec.counted_as(), subject, max) {
                 let at = visit.refusal(reason, "user", reason.row().internal);

@@ -6,14 +6,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Gate;
 use crate::identity::cache::TokenDigest;
 use crate::identity::introspection::{self, Opaque};
-use crate::identity::{KeyRing, Principal, TokenCache};
+use crate::identity::{KeyRing, Principal, TokenCache, claims, strict_json, token};
 use crate::identity::{api_key, session, ticket};
 use crate::policy::Policy;
 use crate::time::Now;
 use crate::verdict::Reason;
+
+/// Characters of a claimed subject that an event repeats.
+const SUBJECT_CHARS_SHOWN: usize = 64;
 
 /// What a proof rests on.
 #[derive(Clone)]
@@ -41,6 +46,8 @@ pub(super) struct Proof {
     introspected: Option<Result<Vec<u8>, String>>,
     redeemed: Option<Option<Vec<u8>>>,
     recalled: bool,
+    /// The subject that the credential names, where failures are counted by it; looked for once.
+    claimed: Option<Option<Box<str>>>,
 }
 
 /// What a step came to.
@@ -55,6 +62,8 @@ pub(super) enum Proved {
     Recall(String),
     /// Ask the provider about this token, then answer by [`Proof::introspected`] and ask once more.
     Introspect(Opaque),
+    /// It is not looked at before so long: too many failed that name the same subject.
+    Throttled(std::time::Duration, String),
     /// What would tell cannot be had; no fault of the client's.
     Unavailable(Reason, String),
     /// Nobody's.
@@ -63,10 +72,48 @@ pub(super) enum Proved {
 
 impl Proof {
     pub(super) fn new(token: String) -> Self {
-        Self { token, sources_asked: Vec::new(), introspected: None, redeemed: None, recalled: false }
+        Self { token, sources_asked: Vec::new(), introspected: None, redeemed: None, recalled: false, claimed: None }
     }
 
     pub(super) fn step(&mut self, means: &Means, at: &Place<'_>, now: Now) -> Proved {
+        let subject = self.claimed(means);
+        if let Some(subject) = &subject
+            && let Some(left) = means.gate.guessed_at(subject, now)
+            && !self.is_known(means, now)
+        {
+            let shown: String = subject.escape_debug().take(SUBJECT_CHARS_SHOWN).collect();
+            return Proved::Throttled(left, format!("too many failed authentications name the subject `{shown}`"));
+        }
+        let proved = self.proven(means, at, now);
+        if let (Some(subject), Proved::Failed(_)) = (&subject, &proved) {
+            means.gate.failed_as(subject, now);
+        }
+        proved
+    }
+
+    /// The subject that a JWT or an API key names, whoever wrote it there.
+    fn claimed(&mut self, means: &Means) -> Option<Box<str>> {
+        if !means.gate.counts_subjects() {
+            return None;
+        }
+        let token = &self.token;
+        let claimed = self.claimed.get_or_insert_with(|| {
+            let identity = &means.policy.checked.identity;
+            if api_key::is_api_key(token) && identity.api_keys {
+                return means.gate.api_keys().subject_named(token);
+            }
+            let payload = token::parse(token, identity.token_bytes_max).ok()?.payload;
+            claims::name(&Value::Object(strict_json::object(&payload)?), &identity.claims.subject)?
+        });
+        claimed.clone()
+    }
+
+    /// Whether the token was verified a moment ago.
+    fn is_known(&self, means: &Means, now: Now) -> bool {
+        means.cache.find(TokenDigest::of(&self.token), means.keys.generation(), now).is_some()
+    }
+
+    fn proven(&mut self, means: &Means, at: &Place<'_>, now: Now) -> Proved {
         let Means { policy, gate, keys, cache } = means;
         if ticket::is_ticket(&self.token) && policy.checked.identity.tickets.is_some() {
             let key = gate.key(at.client);

@@ -100,6 +100,8 @@ impl Renewal {
             Proved::Introspect(token) => return RenewalStep::Ask(Question::Introspect { token }),
             Proved::Redeem(name) => return RenewalStep::Ask(Question::Redeem { name }),
             Proved::Recall(name) => return RenewalStep::Ask(Question::Recall { name }),
+            // Others' guesses end nobody's connection.
+            Proved::Throttled(..) => return RenewalStep::Unanswered(Reason::SubjectRate, "token"),
             Proved::Unavailable(reason, _) => return RenewalStep::Unanswered(reason, "token"),
             Proved::Failed(reason) => {
                 self.means.gate.failed(self.client, now);

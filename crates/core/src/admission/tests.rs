@@ -15,6 +15,7 @@ mod addresses;
 mod countries;
 mod credentials;
 mod last_word;
+mod limits;
 mod nodes;
 mod order;
 mod waiting;

@@ -240,6 +240,12 @@ impl KeyBook {
         Self { keys: keys.into_iter().take(KEYS_MAX).map(entry).collect() }
     }
 
+    /// The subject of the key whose id a text names; whether the text is the key's, nobody has looked.
+    #[must_use]
+    pub fn subject_named(&self, text: &str) -> Option<Box<str>> {
+        id_of(text).and_then(|id| self.keys.get(id)).map(|entry| entry.key.grants.subject.as_str().into())
+    }
+
     /// Whose key it is.
     ///
     /// # Errors

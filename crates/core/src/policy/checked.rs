@@ -208,6 +208,10 @@ pub struct Sources {
     pub connections_per_ip_max: Option<u32>,
     /// Failed authentications per client address; past it the address is refused for `ban_duration`.
     pub failed_auth_rate: Option<Rate>,
+    /// Failed authentications per subject that a credential names; past it what names the subject waits.
+    pub failed_auth_rate_per_subject: Option<Rate>,
+    /// Open connections of anonymous callers.
+    pub anonymous_connections_max: Option<u32>,
     /// How long an address that failed too often is refused.
     pub ban_duration: Duration,
     /// Addresses tracked at once; the oldest without penalties leave first.

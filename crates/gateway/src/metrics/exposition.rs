@@ -156,6 +156,11 @@ impl Scrape {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let plain = [
             ("connections_held", "Connections held, handshakes included", count(gauges.open_connections)),
+            (
+                "anonymous_connections_open",
+                "Open connections of anonymous callers",
+                count(gauges.anonymous_connections),
+            ),
             ("sessions_open", "Sessions in force", count(gauges.sessions)),
             ("addresses_tracked", "Client addresses that admission counts", count(gauges.tracked_addresses)),
             ("scores_tracked", "Addresses, subnets and users that a score is kept of", count(gauges.tracked_scores)),

@@ -90,6 +90,8 @@ pub struct Gauges {
     pub audit_lost: u64,
     /// Audit events waiting for the disk.
     pub audit_queued: usize,
+    /// Open connections of anonymous callers.
+    pub anonymous_connections: usize,
     /// Attempts to write the audit that failed since the start.
     pub audit_write_failures: u64,
     /// Configurations put in force since the start, the first included.

@@ -91,6 +91,7 @@ impl Gate {
             key,
             place: Place { hash, own },
             user: None,
+            anonymous: false,
             rate,
             delay,
             leases: Vec::new(),

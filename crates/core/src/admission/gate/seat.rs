@@ -33,6 +33,8 @@ pub struct Seat {
     pub(super) key: IpKey,
     pub(super) place: Place,
     pub(super) user: Option<u128>,
+    /// Counted among the anonymous.
+    pub(super) anonymous: bool,
     pub(super) rate: Option<(Limit, Allowance)>,
     pub(super) delay: Duration,
     /// Its places among the connections of all nodes.
@@ -76,6 +78,15 @@ impl Seat {
         }
     }
 
+    /// Counts the connection among those of anonymous callers.
+    pub(in crate::admission) fn take_anonymous(&mut self) -> Result<(), Full> {
+        let max = self.gate.settings.load().anonymous_max.and_then(|max| usize::try_from(max).ok());
+        // Counted first and looked at then, as in `Gate::socket`; the drop gives it back.
+        self.anonymous = true;
+        let before = self.gate.anonymous.fetch_add(1, Ordering::Relaxed);
+        if max.is_some_and(|max| before >= max) { Err((Reason::AnonymousFull, None)) } else { Ok(()) }
+    }
+
     /// Counts the connection to its user on a route, or a group of them, too; tells how many more there may be.
     pub(in crate::admission) fn take_user(&mut self, route: &str, subject: &str, max: u32) -> Result<u32, Full> {
         let hash = self.gate.user_hash(route, subject);
@@ -91,6 +102,9 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.gate.total.fetch_sub(1, Ordering::Relaxed);
+        if self.anonymous {
+            self.gate.anonymous.fetch_sub(1, Ordering::Relaxed);
+        }
         {
             let mut shard = lock(pick(&self.gate.addresses, self.place.hash));
             let entry = shard.counted(self.place);

@@ -20,6 +20,8 @@ pub(super) struct Settings {
     pub(super) rate: Option<Limit>,
     pub(super) per_ip_max: Option<u32>,
     pub(super) failed: Option<Limit>,
+    pub(super) failed_by_subject: Option<Limit>,
+    pub(super) anonymous_max: Option<u32>,
     pub(super) ban: Duration,
     /// There may be other nodes.
     pub(super) shared: bool,
@@ -41,6 +43,8 @@ impl Settings {
             rate: spec.sources.connection_rate.map(Limit::compile),
             per_ip_max: spec.sources.connections_per_ip_max,
             failed: spec.sources.failed_auth_rate.map(Limit::compile),
+            failed_by_subject: spec.sources.failed_auth_rate_per_subject.map(Limit::compile),
+            anonymous_max: spec.sources.anonymous_connections_max,
             ban: spec.sources.ban_duration,
             shared: spec.shared_state.is_some(),
             geo: spec.geo.clone(),

@@ -142,6 +142,10 @@ impl Checking<'_> {
             Some(number) => self.within(&at.key("connections_per_ip_max"), number, 1..=CONNECTIONS_MAX).map(Some),
             None => Some(None),
         };
+        let anonymous = match raw.anonymous_connections_max.and_then(OrOff::value) {
+            Some(number) => self.within(&at.key("anonymous_connections_max"), number, 1..=CONNECTIONS_MAX).map(Some),
+            None => Some(None),
+        };
         let attempt_delay = self.attempt_delay(&at.key("attempt_delay"), raw.attempt_delay);
         let ban_duration = self.positive(at, "ban_duration", raw.ban_duration);
         let tracked_max = self.bounded(at, "tracked_max", raw.tracked_max, 1000..=TRACKED_MAX);
@@ -152,6 +156,8 @@ impl Checking<'_> {
             attempt_delay: attempt_delay?,
             connections_per_ip_max: per_ip?,
             failed_auth_rate: raw.failed_auth_rate.and_then(OrOff::value).map(rate),
+            failed_auth_rate_per_subject: raw.failed_auth_rate_per_subject.and_then(OrOff::value).map(rate),
+            anonymous_connections_max: anonymous?,
             ban_duration: ban_duration?,
             tracked_max: usize::try_from(tracked_max?).ok()?,
         })

@@ -154,6 +154,12 @@ pub(crate) struct Sources {
     /// Failed authentications of one client address, or `off`; past it the address is refused for
     /// `ban_duration`.
     pub(crate) failed_auth_rate: Option<OrOff<RateText>>,
+    /// Failed authentications with credentials that name one subject, from whatever addresses, or `off`; past it what names
+    /// the subject waits (429), unless it was verified a moment ago. Whoever knows a user's name can make it wait so. Default
+    /// `off`.
+    pub(crate) failed_auth_rate_per_subject: Option<OrOff<RateText>>,
+    /// Open connections of anonymous callers in all, or `off`. Default `off`.
+    pub(crate) anonymous_connections_max: Option<OrOff<u32>>,
     /// How long an address that failed too often is refused.
     pub(crate) ban_duration: Option<Span>,
     /// Most addresses tracked at once; those without penalties leave first. About 200 bytes each.
