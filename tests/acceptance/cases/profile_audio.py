@@ -284,3 +284,23 @@ async def admin(lab):
         assert status == 200 and body, path
     status, headers, _ = await here.gateway.admin("/health")
     assert status == 200 and "content-security-policy" in headers, headers
+
+
+@case("`GET /admin/websocket-security` tells connections, blocks, failures, messages and suspicion to a bearer token of an admin", needs=("node",))
+async def websocket_security(lab):
+    here = await house(lab)
+    connection = await here.open()
+    await said(connection, message())
+    assert await here.status("forged") == 401
+
+    async def counted():
+        status, _, text = await here.gateway.http("/admin/websocket-security", {"Authorization": f"Bearer {await here.token(roles=['admin'])}"})
+        assert status == 200, (status, text)
+        told = json.loads(text)
+        return told if told["connections"]["active"] == 1 and told["failed_authentications"] >= 1 else None
+
+    told = await until(counted, "the connection and the failure are counted")
+    assert told["messages"]["processed"] >= 1 and told["messages"]["refused"] >= 1 and told["connections"]["users"] == 1, told
+    assert isinstance(told["blocked_ips"], int) and isinstance(told["suspicious_activity"], int), told
+    for headers, status in (({}, 401), ({"Authorization": f"Bearer {await here.token(roles=['user'])}"}, 403)):
+        assert (await here.gateway.http("/admin/websocket-security", headers))[0] == status, status

@@ -297,3 +297,28 @@ async def export(lab):
     await gateway.event(type="connection_accepted", tenant="sophia_intel")
     found = await gateway.events("--since", "24h", "--tenant", "sophia_intel")
     assert found and all(one["tenant"] == "sophia_intel" for one in found), found
+
+
+@case("security metrics have the platform's names, by tenant and by role, for admins only")
+async def metrics(lab):
+    _, gateway = await house(lab)
+    for tenant in WHO:
+        await joined(lab, gateway, token(tenant))
+    admin = {"Authorization": f"Bearer {token('pay_ready', 'admin')}"}
+
+    async def counted():
+        status, _, text = await gateway.http("/security/metrics", admin)
+        assert status == 200, (status, text)
+        told = json.loads(text)
+        return told if told["total_connections"] == 3 else None
+
+    told = await until(counted, "three connections are counted")
+    assert told["connection_breakdown"] == {
+        "by_tenant": {tenant: 1 for tenant in WHO},
+        "by_role": {role: 1 for role, _, _ in WHO.values()},
+    }, told
+    assert (told["authenticated_connections"], told["ddos_alert_level"], told["blocked_clients"]) == (3, "normal", 0), told
+    assert told["rate_limit_violations"] == 0 and isinstance(told["security_violations"], int), told
+    operator = {"Authorization": f"Bearer {token('pay_ready')}"}
+    assert (await gateway.http("/security/metrics", operator))[0] == 403
+    assert (await gateway.http("/security/metrics"))[0] == 401

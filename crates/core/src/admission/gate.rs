@@ -234,6 +234,12 @@ impl Gate {
         self.total.load(Ordering::Relaxed)
     }
 
+    /// Entries of the blocklist, and addresses whose failures earned a ban.
+    #[must_use]
+    pub fn blocked_in_all(&self, now: Now) -> usize {
+        self.blocklist.load().len() + self.bans(now).len()
+    }
+
     /// Open connections of anonymous callers.
     #[must_use]
     pub fn anonymous_connections(&self) -> usize {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use portcullis_core::admission::Gate;
 use portcullis_core::identity::Principal;
+use portcullis_core::time::Now;
 
 /// Tenants and roles told apart; tokens name them, so that there may be any number. The rest are counted together.
 const NAMES_MAX: usize = 256;
@@ -20,6 +22,10 @@ pub(super) struct Census {
     routes: HashMap<Box<str>, Count>,
     tenants: BTreeMap<Box<str>, u64>,
     roles: BTreeMap<Box<str>, u64>,
+    /// See [`Figure::Blocked`](portcullis_core::policy::checked::Figure::Blocked).
+    pub blocked: usize,
+    /// See [`Figure::Suspicious`](portcullis_core::policy::checked::Figure::Suspicious).
+    pub suspicious: usize,
 }
 
 /// Some connections.
@@ -71,6 +77,11 @@ impl Census {
         }
         census.all.users = users.len() as u64;
         census
+    }
+
+    /// Adds who has no connection, but a ban or a score.
+    pub(super) fn beside(self, gate: &Gate, now: Now) -> Self {
+        Self { blocked: gate.blocked_in_all(now), suspicious: gate.scores().scored(now).len(), ..self }
     }
 
     pub(super) fn all(&self) -> Count {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use portcullis_core::admission::{Admitted, may_ask};
+use portcullis_core::admission::{Admitted, Gate, may_ask};
 use portcullis_core::event::Decision;
 use portcullis_core::policy::Policy;
 use portcullis_core::policy::checked::{Figure, Group, Of, Shape};
@@ -56,7 +56,8 @@ impl Statistics {
         let _ = self.workers.set(workers);
     }
 
-    async fn census(&self, now: Duration) -> Arc<Census> {
+    async fn census(&self, gate: &Arc<Gate>, at: Now) -> Arc<Census> {
+        let now = at.mono;
         let mut last = self.last.lock().await;
         if let Some((at, census)) = last.as_ref().filter(|(at, _)| now.saturating_sub(*at) < FRESH) {
             tracing::trace!("connections were counted {} ms ago", now.saturating_sub(*at).as_millis());
@@ -79,7 +80,10 @@ impl Statistics {
             }
         }
         // Many connections take a while; the messages of this thread do not wait for it.
-        let counted = tokio::task::spawn_blocking(move || Census::of(&open)).await;
+        let counted = {
+            let gate = Arc::clone(gate);
+            tokio::task::spawn_blocking(move || Census::of(&open).beside(&gate, at)).await
+        };
         let census = Arc::new(counted.unwrap_or_default());
         *last = Some((now, Arc::clone(&census)));
         census
@@ -110,7 +114,7 @@ pub(crate) async fn answer(
     let worker = &visit.worker;
     let shared = &worker.shared;
     let now = shared.clock.now();
-    let census = shared.statistics.census(now.mono).await;
+    let census = shared.statistics.census(&shared.gate, now).await;
     let policy = worker.policy();
     let figures = Figures { shared, policy: &policy, census: &census, now };
     let body = shape.fill(&|figure| figures.value(figure)).to_string();
@@ -163,10 +167,14 @@ impl Figures<'_> {
                 self.policy.route_named(route).and_then(|route| route.spec.connections_per_user_max).into()
             }
             Figure::Refusals(None) => self.shared.metrics.totals().refusals.into(),
-            Figure::Refusals(Some(reason)) => {
-                let reasons = self.shared.metrics.totals().reasons;
-                reasons.iter().find(|(label, _)| *label == reason.label()).map_or(0, |(_, count)| *count).into()
+            Figure::Refusals(Some(reasons)) => self.refusals(|reason| reasons.contains(&reason)).into(),
+            Figure::RefusalsIn(category) => self.refusals(|reason| reason.row().category == *category).into(),
+            Figure::Messages => {
+                let totals = self.shared.metrics.totals();
+                (totals.messages_inbound + totals.messages_outbound).into()
             }
+            Figure::Blocked => self.census.blocked.into(),
+            Figure::Suspicious => self.census.suspicious.into(),
             Figure::RefusalsByReason => named(self.shared.metrics.totals().reasons),
             Figure::FloodLevel => {
                 let level = usize::from(self.shared.flood_level.load(Ordering::Relaxed));
@@ -176,6 +184,12 @@ impl Figures<'_> {
             Figure::UnixSeconds => self.now.wall.as_secs_f64().into(),
             Figure::UptimeSeconds => self.now.mono.as_secs().into(),
         }
+    }
+
+    fn refusals(&self, of: impl Fn(Reason) -> bool) -> u64 {
+        let counted = self.shared.metrics.totals().reasons;
+        let count = |reason: &Reason| counted.iter().find(|(label, _)| *label == reason.label()).map_or(0, |(_, n)| *n);
+        Reason::ALL.iter().filter(|reason| of(**reason)).map(count).sum()
     }
 
     fn count(&self, of: &Of) -> Count {

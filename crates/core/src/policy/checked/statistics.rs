@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::policy::nearest::nearest;
 use crate::policy::read::clip;
-use crate::verdict::Reason;
+use crate::verdict::{Category, Reason};
 
 /// Most values of one shape, maps and lists counted too.
 pub const SHAPE_VALUES_MAX: usize = 512;
@@ -42,8 +42,16 @@ pub enum Figure {
     ConnectionsBy(Group),
     /// `connections_per_user_max` of a route; `null` where it is off.
     ConnectionsPerUserMax(Box<str>),
-    /// What was refused, dropped, closed or observed since the start, for all reasons or one.
-    Refusals(Option<Reason>),
+    /// What was refused, dropped, closed or observed since the start, for all reasons or some.
+    Refusals(Option<Box<[Reason]>>),
+    /// The same, of the reasons of a category.
+    RefusalsIn(Category),
+    /// Messages from clients and to them since the start.
+    Messages,
+    /// Entries of the blocklist, and addresses whose failures earned a ban.
+    Blocked,
+    /// Addresses, subnets and users whose score led to something.
+    Suspicious,
     /// The same by reason, those that never happened left out.
     RefusalsByReason,
     /// `normal`, `elevated`, `high` or `critical`.
@@ -77,7 +85,11 @@ const NAMES: &[(&str, Argument)] = &[
     ("connections_by_tenant", Argument::None),
     ("connections_by_role", Argument::None),
     ("connections_per_user_max", Argument::Route),
-    ("refusals", Argument::MaybeReason),
+    ("refusals", Argument::MaybeReasons),
+    ("refusals_in", Argument::Category),
+    ("messages", Argument::None),
+    ("blocked", Argument::None),
+    ("suspicious", Argument::None),
     ("refusals_by_reason", Argument::None),
     ("flood_level", Argument::None),
     ("lockdown", Argument::None),
@@ -90,7 +102,8 @@ enum Argument {
     None,
     MaybeRoute,
     Route,
-    MaybeReason,
+    MaybeReasons,
+    Category,
 }
 
 /// What is wrong with a text that looks like a figure: in words, and what to do.
@@ -126,7 +139,11 @@ impl Figure {
             (Argument::Route, None) => {
                 Err((format!("`{name}` needs a route"), format!("write `{{{name}:NAME}}` with the name of a route")))
             }
-            (Argument::MaybeReason, Some(label)) => reason(label).map(|reason| Some(Self::Refusals(Some(reason)))),
+            (Argument::MaybeReasons, Some(labels)) => {
+                let reasons = labels.split(',').map(|label| reason(label.trim())).collect::<Result<_, _>>()?;
+                Ok(Some(Self::Refusals(Some(reasons))))
+            }
+            (Argument::Category, label) => category(label.unwrap_or_default()).map(|one| Some(Self::RefusalsIn(one))),
             _ => Ok(Self::named(name, argument)),
         }
     }
@@ -143,6 +160,9 @@ impl Figure {
             "connections_by_role" => Self::ConnectionsBy(Group::Role),
             "connections_per_user_max" => Self::ConnectionsPerUserMax(of()?),
             "refusals" => Self::Refusals(None),
+            "messages" => Self::Messages,
+            "blocked" => Self::Blocked,
+            "suspicious" => Self::Suspicious,
             "refusals_by_reason" => Self::RefusalsByReason,
             "flood_level" => Self::FloodLevel,
             "lockdown" => Self::Lockdown,
@@ -163,6 +183,14 @@ impl Figure {
             _ => None,
         }
     }
+}
+
+fn category(label: &str) -> Result<Category, Fault> {
+    let found = Category::ALL.iter().find(|category| category.label() == label).copied();
+    found.ok_or_else(|| {
+        let names = Category::ALL.iter().map(|category| category.label()).collect::<Vec<_>>().join(", ");
+        (format!("`{}` is no category of events", clip(label)), format!("the categories are {names}"))
+    })
 }
 
 fn reason(label: &str) -> Result<Reason, Fault> {
@@ -200,6 +228,7 @@ mod tests {
         for (name, takes) in NAMES {
             let text = match takes {
                 Argument::Route => format!("{{{name}:chat}}"),
+                Argument::Category => format!("{{{name}:security}}"),
                 _ => format!("{{{name}}}"),
             };
             let figure = Figure::parse(&text).unwrap().unwrap_or_else(|| panic!("{name}"));
@@ -211,10 +240,23 @@ mod tests {
     fn a_figure_stands_alone_in_its_text() {
         assert_eq!(Figure::parse("users"), Ok(None));
         assert_eq!(Figure::parse("{users:chat}"), Ok(Some(Figure::Users(Some("chat".into())))));
-        assert_eq!(Figure::parse("{refusals:origin_refused}"), Ok(Some(Figure::Refusals(Some(Reason::OriginRefused)))));
-        for wrong in
-            ["{user s}", "{lockdown:x}", "{connections_per_user_max}", "all {users}", "{", "{}", "{refusals:x}"]
-        {
+        assert_eq!(
+            Figure::parse("{refusals:origin_refused}"),
+            Ok(Some(Figure::Refusals(Some([Reason::OriginRefused].into()))))
+        );
+        let both = Figure::parse("{refusals:message_rate, connection_rate}");
+        assert_eq!(both, Ok(Some(Figure::Refusals(Some([Reason::MessageRate, Reason::ConnectionRate].into())))));
+        for wrong in [
+            "{user s}",
+            "{lockdown:x}",
+            "{connections_per_user_max}",
+            "all {users}",
+            "{",
+            "{}",
+            "{refusals:x}",
+            "{refusals:message_rate,x}",
+            "{refusals_in}",
+        ] {
             assert!(Figure::parse(wrong).is_err(), "{wrong}");
         }
     }

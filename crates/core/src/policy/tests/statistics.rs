@@ -57,6 +57,12 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "",
     ),
     (
+        "roles: [admin]\n    statistics: { shape: { a: '{refusals_in:threats}' } }",
+        "`threats` is no category of events",
+        "routes[1].statistics.shape.a",
+        "authentication, authorization",
+    ),
+    (
         "roles: [admin]\n    statistics: { shape: { a: 'up for {uptime_seconds} s' } }",
         "`up for {uptime_seconds} s` is neither a figure nor plain text",
         "routes[1].statistics.shape.a",
