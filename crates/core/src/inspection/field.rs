@@ -1,6 +1,7 @@
 //! A field of a message that names something: a type, a tenant, a resource.
 
 use super::{Reading, Workspace};
+use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{Value, ValueKind, decode_into};
 
 /// Digits of a number that every reader of JSON reads as the same number (RFC 8259 6).
@@ -15,6 +16,33 @@ pub(super) enum Field<'a> {
     Name(&'a [u8]),
     /// Something that names nothing.
     Other,
+}
+
+/// Longest excerpt of a name in a finding's detail, bytes.
+const EXCERPT_BYTES_MAX: usize = 64;
+
+/// A name, shortened and printable.
+pub(super) fn excerpt(name: &[u8]) -> impl std::fmt::Display + '_ {
+    name.get(..name.len().min(EXCERPT_BYTES_MAX)).unwrap_or_default().escape_ascii()
+}
+
+/// Where a field stands that a check looks at.
+#[derive(Debug)]
+pub(super) struct Place {
+    number: usize,
+    /// Its JSON Pointer, for findings.
+    pub(super) pointer: String,
+}
+
+impl Place {
+    pub(super) fn compile(pointer: &str, pointers: &mut Pointers) -> Result<Self, PointerError> {
+        Ok(Self { number: pointers.add(pointer)?, pointer: pointer.to_owned() })
+    }
+
+    /// What the present message, JSON, says there.
+    pub(super) fn read<'a>(&self, work: &'a mut Workspace, text: &'a [u8]) -> Field<'a> {
+        read(work.scan.value(self.number), text, &mut work.name)
+    }
 }
 
 /// Reads a field; a string with escapes is decoded into `buffer`.

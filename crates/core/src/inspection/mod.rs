@@ -7,7 +7,7 @@
 //! from policy; the list is in [`Plan::compile`] and `Check`.
 //!
 //! A finding whose outcome is `observe` is noted and the next check runs; any other ends the list.
-//! Tests: beside each check, `tests/attacks.rs`, `tests/inspection.rs`.
+//! Tests: beside each check, `tests/attacks.rs`, `tests/inspection/`.
 
 mod binary;
 pub mod callback;

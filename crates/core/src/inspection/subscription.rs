@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::field::{Field, read, type_of};
+use super::field::{Field, Place, excerpt, type_of};
 use super::permission::type_at;
 use super::{Direction, Finding, Scene};
 use crate::access::Types;
@@ -21,9 +21,6 @@ pub(super) const NAME: &str = "subscription";
 
 /// Longest topic, bytes.
 pub const TOPIC_BYTES_MAX: usize = 256;
-
-/// Longest excerpt of a topic in a finding's detail, bytes.
-const EXCERPT_BYTES_MAX: usize = 64;
 
 /// The topics of one connection. Only its own worker looks, so nobody waits for the lock.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +46,7 @@ enum Does {
 pub(super) struct Check {
     types: Types,
     /// What each pattern of `types` does, and where its topic stands.
-    rules: Vec<(Does, usize, String)>,
+    rules: Vec<(Does, Place)>,
     type_number: usize,
     max: usize,
     outcome: OnRefuse,
@@ -80,7 +77,7 @@ impl Check {
         };
         let mut rules = Vec::new();
         for (does, TopicAt { pointer, .. }) in &listed {
-            rules.push((*does, pointers.add(pointer)?, pointer.clone()));
+            rules.push((*does, Place::compile(pointer, pointers)?));
         }
         Ok(Some(Self {
             types: Types::compile(listed.iter().map(|(_, at)| at.pattern.as_str())),
@@ -93,15 +90,15 @@ impl Check {
 
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let bytes = scene.message.bytes;
-        let place = match type_of(scene.work, self.type_number, bytes) {
+        let rule = match type_of(scene.work, self.type_number, bytes) {
             Field::Name(name) => self.types.find(name),
             Field::Missing | Field::Other => None,
         };
-        let Some((does, number, pointer)) = place.and_then(|place| self.rules.get(place)) else {
+        let Some((does, place)) = rule.and_then(|rule| self.rules.get(rule)) else {
             return ControlFlow::Continue(());
         };
-        let work = &mut *scene.work;
-        let topic = match read(work.scan.value(*number), bytes, &mut work.name) {
+        let pointer = &place.pointer;
+        let topic = match place.read(scene.work, bytes) {
             Field::Name(topic) if !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX => topic,
             Field::Name(_) | Field::Missing | Field::Other => {
                 let detail = format!("it names no topic of 1 to {TOPIC_BYTES_MAX} bytes");
@@ -113,8 +110,7 @@ impl Check {
         match does {
             Does::Speak if heard => ControlFlow::Continue(()),
             Does::Speak => {
-                let excerpt = topic.get(..topic.len().min(EXCERPT_BYTES_MAX)).unwrap_or_default().escape_ascii();
-                let detail = format!("nobody here subscribed to `{excerpt}`");
+                let detail = format!("nobody here subscribed to `{}`", excerpt(topic));
                 self.refuse(scene, Reason::NotSubscribed, detail, pointer)
             }
             Does::Begin if heard => ControlFlow::Continue(()),

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::field::{Field, read};
+use super::field::{Field, Place, excerpt};
 use super::{Direction, Finding, Reading, Scene};
 use crate::message::json::ValueKind;
 use crate::message::json::pointer::{PointerError, Pointers};
@@ -15,13 +15,10 @@ use crate::verdict::Reason;
 
 pub(super) const NAME: &str = "tenant";
 
-/// Longest excerpt of a tenant in a finding's detail, bytes.
-const EXCERPT_BYTES_MAX: usize = 64;
-
 /// Where a message may name a tenant.
 #[derive(Debug)]
 pub(super) struct Check {
-    fields: Vec<(usize, String)>,
+    places: Vec<Place>,
     root: usize,
     crossing: OnRefuse,
     unreadable: OnRefuse,
@@ -36,10 +33,8 @@ impl Check {
         if messages.access.tenant_at.is_empty() {
             return Ok(None);
         }
-        let mut fields = Vec::new();
-        for pointer in &messages.access.tenant_at {
-            fields.push((pointers.add(pointer)?, pointer.clone()));
-        }
+        let places = messages.access.tenant_at.iter().map(|pointer| Place::compile(pointer, pointers));
+        let places = places.collect::<Result<_, _>>()?;
         let crossing = match direction {
             Direction::Inbound => OnRefuse::Close,
             Direction::Outbound => OnRefuse::Drop,
@@ -48,7 +43,7 @@ impl Check {
             outcome if outcome.passes() => OnRefuse::Drop,
             outcome => outcome,
         };
-        Ok(Some(Self { fields, root: pointers.add("")?, crossing, unreadable }))
+        Ok(Some(Self { places, root: pointers.add("")?, crossing, unreadable }))
     }
 
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
@@ -57,18 +52,14 @@ impl Check {
             let detail = "it is no JSON object, so its tenant cannot be told".to_owned();
             return scene.refuse(Finding::new(Reason::EnvelopeMissing, NAME, self.unreadable, detail));
         }
-        for (number, pointer) in &self.fields {
-            let work = &mut *scene.work;
-            let detail = match read(work.scan.value(*number), scene.message.bytes, &mut work.name) {
+        for place in &self.places {
+            let detail = match place.read(scene.work, scene.message.bytes) {
                 Field::Missing => continue,
                 Field::Name(name) if scene.cx.principal.belongs_to(name) => continue,
-                Field::Name(name) => {
-                    let excerpt = name.get(..name.len().min(EXCERPT_BYTES_MAX)).unwrap_or_default().escape_ascii();
-                    format!("it names the tenant `{excerpt}`")
-                }
+                Field::Name(name) => format!("it names the tenant `{}`", excerpt(name)),
                 Field::Other => "it names a tenant by neither text nor a whole number".to_owned(),
             };
-            scene.refuse(Finding::new(Reason::TenantCrossing, NAME, self.crossing, detail).at(pointer))?;
+            scene.refuse(Finding::new(Reason::TenantCrossing, NAME, self.crossing, detail).at(&place.pointer))?;
         }
         ControlFlow::Continue(())
     }

@@ -3,6 +3,10 @@
 //!
 //! Each type is one leaf of the raw configuration, with its own JSON Schema.
 
+mod or_off;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,11 +14,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::checked::{Factor, RateAlgorithm};
 use super::read::{HELP_MARK, clip};
+pub(crate) use or_off::OrOff;
 
 const DURATION_HELP: &str = "write a whole number and a unit: `250ms`, `30s`, `5m`, `1h`, `90d`";
 const BYTES_HELP: &str = "write a number of bytes, or a number and a unit: `512`, `16KiB`, `1MiB`, `2GiB`";
@@ -66,25 +70,6 @@ pub(crate) struct AsNumber(pub(crate) u32);
 /// `on`, `off`, `true`, `false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Switch(pub(crate) bool);
-
-/// A value, or `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OrOff<T> {
-    /// `off` or `false`.
-    Off,
-    /// The value.
-    On(T),
-}
-
-impl<T> OrOff<T> {
-    /// The value, where there is one.
-    pub(crate) fn value(self) -> Option<T> {
-        match self {
-            Self::Off => None,
-            Self::On(value) => Some(value),
-        }
-    }
-}
 
 /// A leaf that is read from text or a number.
 trait Leaf: Sized {
@@ -352,151 +337,3 @@ leaf!(Times, "factor", { "type": "number", "title": "factor", "minimum": 0.001, 
 leaf!(Network, "network", { "type": "string", "title": "network" });
 leaf!(AsNumber, "autonomous system", { "type": ["integer", "string"], "title": "autonomous system", "minimum": 0, "maximum": 4294967295_u32, "pattern": "^(AS|as)?[0-9]+$" });
 leaf!(Switch, "switch", { "enum": ["on", "off", true, false], "title": "on or off" });
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OrOffVisitor(PhantomData))
-    }
-}
-
-struct OrOffVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OrOffVisitor<T> {
-    type Value = OrOff<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value or `off`")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<OrOff<T>, E> {
-        if text == "off" { Ok(OrOff::Off) } else { T::deserialize(StrDeserializer::new(text)).map(OrOff::On) }
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<OrOff<T>, E> {
-        if value { T::deserialize(value.into_deserializer()).map(OrOff::On) } else { Ok(OrOff::Off) }
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<OrOff<T>, E> {
-        T::deserialize(number.into_deserializer()).map(OrOff::On)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<OrOff<T>, E> {
-        T::deserialize(number.into_deserializer()).map(OrOff::On)
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<OrOff<T>, E> {
-        T::deserialize(number.into_deserializer()).map(OrOff::On)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OrOff<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(OrOff::On)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<OrOff<T>, A::Error> {
-        T::deserialize(de::value::SeqAccessDeserializer::new(list)).map(OrOff::On)
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for OrOff<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("{} or off", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [value, { "enum": ["off", false] }] })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn durations_are_a_number_and_a_unit() {
-        for (text, milliseconds) in [
-            ("250ms", Some(250)),
-            ("30s", Some(30_000)),
-            ("5m", Some(300_000)),
-            ("1h", Some(3_600_000)),
-            ("90d", Some(7_776_000_000)),
-            ("5 min", Some(300_000)),
-            ("0s", Some(0)),
-            ("36500d", Some(3_153_600_000_000)),
-            ("36501d", None),
-            ("18446744073709551615d", None),
-            ("30", None),
-            ("-5s", None),
-            ("1.5h", None),
-            ("s", None),
-            ("", None),
-        ] {
-            assert_eq!(Span::from_text(text).map(|span| span.0.as_millis()), milliseconds, "{text}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_bytes_or_a_number_and_a_unit() {
-        for (text, bytes) in [
-            ("16KiB", Some(16 << 10)),
-            ("1MiB", Some(1 << 20)),
-            ("512", Some(512)),
-            ("10 kB", Some(10_000)),
-            ("1 mib", None),
-            ("-1", None),
-            ("99999999999GiB", None),
-        ] {
-            assert_eq!(Bytes::from_text(text).map(|size| size.0), bytes, "{text}");
-        }
-    }
-
-    #[test]
-    fn rates_say_how_many_in_how_long() {
-        let bucket = RateAlgorithm::TokenBucket;
-        let window = RateAlgorithm::SlidingWindow;
-        for (text, rate) in [
-            ("100/s", Some((100, 1, None, bucket))),
-            ("60/min", Some((60, 60, None, bucket))),
-            ("10/min burst 20", Some((10, 60, Some(20), bucket))),
-            ("50/60s", Some((50, 60, None, bucket))),
-            ("5/h sliding", Some((5, 3600, None, window))),
-            ("5/h burst 2 sliding", Some((5, 3600, Some(2), window))),
-            ("0/s", None),
-            ("5/0s", None),
-            ("5/s burst", None),
-            ("5/s burst 0", None),
-            ("5/s burst 1 burst 2", None),
-            ("5 per second", None),
-            ("/s", None),
-        ] {
-            let read = RateText::from_text(text).map(|r| (r.count, r.per.as_secs(), r.burst, r.algorithm));
-            assert_eq!(read, rate, "{text}");
-        }
-    }
-
-    #[test]
-    fn networks_are_addresses_or_cidr() {
-        for (text, network) in [
-            ("10.0.0.0/8", Some("10.0.0.0/8")),
-            ("10.1.2.3/8", Some("10.0.0.0/8")),
-            ("203.0.113.7", Some("203.0.113.7/32")),
-            ("::1", Some("::1/128")),
-            ("10.0.0.0/33", None),
-            ("example.com", None),
-        ] {
-            assert_eq!(Network::from_text(text).map(|n| n.0.to_string()).as_deref(), network, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_read_or_refused_without_a_panic(text in "\\PC{0,40}") {
-            let _ = (Span::from_text(&text), Bytes::from_text(&text), RateText::from_text(&text), Network::from_text(&text));
-        }
-    }
-}

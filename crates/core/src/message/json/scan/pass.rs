@@ -1,0 +1,277 @@
+//! One pass over a text.
+
+use super::{Frame, Mark, Scan, Value, ValueKind};
+use crate::message::json::keys::ObjectKeys;
+use crate::message::json::pointer::Pointers;
+use crate::message::json::string::{self, StringSpan, decode_into};
+use crate::message::json::{Bounds, Fault, TEXT_BYTES_MAX, number};
+use crate::message::survey::Survey;
+
+/// What may come next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Value,
+    ValueOrEnd,
+    Key,
+    KeyOrEnd,
+    CommaOrEnd,
+}
+
+pub(super) struct Pass<'p> {
+    pub(super) text: &'p [u8],
+    pub(super) survey: Option<&'p Survey>,
+    pub(super) at: usize,
+    pub(super) bounds: &'p Bounds,
+    pub(super) pointers: &'p Pointers,
+    pub(super) scan: &'p mut Scan,
+    pub(super) values_seen: u32,
+    pub(super) objects: u32,
+    /// Pointers that end at the value to come.
+    pub(super) hits: u64,
+    pub(super) until: u32,
+}
+
+/// The pass was asked to stop at a string and has reached it.
+const REACHED: Fault = Fault::Malformed("reached");
+
+impl Pass<'_> {
+    pub(super) fn run(&mut self) -> Result<(), Fault> {
+        if self.text.len() > TEXT_BYTES_MAX {
+            return Err(Fault::StringTooLong);
+        }
+        if self.text.starts_with(b"\xef\xbb\xbf") {
+            return Err(Fault::Malformed("a byte order mark"));
+        }
+        self.hits = self.pointers.at_root();
+        let mut expect = Expect::Value;
+        loop {
+            let byte = self.next_byte();
+            expect =
+                match (expect, byte) {
+                    (Expect::Value | Expect::ValueOrEnd, Some(byte)) => {
+                        if expect == Expect::ValueOrEnd && byte == b']' { self.close()? } else { self.value(byte)? }
+                    }
+                    (Expect::Key | Expect::KeyOrEnd, Some(b'"')) => self.key()?,
+                    (Expect::KeyOrEnd, Some(b'}')) => self.close()?,
+                    (Expect::CommaOrEnd, byte) => match (self.scan.frames.last().map(|frame| frame.is_object), byte) {
+                        (None, None) => return Ok(()),
+                        (None, Some(_)) => return Err(Fault::Malformed("text after the value")),
+                        (Some(true), Some(b',')) => {
+                            self.at += 1;
+                            Expect::Key
+                        }
+                        (Some(false), Some(b',')) => {
+                            self.at += 1;
+                            Expect::Value
+                        }
+                        (Some(true), Some(b'}')) | (Some(false), Some(b']')) => self.close()?,
+                        (Some(_), None) => return Err(Fault::Malformed("the text ends too early")),
+                        (Some(true), _) => return Err(Fault::Malformed("expected `,` or `}`")),
+                        (Some(false), _) => return Err(Fault::Malformed("expected `,` or `]`")),
+                    },
+                    (Expect::Key | Expect::KeyOrEnd, Some(_)) => return Err(Fault::Malformed("expected a key")),
+                    (_, None) => return Err(Fault::Malformed("the text ends too early")),
+                };
+        }
+    }
+
+    /// The next byte that is not white space; the offset stands on it.
+    #[inline]
+    fn next_byte(&mut self) -> Option<u8> {
+        loop {
+            match self.text.get(self.at) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                other => return other.copied(),
+            }
+        }
+    }
+
+    /// A value begins at the offset.
+    #[inline]
+    fn value(&mut self, first: u8) -> Result<Expect, Fault> {
+        self.values_seen += 1;
+        if self.values_seen > self.bounds.values_max {
+            return Err(Fault::TooManyValues);
+        }
+        if let Some(frame) = self.scan.frames.last_mut()
+            && !frame.is_object
+        {
+            let element = frame.elements;
+            frame.elements += 1;
+            let depth = self.scan.frames.len();
+            if depth <= self.pointers.depth_max() {
+                self.hits = self.pointers.step(&mut self.scan.progress, depth, |step| step.index == Some(element));
+            }
+        }
+        let start = self.at;
+        let kind = match first {
+            b'"' => {
+                let span = self.string(false)?;
+                self.note(Value { kind: ValueKind::String, start: span.start, end: span.end, escapes: span.escapes });
+                return Ok(Expect::CommaOrEnd);
+            }
+            b'{' => return self.open(true),
+            b'[' => return self.open(false),
+            b't' => self.literal(b"true", ValueKind::Boolean)?,
+            b'f' => self.literal(b"false", ValueKind::Boolean)?,
+            b'n' => self.literal(b"null", ValueKind::Null)?,
+            b'-' | b'0'..=b'9' => {
+                let rest = self.text.get(self.at..).unwrap_or_default();
+                self.at += number::length(rest).ok_or(Fault::Malformed("a broken number"))?;
+                ValueKind::Number
+            }
+            _ => return Err(Fault::Malformed("expected a value")),
+        };
+        self.note(Value { kind, start: narrow(start), end: narrow(self.at), escapes: false });
+        Ok(Expect::CommaOrEnd)
+    }
+
+    fn literal(&mut self, word: &[u8], kind: ValueKind) -> Result<ValueKind, Fault> {
+        if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(Fault::Malformed("expected a value"));
+        }
+        self.at += word.len();
+        Ok(kind)
+    }
+
+    #[inline]
+    fn string(&mut self, key: bool) -> Result<StringSpan, Fault> {
+        let start = self.at + 1;
+        let bytes = self.text.get(start..).unwrap_or_default();
+        let plain = match self.survey {
+            Some(survey) => survey.run(start.min(self.text.len()), self.text.len()),
+            None => string::plain_run(bytes),
+        };
+        let measured = string::measure(bytes, plain).map_err(|(fault, offset)| {
+            self.at = start + offset;
+            fault
+        })?;
+        if measured.decoded_len > self.bounds.string_bytes_max as usize {
+            return Err(Fault::StringTooLong);
+        }
+        let end = start + measured.raw_len;
+        self.at = end + 1;
+        let span = StringSpan { start: narrow(start), end: narrow(end), escapes: measured.escapes, key };
+        if !key {
+            self.emit(span)?;
+        }
+        Ok(span)
+    }
+
+    fn emit(&mut self, span: StringSpan) -> Result<(), Fault> {
+        if span.start == self.until {
+            return Err(REACHED);
+        }
+        self.scan.strings.push(span);
+        Ok(())
+    }
+
+    /// A key, and the colon after it.
+    #[inline]
+    fn key(&mut self) -> Result<Expect, Fault> {
+        if self.scan.keys.len() >= self.bounds.keys_max as usize {
+            return Err(Fault::TooManyKeys);
+        }
+        let span = self.string(true)?;
+        let depth = self.scan.frames.len();
+        let scan = &mut *self.scan;
+        let name = if span.escapes {
+            scan.name.clear();
+            decode_into(span.raw(self.text), &mut scan.name);
+            scan.name.as_slice()
+        } else {
+            span.raw(self.text)
+        };
+        let Some(frame) = scan.frames.last_mut() else { return Err(Fault::Malformed("expected a value")) };
+        if !scan.keys.insert(self.text, span, name, &mut frame.keys) {
+            self.at = span.start as usize - 1;
+            return Err(Fault::DuplicateKey);
+        }
+        if depth <= self.pointers.depth_max() {
+            self.hits = self.pointers.step(&mut scan.progress, depth, |step| step.name == name);
+        }
+        self.emit(span)?;
+        if self.next_byte() != Some(b':') {
+            return Err(Fault::Malformed("expected `:`"));
+        }
+        self.at += 1;
+        Ok(Expect::Value)
+    }
+
+    fn open(&mut self, is_object: bool) -> Result<Expect, Fault> {
+        if self.scan.frames.len() >= self.bounds.depth_max as usize {
+            return Err(Fault::TooDeep);
+        }
+        self.objects += 1;
+        let hits = std::mem::take(&mut self.hits);
+        if hits != 0 {
+            let kind = if is_object { ValueKind::Object } else { ValueKind::Array };
+            self.set(hits, Value { kind, start: narrow(self.at), end: narrow(self.at), escapes: false });
+        }
+        let keys = ObjectKeys::of(self.objects);
+        self.scan.frames.push(Frame { is_object, keys, elements: 0, hits });
+        self.at += 1;
+        Ok(if is_object { Expect::KeyOrEnd } else { Expect::ValueOrEnd })
+    }
+
+    fn close(&mut self) -> Result<Expect, Fault> {
+        self.at += 1;
+        if let Some(frame) = self.scan.frames.pop()
+            && frame.hits != 0
+        {
+            let end = narrow(self.at);
+            for (number, value) in self.scan.values.iter_mut().enumerate() {
+                if frame.hits >> number & 1 == 1 {
+                    value.end = end;
+                }
+            }
+            let each = frame.hits & self.pointers.each();
+            if each != 0 {
+                self.end_marks(each, end);
+            }
+        }
+        Ok(Expect::CommaOrEnd)
+    }
+
+    #[inline]
+    fn note(&mut self, value: Value) {
+        let hits = std::mem::take(&mut self.hits);
+        if hits != 0 {
+            self.set(hits, value);
+        }
+    }
+
+    fn set(&mut self, hits: u64, value: Value) {
+        for (number, slot) in self.scan.values.iter_mut().enumerate() {
+            if hits >> number & 1 == 1 {
+                *slot = value;
+            }
+        }
+        let mut each = hits & self.pointers.each();
+        while each != 0 {
+            // At most 63.
+            let pattern = each.trailing_zeros() as u8;
+            self.scan.marks.push(Mark { pattern, value });
+            each &= each - 1;
+        }
+    }
+
+    /// A container ends: the latest mark of each pattern that ends at it is its.
+    fn end_marks(&mut self, mut patterns: u64, end: u32) {
+        for mark in self.scan.marks.iter_mut().rev() {
+            let bit = 1 << mark.pattern;
+            if patterns & bit != 0 {
+                mark.value.end = end;
+                patterns &= !bit;
+            }
+            if patterns == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// An offset; texts are shorter than 2³² bytes ([`TEXT_BYTES_MAX`]).
+fn narrow(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,137 @@
+//! The pass at its edges.
+
+use super::*;
+use crate::message::json::Fault;
+
+const BOUNDS: Bounds = Bounds { depth_max: 4, keys_max: 20, values_max: 30, string_bytes_max: 40 };
+
+fn fault(text: &str) -> Option<Fault> {
+    Scan::seeded(7).run(text.as_bytes(), &BOUNDS, &Pointers::default()).err().map(|refusal| refusal.fault)
+}
+
+#[test]
+fn each_bound_holds_at_its_edge() {
+    assert_eq!(fault("[[[[1]]]]"), None);
+    assert_eq!(fault("[[[[[1]]]]]"), Some(Fault::TooDeep));
+    let keys = |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"k{i}\":0")).collect::<Vec<_>>().join(","));
+    assert_eq!(fault(&keys(20)), None);
+    assert_eq!(fault(&keys(21)), Some(Fault::TooManyKeys));
+    let values = |n: usize| format!("[{}]", vec!["0"; n - 1].join(","));
+    assert_eq!(fault(&values(30)), None);
+    assert_eq!(fault(&values(31)), Some(Fault::TooManyValues));
+    assert_eq!(fault(&format!("\"{}\"", "x".repeat(40))), None);
+    assert_eq!(fault(&format!("\"{}\"", "x".repeat(41))), Some(Fault::StringTooLong));
+    assert_eq!(fault(&format!("\"{}\"", "\\u00e9".repeat(20))), None, "counted decoded");
+    assert_eq!(fault(&format!("\"{}\"", "\\u00e9".repeat(21))), Some(Fault::StringTooLong));
+}
+
+#[test]
+fn a_key_twice_is_refused_however_it_is_written() {
+    for text in [
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":1,"\u0061":2}"#,
+        r#"{"\u0061":1,"a":2}"#,
+        r#"{"\n":1,"\u000a":2}"#,
+        r#"{"":1,"":2}"#,
+        r#"[{"x":{"a":1,"b":{"a":2},"a":3}}]"#,
+        r#"{"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"c":1}"#,
+        r#"{"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"\u006a":1}"#,
+    ] {
+        assert_eq!(fault(text), Some(Fault::DuplicateKey), "{text}");
+    }
+    for text in [r#"{"a":{"a":{"a":1}}}"#, r#"[{"a":1},{"a":1}]"#, r#"{"a":1,"A":2}"#, r#"{"a":1,"a\u0000":2}"#] {
+        assert_eq!(fault(text), None, "{text}");
+    }
+}
+
+#[test]
+fn thousands_of_keys_are_told_apart() {
+    let bounds = Bounds { keys_max: 100_000, values_max: 100_000, ..BOUNDS };
+    let mut scan = Scan::seeded(3);
+    let members: Vec<String> = (0..5000).map(|i| format!("\"k{i}\":{{\"k{i}\":0}}")).collect();
+    let text = format!("{{{}}}", members.join(","));
+    assert_eq!(scan.run(text.as_bytes(), &bounds, &Pointers::default()), Ok(()));
+    let text = format!("{{{},\"k4321\":0}}", members.join(","));
+    assert_eq!(scan.run(text.as_bytes(), &bounds, &Pointers::default()).map_err(|r| r.fault), Err(Fault::DuplicateKey));
+}
+
+#[test]
+fn fields_are_found_by_their_pointers() {
+    let mut pointers = Pointers::default();
+    let asked = ["/type", "/meta/id", "/list/1", "/list/1/x", "/none", "/meta", "", "/a~1b", "/esc"];
+    for pointer in asked {
+        pointers.add(pointer).unwrap();
+    }
+    let text = r#"{"other":{"type":"no","meta":{"id":9}}, "type" : "chat","meta":{"skip":[1,2],"id":12.5},
+            "list":[{"x":1},{"x":null}],"a/b":true,"\u0065sc":"\n"}"#;
+    let mut scan = Scan::seeded(1);
+    let bounds = Bounds { values_max: 50, ..BOUNDS };
+    scan.run(text.as_bytes(), &bounds, &pointers).unwrap();
+    let found: Vec<(ValueKind, &str)> = (0..asked.len())
+        .map(|n| (scan.value(n).kind, std::str::from_utf8(scan.value(n).raw(text.as_bytes())).unwrap()))
+        .collect();
+    assert_eq!(found[0], (ValueKind::String, "chat"));
+    assert_eq!(found[1], (ValueKind::Number, "12.5"));
+    assert_eq!(found[2], (ValueKind::Object, r#"{"x":null}"#));
+    assert_eq!(found[3], (ValueKind::Null, "null"));
+    assert_eq!(found[4].0, ValueKind::Missing);
+    assert_eq!(found[5].0, ValueKind::Object);
+    assert_eq!(found[6], (ValueKind::Object, text));
+    assert_eq!(found[7], (ValueKind::Boolean, "true"));
+    assert_eq!(found[8], (ValueKind::String, r"\n"));
+    assert!(scan.value(8).escapes);
+}
+
+#[test]
+fn a_star_stands_for_any_member_or_element() {
+    let mut pointers = Pointers::default();
+    let asked = ["/items/*/note", "/items/*", "/*/*", "/a", "/items/1/*"];
+    for pattern in asked {
+        pointers.add_each(pattern).unwrap();
+    }
+    assert_eq!(pointers.add("/*/*"), Ok(5), "a member that is called so is another thing");
+    let text = r#"{"a":{"items":1},"items":[{"note":"x"},{"note":[2],"n":{}},3],"*":{"*":"s"}}"#;
+    let mut scan = Scan::seeded(1);
+    let bounds = Bounds { values_max: 50, ..BOUNDS };
+    scan.run(text.as_bytes(), &bounds, &pointers).unwrap();
+    let mut found: Vec<(u8, &str)> = scan
+        .marks()
+        .iter()
+        .map(|mark| (mark.pattern, std::str::from_utf8(mark.value.raw(text.as_bytes())).unwrap()))
+        .collect();
+    assert!(scan.marks().is_sorted_by_key(|mark| mark.value.start));
+    found.sort_unstable();
+    let second = r#"{"note":[2],"n":{}}"#;
+    assert_eq!(
+        found,
+        [
+            (0, "[2]"),
+            (0, "x"),
+            (1, "3"),
+            (1, r#"{"note":"x"}"#),
+            (1, second),
+            (2, "1"),
+            (2, "3"),
+            (2, "s"),
+            (2, r#"{"note":"x"}"#),
+            (2, second),
+            (3, r#"{"items":1}"#),
+            (4, "[2]"),
+            (4, "{}"),
+        ]
+    );
+    assert_eq!(scan.value(5).raw(text.as_bytes()), b"s");
+}
+
+#[test]
+fn a_string_finds_its_way_back_to_its_pointer() {
+    let text = r#"{"a":[1,{"b/c":"x"},"y"],"\u0064":{"e":"z"}}"#;
+    let mut scan = Scan::seeded(1);
+    scan.run(text.as_bytes(), &BOUNDS, &Pointers::default()).unwrap();
+    let spans = scan.strings().to_vec();
+    let bound = |scan: &mut Scan, max| -> Vec<String> {
+        spans.iter().map(|span| scan.pointer_of(text.as_bytes(), &BOUNDS, span.start, max)).collect()
+    };
+    assert_eq!(bound(&mut scan, 128), ["/a", "/a/1/b~1c", "/a/1/b~1c", "/a/2", "/d", "/d/e", "/d/e"]);
+    assert_eq!(bound(&mut scan, 4), ["/a", "/a/1", "/a/1", "/a/2", "/d", "/d/e", "/d/e"]);
+}
