@@ -137,6 +137,66 @@ async def outcomes(lab):
     assert (await gateway.event(**{"type": "threat_sqli"}))["decision"] == "closed"
 
 
+@case("what happens is each route's to say: one observes an attack, one answers, one is silent, one closes; a class of its own differs from its route")
+async def by_route(lab):
+    back = await lab.py_echo()
+    modes = {"observe": "observed", "reply": "replied", "drop": "dropped", "close": "closed"}
+    routes = [{"name": mode, "path": f"/{mode}", "upstream": back.url, "inbound": {"threats": {"mode": mode, "classes": {"xss": "observe"}}}} for mode in modes]
+    gateway = await lab.gateway_from({"environment": "development", "routes": routes})
+    attack, markup = chat(text="' OR '1'='1' -- "), chat(text="<img src=x onerror=alert(1)>")
+    for mode, decision in modes.items():
+        connection = await (await lab.python()).open(f"{gateway.url}/{mode}")
+        await connection.send(markup)
+        assert await connection.receive() == markup, mode
+        await connection.send(attack)
+        if mode == "observe":
+            assert await connection.receive() == attack
+        elif mode == "reply":
+            assert (await refused(connection))["code"] == "threat_sqli"
+        if mode == "close":
+            assert (await connection.closed())[0] == 1008
+        else:
+            await still_open(connection)
+        await gateway.event(type="threat_sqli", route=mode, decision=decision)
+        await gateway.event(type="threat_xss", route=mode, decision="observed")
+
+
+@case("a text field has a limit of its own: 10 KiB pass, a byte more does not, however large the message may be")
+async def field_size(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, route={"inbound": {"json": {"mode": "required", "string_bytes_max": "10KiB"}, "bytes_max": "1MiB"}})
+    connection = await (await lab.python()).open(gateway.url)
+    fits = json.dumps({"type": "chat", "text": "x" * 10240, "more": ["y" * 10240] * 20})
+    await connection.send(fits)
+    assert await connection.receive() == fits
+    for text in ("x" * 10241, "é" * 5121, "x" * 9000 + "\u00e9" * 700):
+        await connection.send(json.dumps({"type": "chat", "text": text}))
+        assert (await refused(connection))["code"] == "field_too_large"
+    escaped = json.dumps({"text": "\u00e9" * 5120})
+    assert len(escaped) > 30000
+    await connection.send(escaped)
+    assert await connection.receive() == escaped, "what counts is the text, not its escapes"
+    event = await gateway.event(type="field_too_large")
+    assert "string_bytes_max" in event["detail"] and "xxx" not in json.dumps(event), event
+
+
+@case("a flood of broken messages hides no attack from the audit, be it as grave; what was withheld is counted")
+async def flood_of_events(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, route={"inbound": {"json": {"mode": "required"}, "threats": {"mode": "block"}, "limits": []}})
+    connection = await (await lab.python()).open(gateway.url)
+    for broken in ("{", '{"a":1,"a":1}'):
+        for _ in range(300):
+            await connection.send(broken)
+    for text in ("' OR '1'='1' -- ", "<img src=x onerror=alert(1)>", "../../../../etc/passwd"):
+        await connection.send(chat(text=text))
+    for reason in ("threat_sqli", "threat_xss", "threat_traversal"):
+        await gateway.event(type=reason, decision="replied")
+    broken = [event for event in await gateway.events() if event["type"].startswith("json_")]
+    assert len(broken) < 600, "nothing was withheld: the flood was none"
+    assert await gateway.metric("portcullis_refusals_total", reason="json_malformed", decision="replied") == 300
+
+
 @case("production answers are generic, development's helpful; both carry the reference")
 async def wording(lab):
     back = await lab.py_echo()

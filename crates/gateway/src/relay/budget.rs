@@ -1,51 +1,67 @@
-//! How many events one connection may write, so that a noisy one does not fill the audit.
+//! How many events a connection may write: one noisy connection must neither fill the audit nor hide what is grave.
+//!
+//! [`EVENTS_PER_SECOND`] of low and medium severity a second and as many of high and critical, and beyond them the first
+//! of every reason: who floods with duplicate keys, which are as grave as an attack, hides no attack behind them. The
+//! rest are counted in metrics, and their number stands in the next event of their severity.
 
 use std::time::Duration;
 
-use portcullis_core::verdict::Severity;
+use portcullis_core::verdict::{Reason, Severity};
 
-/// Events a connection may write in one second; the rest are counted in metrics and named in the next. High and
-/// critical ones have as many of their own, so that no flood of small faults hides an attack.
+/// Events of one weight in one second.
 const EVENTS_PER_SECOND: u32 = 20;
+/// Words of a bit for each reason.
+const WORDS: usize = Reason::ALL.len().div_ceil(64);
 
-/// Keeps one noisy connection from filling the audit.
+/// What a connection may still write.
 #[derive(Debug, Default)]
 pub(super) struct EventBudget {
+    /// The second that is counted began then.
+    window: Duration,
+    /// Reasons that were written in it.
+    written: [u64; WORDS],
     ordinary: Budget,
     severe: Budget,
-    /// Of the last event that was written: what a withheld one is answered with.
+    /// Of the latest event that was written.
     pub(super) last_reference: String,
 }
 
 #[derive(Debug, Default)]
 struct Budget {
-    window: Duration,
     spent: u32,
-    suppressed: u64,
+    withheld: u64,
 }
 
 impl EventBudget {
     /// How many events of this weight were withheld before this one; `None` withholds this one too.
-    pub(super) fn spend(&mut self, severity: Severity, now: Duration) -> Option<u64> {
-        match severity {
-            Severity::Low | Severity::Medium => self.ordinary.spend(now),
-            Severity::High | Severity::Critical => self.severe.spend(now),
-        }
-    }
-}
-
-impl Budget {
-    fn spend(&mut self, now: Duration) -> Option<u64> {
+    pub(super) fn spend(&mut self, reason: Reason, now: Duration) -> Option<u64> {
         if now.saturating_sub(self.window) >= Duration::from_secs(1) {
             self.window = now;
-            self.spent = 0;
+            self.written = [0; WORDS];
+            self.ordinary.spent = 0;
+            self.severe.spent = 0;
         }
-        if self.spent >= EVENTS_PER_SECOND {
-            self.suppressed += 1;
+        let first = self.is_first(reason);
+        let budget = match reason.row().severity {
+            Severity::Low | Severity::Medium => &mut self.ordinary,
+            Severity::High | Severity::Critical => &mut self.severe,
+        };
+        if budget.spent >= EVENTS_PER_SECOND && !first {
+            budget.withheld += 1;
             return None;
         }
-        self.spent += 1;
-        Some(std::mem::take(&mut self.suppressed))
+        budget.spent = budget.spent.saturating_add(1);
+        Some(std::mem::take(&mut budget.withheld))
+    }
+
+    /// Whether a reason is written for the first time in this second.
+    fn is_first(&mut self, reason: Reason) -> bool {
+        let number = reason as usize;
+        let Some(word) = self.written.get_mut(number / 64) else { return false };
+        let bit = 1 << (number % 64);
+        let first = *word & bit == 0;
+        *word |= bit;
+        first
     }
 }
 
@@ -55,23 +71,43 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    #[test]
-    fn a_flood_of_small_faults_does_not_hide_an_attack() {
-        let mut events = EventBudget::default();
-        for _ in 0..1000 {
-            events.spend(Severity::Medium, SECOND);
-        }
-        assert_eq!(events.spend(Severity::Medium, SECOND), None);
-        assert_eq!(events.spend(Severity::High, SECOND), Some(0));
-        assert_eq!(events.spend(Severity::Critical, SECOND), Some(0));
+    fn flood(events: &mut EventBudget, reason: Reason) -> usize {
+        (0..1000).filter(|_| events.spend(reason, SECOND).is_some()).count()
     }
 
     #[test]
-    fn what_was_withheld_is_named_in_the_next_second() {
+    fn a_flood_hides_no_attack_be_it_as_grave() {
         let mut events = EventBudget::default();
-        let kept = (0..EVENTS_PER_SECOND + 5).filter(|_| events.spend(Severity::Low, SECOND).is_some()).count();
-        assert_eq!(kept, EVENTS_PER_SECOND as usize);
-        assert_eq!(events.spend(Severity::Low, SECOND * 2), Some(5));
-        assert_eq!(events.spend(Severity::Low, SECOND * 2), Some(0));
+        assert_eq!(flood(&mut events, Reason::JsonMalformed), 20);
+        assert_eq!(flood(&mut events, Reason::JsonDuplicateKey), 20);
+        assert_eq!(Reason::JsonDuplicateKey.row().severity, Reason::ThreatSqli.row().severity);
+        for reason in [Reason::ThreatSqli, Reason::ThreatXss, Reason::TenantCrossing, Reason::TypeRefused] {
+            assert!(events.spend(reason, SECOND).is_some(), "{}", reason.label());
+            assert_eq!(events.spend(reason, SECOND), None, "{}", reason.label());
+        }
+    }
+
+    #[test]
+    fn all_of_one_reason_that_fit_the_second_are_written() {
+        let mut events = EventBudget::default();
+        assert_eq!(flood(&mut events, Reason::ThreatSqli), 20);
+        assert_eq!(events.spend(Reason::ThreatSqli, SECOND * 2), Some(980));
+    }
+
+    #[test]
+    fn what_was_withheld_is_named_in_the_next_event_of_its_weight() {
+        let mut events = EventBudget::default();
+        flood(&mut events, Reason::JsonMalformed);
+        assert_eq!(events.spend(Reason::ThreatSqli, SECOND), Some(0));
+        assert_eq!(events.spend(Reason::JsonMalformed, SECOND * 2), Some(980));
+        assert_eq!(events.spend(Reason::JsonMalformed, SECOND * 2), Some(0));
+    }
+
+    #[test]
+    fn a_second_has_a_most_whatever_comes() {
+        let mut events = EventBudget::default();
+        let all = Reason::ALL.iter().cycle().take(Reason::ALL.len() * 100);
+        let written = all.filter(|reason| events.spend(**reason, SECOND).is_some()).count();
+        assert!(written <= Reason::ALL.len() + 2 * EVENTS_PER_SECOND as usize);
     }
 }

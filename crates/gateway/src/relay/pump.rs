@@ -160,7 +160,7 @@ impl Relay {
             let subject = self.caller.principal.subject.as_deref();
             self.worker.accuse(self.caller.client, subject, reason, Decision::Closed);
         }
-        if self.events.spend(reason.row().severity, now.mono).is_some() {
+        if self.events.spend(reason, now.mono).is_some() {
             let mut draft = self.caller.draft(reason, Decision::Closed, "codec", error.to_string());
             draft.metadata.push(("rule", error.label().to_owned()));
             self.worker.record(draft, now);

@@ -26,8 +26,7 @@ impl Lane<'_> {
                     }
                 }
             }
-            let severity = finding.reason.row().severity;
-            if let Some(suppressed) = self.events.spend(severity, self.now.mono) {
+            if let Some(suppressed) = self.events.spend(finding.reason, self.now.mono) {
                 self.events.last_reference = self.record(finding, decision, suppressed);
             }
             match finding.outcome {
