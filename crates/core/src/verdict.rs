@@ -264,6 +264,8 @@ table! {
     ConnectionClosed = "connection_closed", 1000, 200, DataAccess, Low, "Closed", "a connection ended", "nothing to do";
     FeedFailed = "feed_failed", 1000, 503, Administration, High, "Done", "a database of addresses or a threat list could not be read; the one before stays in force", "see the detail; put a sound file in its place";
     FeedLoaded = "feed_loaded", 1000, 200, Administration, Low, "Done", "a database of addresses or a threat list is in force", "nothing to do";
+    UpstreamUnhealthy = "upstream_unhealthy", 1000, 503, DataAccess, High, "Done", "a backend is not well, and gets no new connections while another is", "see the detail; `health` of the route says how it is asked";
+    UpstreamHealthy = "upstream_healthy", 1000, 200, DataAccess, Low, "Done", "a backend is well again", "nothing to do";
     ConnectionDelayed = "connection_delayed", 1000, 200, Security, Low, "Done", "a connection attempt was let wait before it was looked at", "`sources.attempt_delay` and `reputation.delay` set the times";
     ReputationStanding = "reputation_standing", 1000, 200, Security, Medium, "Done", "what speaks against a source has crossed a threshold", "look at its facts; `reputation` sets points and thresholds";
     Anomaly = "anomaly", 1000, 200, Security, High, "Done", "a user does what is unusual for it", "look at the signs; `anomalies` says what happens then";

@@ -427,6 +427,7 @@ fn administer(
         };
         tokio::spawn(keep_keys_fresh(Arc::clone(&core.shared)));
         tokio::spawn(crate::feeds::keep_fresh(Arc::clone(&core.shared)));
+        tokio::spawn(crate::upstream::health::keep_watch(Arc::clone(&core.shared)));
         let router = admin::router(admin_state(&core, address));
         // The stop is told to the workers too; the page stays up while they drain.
         let stop = async {

@@ -229,6 +229,7 @@ impl Visit {
             path: &admitted.upstream_uri_path,
             headers: &mut admitted.upstream_headers,
             protocols: &admitted.offered_protocols,
+            balance_key: admitted.balance_key,
             deflate,
         };
         match upstream::open(&self.worker, &admitted.route, ask).await {
@@ -393,6 +394,7 @@ impl Visit {
             path: &admitted.upstream_uri_path,
             headers: &mut admitted.upstream_headers,
             protocols: protocol.as_slice(),
+            balance_key: admitted.balance_key,
             deflate: None,
         };
         let failure = match upstream::open(&self.worker, &admitted.route, ask).await {

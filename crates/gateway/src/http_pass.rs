@@ -27,8 +27,8 @@ pub(crate) async fn forward(
     let within = admitted.route.spec.times.upstream_connect;
     let late =
         || Failure { reason: Reason::UpstreamTimeout, detail: format!("no answer within {} ms", within.as_millis()) };
-    let (leg, lease) =
-        tokio::time::timeout(within, upstream::dial(worker, &admitted.route)).await.map_err(|_| late())??;
+    let dialled = upstream::dial(worker, &admitted.route, admitted.balance_key);
+    let (leg, lease) = tokio::time::timeout(within, dialled).await.map_err(|_| late())??;
     let broken = |detail: String| Failure {
         reason: Reason::UpstreamProtocol,
         detail: format!("`{}`: {detail}", lease.authority()),

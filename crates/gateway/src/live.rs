@@ -93,6 +93,7 @@ impl Live for View {
             audit_write_failures: audit.as_ref().map_or(0, |status| status.write_failures),
             config_version: shared.generation.load(std::sync::atomic::Ordering::Acquire),
             upstreams: shared.upstreams.load().loads(),
+            upstream_up: shared.upstreams.load().health(),
             flood_level: shared.flood_level.load(std::sync::atomic::Ordering::Relaxed),
             locked_down: shared.gate.locked_for(shared.clock.now()).is_some(),
             feeds: shared.feeds.gauges(shared),
@@ -103,7 +104,6 @@ impl Live for View {
             tracked_profiles: shared.gate.anomalies().tracked(),
             tracked_scores: shared.gate.scores().tracked(),
             uptime: shared.clock.now().mono,
-            ..Gauges::default()
         }
     }
 

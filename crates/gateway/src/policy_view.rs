@@ -44,6 +44,7 @@ fn route(route: &Route) -> Value {
         "path": route.path,
         "upstreams": route.upstreams.iter().map(|upstream| format!("{}:{}", upstream.host, upstream.port)).collect::<Vec<_>>(),
         "statistics": route.statistics.is_some(),
+        "health": route.health.as_ref().map(|health| json!({ "check": health.check, "interval_ms": u64::try_from(health.interval.as_millis()).unwrap_or(u64::MAX) })),
         "authenticate": route.authenticate,
         "roles": route.roles,
         "permission": route.permission.as_ref().map(ToString::to_string),

@@ -35,6 +35,8 @@ pub struct Admitted {
     pub seat: Seat,
     /// The key its limits are counted under.
     pub ip_key: IpKey,
+    /// What it is balanced by, where the route hashes.
+    pub balance_key: Option<u64>,
     /// Path and query for the upstream, without the token.
     pub upstream_uri_path: String,
     /// Headers for the upstream, rebuilt.

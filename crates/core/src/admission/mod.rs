@@ -10,6 +10,7 @@
 
 mod arrival;
 pub mod authorizer;
+pub mod balance;
 mod binding;
 pub mod client_address;
 pub mod credential;

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use super::nodes::Awaits;
 use super::rate_headers::{attempts, say_limit};
 use super::{
-    Admission, Admitted, Decision, Question, Refusal, Step, Visit, authorizer, credential, entitled, forward, places,
-    refuse,
+    Admission, Admitted, Decision, Question, Refusal, Step, Visit, authorizer, balance, credential, entitled, forward,
+    places, refuse,
 };
 use crate::identity::Principal;
 use crate::time::Now;
@@ -129,6 +129,7 @@ impl Admission {
             upstream_uri_path: forward::path(&visit.uri, identity, places),
             upstream_headers: forward::headers(&visit.headers, &self.arrival, &principal, identity, places, now),
             ip_key: visit.seat.ip_key(),
+            balance_key: balance::key(&spec.balance, &principal, &visit.params, visit.seat.ip_key()),
             offered_protocols,
             response_headers: visit.response_headers,
             principal,

@@ -31,6 +31,7 @@ mod session;
 mod statistics;
 mod subscription;
 mod threat;
+mod upstream;
 mod user_group;
 
 pub use super::limit::{Calendar, Defences, Factor, Floods, LimitKey, Measure, MessageLimit, Offenders, TypePattern};
@@ -51,6 +52,7 @@ pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
 pub use statistics::{Figure, Group, Of, SHAPE_VALUES_MAX, Shape};
 pub use subscription::{Subscriptions, TopicAt};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
+pub use upstream::{Balance, HashOn, HealthCheck, HealthQuestion, Upstream};
 
 /// The preset a policy starts from.
 #[derive(
@@ -446,6 +448,10 @@ pub struct Route {
     pub upstreams: Vec<Upstream>,
     /// It answers with figures, in this shape.
     pub statistics: Option<Shape>,
+    /// How one of them is chosen.
+    pub balance: Balance,
+    /// How it is known that one is well; `None` asks nothing.
+    pub health: Option<HealthCheck>,
     /// Whether a credential is needed.
     pub authenticate: Authenticate,
     /// Overrides [`Identity::credentials`].
@@ -490,19 +496,6 @@ pub struct Route {
     pub errors: ErrorReplies,
     /// Bytes waiting for a slow reader, per direction; reading stops there.
     pub queue_bytes_max: usize,
-}
-
-/// A backend address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// `wss://`.
-    pub tls: bool,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Path put before the request's own; empty for none.
-    pub path_prefix: String,
 }
 
 /// Whether a credential is needed.

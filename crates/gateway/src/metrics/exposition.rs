@@ -191,7 +191,7 @@ impl Scrape {
         for (name, help, value) in counted {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let help = "Requests of the gateway to key sets, identity providers, authorizers, callbacks and threat lists";
+        let help = "Requests of the gateway to key sets, identity providers, authorizers, callbacks, threat lists and backends";
         let mut outbound = encoder.encode_descriptor("outbound_requests", help, None, MetricType::Counter)?;
         for (purpose, outcome, count) in self.metrics.outbound.counted() {
             counter(&mut outbound, &[("purpose", purpose), ("outcome", outcome)], count)?;
@@ -237,7 +237,7 @@ impl Scrape {
         for (upstream, open) in &gauges.upstreams {
             gauge(&mut loads, &[("upstream", upstream.as_str())], count(*open))?;
         }
-        let help = "1 where the last dial of a backend succeeded";
+        let help = "1 while a backend is well, 0 while it is not, where `health` of a route asks";
         let mut up = encoder.encode_descriptor("upstream_up", help, None, MetricType::Gauge)?;
         for (upstream, is_up) in &gauges.upstream_up {
             gauge(&mut up, &[("upstream", upstream.as_str())], u64::from(*is_up))?;

@@ -98,7 +98,7 @@ pub struct Gauges {
     pub config_version: u64,
     /// Backends by address, with their open connections.
     pub upstreams: Vec<(String, usize)>,
-    /// Backends by address, and whether the last dial succeeded; empty where that is not watched.
+    /// Backends by address, and whether they are well; empty where that is not asked.
     pub upstream_up: Vec<(String, bool)>,
     /// The flood level, 0 (normal) to 3 (critical).
     pub flood_level: u8,

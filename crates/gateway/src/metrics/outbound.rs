@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Callback,
     /// A threat list.
     ThreatList,
+    /// Whether a backend is well.
+    HealthCheck,
 }
 
 /// How it ended.
@@ -27,7 +29,8 @@ pub(crate) enum Outcome {
 }
 
 impl Purpose {
-    const ALL: &[Self] = &[Self::Keys, Self::Introspection, Self::Authorizer, Self::Callback, Self::ThreatList];
+    const ALL: &[Self] =
+        &[Self::Keys, Self::Introspection, Self::Authorizer, Self::Callback, Self::ThreatList, Self::HealthCheck];
 
     fn label(self) -> &'static str {
         match self {
@@ -36,6 +39,7 @@ impl Purpose {
             Self::Authorizer => "authorizer",
             Self::Callback => "callback",
             Self::ThreatList => "threat_list",
+            Self::HealthCheck => "health_check",
         }
     }
 }

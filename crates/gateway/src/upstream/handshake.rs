@@ -28,7 +28,7 @@ use crate::worker::Worker;
 /// Response headers read from a backend.
 const HEADERS_MAX: usize = 100;
 /// Response head read from a backend, bytes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// What to ask of a backend.
 pub(crate) struct Ask<'a> {
@@ -38,6 +38,8 @@ pub(crate) struct Ask<'a> {
     pub headers: &'a mut HeaderMap,
     /// Subprotocols the client offers.
     pub protocols: &'a [String],
+    /// What the caller is balanced by, where the route hashes.
+    pub balance_key: Option<u64>,
     /// The compression to offer.
     pub deflate: Option<Proposal>,
 }
@@ -76,7 +78,7 @@ pub(crate) async fn open(worker: &Rc<Worker>, route: &Route, ask: Ask<'_>) -> Re
 }
 
 async fn open_unbounded(worker: &Rc<Worker>, route: &Route, ask: Ask<'_>) -> Result<Answer, Failure> {
-    let (mut leg, lease) = dial(worker, route).await?;
+    let (mut leg, lease) = dial(worker, route, ask.balance_key).await?;
     let broken = |what: String| Failure::new(Reason::UpstreamProtocol, format!("`{}`: {what}", lease.authority()));
     let key = fresh_key(worker);
     let path = path(&ask, &lease)?;
@@ -97,9 +99,9 @@ async fn open_unbounded(worker: &Rc<Worker>, route: &Route, ask: Ask<'_>) -> Res
 }
 
 /// What a backend said first.
-struct Heard {
-    status: StatusCode,
-    headers: HeaderMap,
+pub(super) struct Heard {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     /// Its head, and any interim answers before it.
     head_bytes: usize,
 }
@@ -127,7 +129,7 @@ async fn answer(worker: &Worker, leg: &mut Leg) -> Result<(Vec<u8>, Heard), Stri
 }
 
 /// The head at the start of `bytes`, once it is whole. Interim answers (RFC 9110 15.2) are passed over.
-fn parsed(bytes: &[u8]) -> Result<Option<Heard>, String> {
+pub(super) fn parsed(bytes: &[u8]) -> Result<Option<Heard>, String> {
     let mut at = 0;
     loop {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -211,7 +213,7 @@ fn complete(
 }
 
 /// The request as it goes out. Names and values are of types that hold no line end.
-fn written(path: &PathAndQuery, headers: &HeaderMap) -> Vec<u8> {
+pub(super) fn written(path: &PathAndQuery, headers: &HeaderMap) -> Vec<u8> {
     let fields = || headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     let bytes: usize = fields().map(|(name, value)| name.len() + value.len() + 4).sum();
     let mut out = Vec::with_capacity(bytes + path.as_str().len() + 24);
@@ -227,10 +229,10 @@ fn written(path: &PathAndQuery, headers: &HeaderMap) -> Vec<u8> {
     out
 }
 
-type Agreed = (Option<String>, Option<Params>);
+pub(super) type Agreed = (Option<String>, Option<Params>);
 
 /// RFC 6455 4.1: what a client must see in a 101.
-fn check(headers: &HeaderMap, key: [u8; 24], ask: &Ask<'_>) -> Result<Agreed, String> {
+pub(super) fn check(headers: &HeaderMap, key: [u8; 24], ask: &Ask<'_>) -> Result<Agreed, String> {
     let token = |name: &HeaderName, token: &str| {
         headers
             .get_all(name)

@@ -5,114 +5,32 @@
 //! client; any other answer is handed back to be passed on, and that socket is never used for frames.
 
 mod handshake;
+pub(crate) mod health;
+mod pool;
 mod replay;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
 use hyper_util::rt::TokioIo;
-use portcullis_core::policy::{Policy, Route, checked};
+use portcullis_core::policy::{Route, checked};
 use portcullis_core::verdict::Reason;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::relay::leg::Leg;
 use crate::worker::Worker;
 pub(crate) use handshake::{Answer, Ask, Opened, open};
+pub(crate) use pool::{Lease, Upstreams};
 
 /// A backend that failed to answer is tried last for this long.
 const SHUNNED_FOR: Duration = Duration::from_secs(5);
-
-/// One backend with its load.
-pub(crate) struct Backend {
-    spec: checked::Upstream,
-    open: AtomicUsize,
-    /// Monotonic milliseconds.
-    shunned_until_ms: AtomicU64,
-}
-
-/// The backends of every route, by the route's index.
-#[derive(Default)]
-pub(crate) struct Upstreams {
-    routes: Vec<Vec<Arc<Backend>>>,
-}
-
-impl Upstreams {
-    /// Backends of a policy. Those that an earlier policy had keep their counts.
-    pub(crate) fn new(policy: &Policy, earlier: &Self) -> Self {
-        let known = |spec: &checked::Upstream| {
-            earlier.routes.iter().flatten().find(|backend| backend.spec == *spec).map(Arc::clone)
-        };
-        let fresh = |spec: &checked::Upstream| {
-            Arc::new(Backend { spec: spec.clone(), open: AtomicUsize::new(0), shunned_until_ms: AtomicU64::new(0) })
-        };
-        let backends = |route: &Arc<Route>| {
-            route.spec.upstreams.iter().map(|spec| known(spec).unwrap_or_else(|| fresh(spec))).collect()
-        };
-        Self { routes: policy.routes().iter().map(backends).collect() }
-    }
-
-    /// The route's backends, healthy ones first, among them the least loaded.
-    fn candidates(&self, route: &Route, now_ms: u64) -> Vec<Arc<Backend>> {
-        let mut list = self.routes.get(route.index).cloned().unwrap_or_default();
-        list.sort_by_key(|backend| {
-            let shunned = backend.shunned_until_ms.load(Ordering::Relaxed) > now_ms;
-            (shunned, backend.open.load(Ordering::Relaxed))
-        });
-        list
-    }
-
-    /// Connections to backends, by address.
-    pub(crate) fn loads(&self) -> Vec<(String, usize)> {
-        let mut loads: Vec<_> = self
-            .routes
-            .iter()
-            .flatten()
-            .map(|backend| (backend.authority(), backend.open.load(Ordering::Relaxed)))
-            .collect();
-        loads.sort();
-        loads.dedup();
-        loads
-    }
-}
-
-impl Backend {
-    fn authority(&self) -> String {
-        let host = &self.spec.host;
-        if host.contains(':') { format!("[{host}]:{}", self.spec.port) } else { format!("{host}:{}", self.spec.port) }
-    }
-}
-
-/// A counted place at a backend.
-pub(crate) struct Lease(Arc<Backend>);
-
-impl Lease {
-    fn new(backend: &Arc<Backend>) -> Self {
-        backend.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(backend))
-    }
-
-    /// `host:port`.
-    pub(crate) fn authority(&self) -> String {
-        self.0.authority()
-    }
-
-    /// Put before the path of a request.
-    pub(crate) fn path_prefix(&self) -> &str {
-        &self.0.spec.path_prefix
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Why there is no upstream.
 #[derive(Debug)]
@@ -129,13 +47,13 @@ impl Failure {
     }
 }
 
-/// A socket to one of the route's backends.
-pub(crate) async fn dial(worker: &Worker, route: &Route) -> Result<(Leg, Lease), Failure> {
+/// A socket to one of the route's backends: of those that are well the caller's own, where it has one.
+pub(crate) async fn dial(worker: &Worker, route: &Route, key: Option<u64>) -> Result<(Leg, Lease), Failure> {
     let now_ms = || u64::try_from(worker.shared.clock.now().mono.as_millis()).unwrap_or(u64::MAX);
     let mut last = String::from("the route has no upstream");
-    for backend in worker.shared.upstreams.load().candidates(route, now_ms()) {
+    for backend in worker.shared.upstreams.load().candidates(route, key, now_ms()) {
         let lease = Lease::new(&backend);
-        match connect(worker, &backend).await {
+        match connect(&worker.shared.client_tls, &backend.spec).await {
             Ok(leg) => {
                 backend.shunned_until_ms.store(0, Ordering::Relaxed);
                 return Ok((leg, lease));
@@ -150,8 +68,7 @@ pub(crate) async fn dial(worker: &Worker, route: &Route) -> Result<(Leg, Lease),
     Err(Failure::new(Reason::UpstreamUnreachable, last))
 }
 
-async fn connect(worker: &Worker, backend: &Backend) -> std::io::Result<Leg> {
-    let spec = &backend.spec;
+async fn connect(tls: &Arc<ClientConfig>, spec: &checked::Upstream) -> std::io::Result<Leg> {
     let stream = match spec.host.parse() {
         Ok(ip) => TcpStream::connect(SocketAddr::new(ip, spec.port)).await?,
         Err(_) => TcpStream::connect((spec.host.as_str(), spec.port)).await?,
@@ -161,7 +78,7 @@ async fn connect(worker: &Worker, backend: &Backend) -> std::io::Result<Leg> {
         return Ok(Leg::Tcp(stream));
     }
     let name = ServerName::try_from(spec.host.clone()).map_err(std::io::Error::other)?;
-    let connector = TlsConnector::from(Arc::clone(&worker.shared.client_tls));
+    let connector = TlsConnector::from(Arc::clone(tls));
     Ok(Leg::TlsClient(Box::new(connector.connect(name, stream).await?)))
 }
 

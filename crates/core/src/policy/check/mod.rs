@@ -41,6 +41,7 @@ mod session;
 mod statistics;
 mod subscription;
 mod threat;
+mod upstream;
 mod user_group;
 
 /// The sections that a route takes over from the whole policy, key by key: the route's name for it, and where it

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Checking;
 use crate::notice::Notices;
-use crate::policy::checked::{BoundClaim, Compression, ErrorReplies, PlainHttp, RefuseWith, Route, Times, Upstream};
+use crate::policy::checked::{BoundClaim, Compression, ErrorReplies, PlainHttp, RefuseWith, Route, Times};
 use crate::policy::human::{OrOff, Span};
 use crate::policy::raw;
 use crate::policy::read::clip;
@@ -12,8 +12,6 @@ use crate::policy::tree::KeyPath;
 
 /// Most routes.
 const ROUTES_MAX: usize = 1000;
-/// Most backends of a route.
-const UPSTREAMS_MAX: usize = 256;
 /// Bytes that may wait for a slow reader.
 const QUEUE_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=64 << 20;
 const QUEUE_BYTES_DEFAULT: u64 = 256 << 10;
@@ -23,7 +21,6 @@ const RATIO: std::ops::RangeInclusive<u32> = 2..=1_000_000;
 const TEMPLATE_BYTES_MAX: usize = 4096;
 /// What a template may hold.
 const PLACEHOLDERS: [&str; 4] = ["message", "code", "reference", "retry_after_ms"];
-const UPSTREAM_HELP: &str = "write `ws://127.0.0.1:3000` or `wss://backend.example/prefix`";
 
 impl Checking<'_> {
     pub(super) fn routes(&mut self, document: &raw::Document) -> Option<Vec<Route>> {
@@ -72,6 +69,11 @@ impl Checking<'_> {
             None => self.upstreams(at, raw),
         };
         let statistics = self.statistics(at, raw);
+        let balance = path.as_deref().and_then(|path| {
+            let parameters = template(path).unwrap_or_default();
+            self.balance(&at.key("balance"), raw.balance.as_ref(), &parameters)
+        });
+        let health = raw.health.as_ref().map(|health| self.health(&at.key("health"), health));
         let bind = path.as_deref().and_then(|path| self.bind(&at.key("bind"), raw.bind.as_ref(), path));
         let permission = path.as_deref().and_then(|path| {
             let parameters = template(path).unwrap_or_default();
@@ -117,6 +119,8 @@ impl Checking<'_> {
             path,
             upstreams: upstreams?,
             statistics: if raw.statistics.is_some() { Some(statistics?) } else { None },
+            balance: balance?,
+            health: health.map_or(Some(None), |health| health.map(Some))?,
             authenticate: authenticate?,
             credentials: raw.credentials.clone(),
             bind: bind?,
@@ -149,35 +153,6 @@ impl Checking<'_> {
             Err(why) => {
                 let message = format!("`{}` is not a path template: {why}", clip(path));
                 self.fault(at, message, "write `/ws`, `/ws/{user_id}` or `/files/{*rest}`");
-                None
-            }
-        }
-    }
-
-    fn upstreams(&mut self, at: &KeyPath, raw: &raw::Route) -> Option<Vec<Upstream>> {
-        match (&raw.upstream, &raw.upstreams) {
-            (Some(one), None) => Some(vec![self.upstream(&at.key("upstream"), one)?]),
-            (None, Some(several)) if (1..=UPSTREAMS_MAX).contains(&several.len()) => {
-                self.each(&at.key("upstreams"), several, |checking, at, one| checking.upstream(at, one))
-            }
-            (None, Some(_)) => {
-                let help = format!("list 1 to {UPSTREAMS_MAX} backends");
-                self.fault(&at.key("upstreams"), "the list of backends is empty or too long", help);
-                None
-            }
-            (Some(_), Some(_)) => {
-                self.fault(&at.key("upstream"), "`upstream` and `upstreams` exclude each other", "keep one of the two");
-                None
-            }
-            (None, None) => self.need(&at.key("upstream"), None, UPSTREAM_HELP),
-        }
-    }
-
-    fn upstream(&mut self, at: &KeyPath, written: &str) -> Option<Upstream> {
-        match upstream(written.trim()) {
-            Ok(upstream) => Some(upstream),
-            Err(why) => {
-                self.fault(at, format!("`{}` is not a backend's URL: {why}", without_user(written)), UPSTREAM_HELP);
                 None
             }
         }
@@ -324,50 +299,6 @@ fn name_of(path: &str) -> String {
     if words.is_empty() { "root".to_owned() } else { words.join("-") }
 }
 
-fn upstream(text: &str) -> Result<Upstream, &'static str> {
-    let uri: http::Uri = text.parse().map_err(|_| "it is malformed")?;
-    let (tls, default_port) = match uri.scheme_str() {
-        Some("ws" | "http") => (false, 80),
-        Some("wss" | "https") => (true, 443),
-        Some(_) => return Err("the scheme is not `ws`, `wss`, `http` or `https`"),
-        None => return Err("it has no scheme"),
-    };
-    let authority = uri.authority().ok_or("it has no host")?;
-    if authority.as_str().contains('@') {
-        return Err("it carries a user or password");
-    }
-    if uri.query().is_some() || text.contains('#') {
-        return Err("it carries a query or fragment");
-    }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() {
-        return Err("it has no host");
-    }
-    if authority.as_str().ends_with(':')
-        || uri.port_u16() == Some(0)
-        || (uri.port().is_none() && has_port(authority.as_str()))
-    {
-        return Err("the port is not a number from 1 to 65535");
-    }
-    let port = uri.port_u16().unwrap_or(default_port);
-    Ok(Upstream { tls, host: host.to_owned(), port, path_prefix: uri.path().trim_end_matches('/').to_owned() })
-}
-
-fn has_port(authority: &str) -> bool {
-    authority.rsplit(']').next().is_some_and(|tail| tail.contains(':'))
-}
-
-/// A URL as it may be shown: a password in it is not.
-fn without_user(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            let (head, tail) = (url.get(..scheme + 3).unwrap_or_default(), url.get(at..).unwrap_or_default());
-            clip(&format!("{head}…{tail}"))
-        }
-        _ => clip(url),
-    }
-}
-
 /// Whether a template is JSON once its placeholders are filled in.
 fn reply_template(template: &str) -> Result<(), String> {
     if template.len() > TEMPLATE_BYTES_MAX {
@@ -410,31 +341,6 @@ mod tests {
         ] {
             assert_eq!(template(path).ok(), parameters, "{path}");
         }
-    }
-
-    #[test]
-    fn backends_are_urls_without_secrets() {
-        let at = |tls, host: &str, port, prefix: &str| {
-            Some(Upstream { tls, host: host.to_owned(), port, path_prefix: prefix.to_owned() })
-        };
-        for (text, meant) in [
-            ("ws://127.0.0.1:3000", at(false, "127.0.0.1", 3000, "")),
-            ("http://127.0.0.1:3000/", at(false, "127.0.0.1", 3000, "")),
-            ("wss://b.example/app/", at(true, "b.example", 443, "/app")),
-            ("https://b.example", at(true, "b.example", 443, "")),
-            ("ws://[::1]:9000", at(false, "::1", 9000, "")),
-            ("ws://", None),
-            ("127.0.0.1:3000", None),
-            ("ftp://x", None),
-            ("ws://u:p@x", None),
-            ("ws://x?y=1", None),
-            ("ws://x:0", None),
-            ("ws://x:99999", None),
-            ("ws://x:", None),
-        ] {
-            assert_eq!(upstream(text).ok(), meant, "{text}");
-        }
-        assert_eq!(without_user("ws://u:p@host/x"), "ws://…@host/x");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod reputation;
 mod route;
 mod session;
 mod subscription;
+mod upstream;
 
 pub(crate) use access::*;
 pub(crate) use defence::*;
@@ -35,6 +36,7 @@ pub(crate) use reputation::*;
 pub(crate) use route::*;
 pub(crate) use session::*;
 pub(crate) use subscription::*;
+pub(crate) use upstream::*;
 
 /// The configuration of Portcullis.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AsyncApi, Messages, Origins};
+use super::{AsyncApi, Balance, Health, Messages, Origins};
 use crate::policy::checked::OnFailure;
 use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
 use crate::policy::human::{Bytes, OrOff, Span, Switch};
@@ -25,6 +25,11 @@ pub(crate) struct Route {
     /// The gateway itself answers `GET` here with its figures, in a shape of yours; excludes `upstream`. See
     /// [statistics](statistics.md).
     pub(crate) statistics: Option<Statistics>,
+    /// How one of several backends is chosen.
+    pub(crate) balance: Option<Balance>,
+    /// Backends are asked whether they are well. Default: they are not asked; one that does not answer a dial is tried last
+    /// for 5 seconds.
+    pub(crate) health: Option<Health>,
     /// Overrides `identity.authenticate`.
     pub(crate) authenticate: Option<Authenticate>,
     /// Overrides `identity.credentials`.

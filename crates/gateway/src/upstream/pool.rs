@@ -1,0 +1,155 @@
+//! The backends of every route, with their load and their health; in which order they are tried.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use portcullis_core::admission::balance;
+use portcullis_core::policy::{Policy, Route, checked};
+
+use super::health::Watched;
+
+/// One backend with its load. Routes that lead to it share it.
+pub(crate) struct Backend {
+    pub(super) spec: checked::Upstream,
+    /// What its address weighs for a caller.
+    mark: u64,
+    open: AtomicUsize,
+    /// Monotonic milliseconds.
+    pub(super) shunned_until_ms: AtomicU64,
+}
+
+impl Backend {
+    fn new(spec: checked::Upstream) -> Self {
+        let mark = balance::mark(&format!("{}{}", authority(&spec), spec.path_prefix));
+        Self { spec, mark, open: AtomicUsize::new(0), shunned_until_ms: AtomicU64::new(0) }
+    }
+
+    /// `host:port`.
+    pub(super) fn authority(&self) -> String {
+        authority(&self.spec)
+    }
+}
+
+fn authority(spec: &checked::Upstream) -> String {
+    let host = &spec.host;
+    if host.contains(':') { format!("[{host}]:{}", spec.port) } else { format!("{host}:{}", spec.port) }
+}
+
+/// A backend of a route, and what is known of its health where the route asks.
+#[derive(Clone)]
+struct Place {
+    backend: Arc<Backend>,
+    watched: Option<Arc<Watched>>,
+}
+
+/// The backends of every route, by the route's index.
+#[derive(Default)]
+pub(crate) struct Upstreams {
+    routes: Vec<Vec<Place>>,
+}
+
+impl Upstreams {
+    /// Backends of a policy. Those that an earlier policy had keep their counts, and those that are asked as they were
+    /// keep their health.
+    pub(crate) fn new(policy: &Policy, earlier: &Self) -> Self {
+        let mut places: Vec<Place> = earlier.places().cloned().collect();
+        let mut routes = Vec::with_capacity(policy.routes().len());
+        for route in policy.routes() {
+            let of_route = route.spec.upstreams.iter().map(|spec| {
+                let known = places.iter().find(|place| place.backend.spec == *spec);
+                let backend =
+                    known.map_or_else(|| Arc::new(Backend::new(spec.clone())), |place| Arc::clone(&place.backend));
+                let watched = route.spec.health.as_ref().map(|check| {
+                    let watches = places.iter().filter_map(|place| place.watched.as_ref());
+                    let known = watches.into_iter().find(|watched| watched.is(spec, check));
+                    known.map_or_else(|| Arc::new(Watched::new(&backend, check.clone())), Arc::clone)
+                });
+                let place = Place { backend, watched };
+                places.push(place.clone());
+                place
+            });
+            routes.push(of_route.collect());
+        }
+        Self { routes }
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        self.routes.iter().flatten()
+    }
+
+    /// The route's backends in the order in which they are tried: the well ones first, among them those that answered
+    /// lately, among them the least loaded, or the caller's own.
+    pub(super) fn candidates(&self, route: &Route, key: Option<u64>, now_ms: u64) -> Vec<Arc<Backend>> {
+        let mut list = self.routes.get(route.index).cloned().unwrap_or_default();
+        list.sort_by_cached_key(|Place { backend, watched }| {
+            let unwell = watched.as_ref().is_some_and(|watched| !watched.is_well());
+            let shunned = backend.shunned_until_ms.load(Ordering::Relaxed) > now_ms;
+            let rank = match key {
+                Some(key) => u64::MAX - balance::weight(key, backend.mark),
+                None => u64::try_from(backend.open.load(Ordering::Relaxed)).unwrap_or(u64::MAX),
+            };
+            (unwell, shunned, rank)
+        });
+        list.into_iter().map(|place| place.backend).collect()
+    }
+
+    /// Every backend that is asked, each question once.
+    pub(super) fn watched(&self) -> Vec<Arc<Watched>> {
+        let mut found: Vec<Arc<Watched>> = Vec::new();
+        for watched in self.places().filter_map(|place| place.watched.as_ref()) {
+            if !found.iter().any(|known| Arc::ptr_eq(known, watched)) {
+                found.push(Arc::clone(watched));
+            }
+        }
+        found
+    }
+
+    /// Connections to backends, by address.
+    pub(crate) fn loads(&self) -> Vec<(String, usize)> {
+        let mut seen: Vec<&Arc<Backend>> = Vec::new();
+        let mut loads = BTreeMap::new();
+        for Place { backend, .. } in self.places() {
+            if !seen.iter().any(|known| Arc::ptr_eq(known, backend)) {
+                seen.push(backend);
+                *loads.entry(backend.authority()).or_default() += backend.open.load(Ordering::Relaxed);
+            }
+        }
+        loads.into_iter().collect()
+    }
+
+    /// Whether backends are well, by address, where that is asked. One that two routes ask is well if both find it so.
+    pub(crate) fn health(&self) -> Vec<(String, bool)> {
+        let mut health = BTreeMap::new();
+        for watched in self.watched() {
+            *health.entry(watched.authority()).or_insert(true) &= watched.is_well();
+        }
+        health.into_iter().collect()
+    }
+}
+
+/// A counted place at a backend.
+pub(crate) struct Lease(Arc<Backend>);
+
+impl Lease {
+    pub(super) fn new(backend: &Arc<Backend>) -> Self {
+        backend.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(backend))
+    }
+
+    /// `host:port`.
+    pub(crate) fn authority(&self) -> String {
+        self.0.authority()
+    }
+
+    /// Put before the path of a request.
+    pub(crate) fn path_prefix(&self) -> &str {
+        &self.0.spec.path_prefix
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
