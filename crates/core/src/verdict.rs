@@ -203,6 +203,7 @@ table! {
     ConnectionsPerUser = "connections_per_user", 4008, 429, Security, Medium, "Too many connections", "the user has as many connections as the route or its group allows", "close one; `connections_per_user_max` sets the number";
     // upstream
     UpstreamUnreachable = "upstream_unreachable", 1014, 502, DataAccess, High, "Bad gateway", "the backend could not be reached", "check that the backend runs at the route's `upstream`";
+    UpstreamUntrusted = "upstream_untrusted", 1014, 502, Security, Critical, "Bad gateway", "the backend's certificate is not believed: not verified, or its key is not pinned", "see the detail; `upstream_tls` of the route says whose certificates are believed";
     UpstreamTimeout = "upstream_timeout", 1014, 504, DataAccess, High, "Gateway timeout", "the backend did not answer in time", "check the backend; `times.upstream_connect` sets the time";
     UpstreamRefused = "upstream_refused", 1014, 502, DataAccess, Medium, "Bad gateway", "the backend refused the handshake", "see the status the backend gave";
     UpstreamProtocol = "upstream_protocol", 1014, 502, DataAccess, High, "Bad gateway", "the backend broke the WebSocket protocol", "check the backend's WebSocket library";
@@ -214,7 +215,7 @@ table! {
     TooManyFragments = "too_many_fragments", 1008, 413, Security, High, "Policy violation", "a message came in more fragments than the route allows", "send larger fragments; `fragments_max` sets the number";
     CompressionBomb = "compression_bomb", 1009, 413, Security, High, "Message too large", "a compressed message inflates to more than `compression.ratio_max` times its size", "raise `compression.ratio_max` if such messages are yours";
     ControlFlood = "control_flood", 1008, 429, Security, High, "Policy violation", "too many ping or pong frames", "slow down; `control_rate` sets the rate";
-    SlowReader = "slow_reader", 1008, 408, Security, Medium, "Policy violation", "the peer takes no data while more waits for it", "read faster; `times.write` sets the time";
+    SlowReader = "slow_reader", 1008, 408, Security, Medium, "Policy violation", "the peer takes no data while more waits for it", "read faster; `times.write` sets the time, `queue_max` of the direction the number of messages";
     HeartbeatLost = "heartbeat_lost", 1001, 408, DataAccess, Low, "Connection lost", "nothing was heard from the peer, pings included", "answer pings; `times.dead_after` sets the time";
     IdleTimeout = "idle_timeout", 1001, 408, DataAccess, Low, "Idle timeout", "no message went either way", "connect again when there is something to say; `times.idle` sets the time";
     LifetimeReached = "lifetime_reached", 1001, 408, DataAccess, Low, "Connection lifetime reached", "the connection reached its maximum age", "connect again; `times.lifetime` sets the age";

@@ -234,6 +234,7 @@ impl Core {
         blocking(load_keys(&self.shared, &keys, &policy, true))
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
+        let upstreams = Upstreams::new(&policy, &self.shared.upstreams.load()).map_err(|error| error.to_string())?;
         for (what, before, after) in [
             ("listen.address", old.checked.listen.address, policy.checked.listen.address),
             ("admin.address", old.checked.admin.address, policy.checked.admin.address),
@@ -247,7 +248,7 @@ impl Core {
         if shared.nodes.as_ref().map_or(policy.checked.shared_state.is_some(), |nodes| !nodes.is(&policy)) {
             tracing::warn!("`shared_state` changed: that needs a restart");
         }
-        shared.upstreams.store(Arc::new(Upstreams::new(&policy, &shared.upstreams.load())));
+        shared.upstreams.store(Arc::new(upstreams));
         shared.cache.store(Arc::new(token_cache(&policy)));
         shared.keys.store(keys);
         shared.fetches.keep(&policy.checked.identity);
@@ -291,7 +292,7 @@ fn share(policy: Arc<Policy>, workers: usize, sessions: sessions::Desk) -> Resul
         kept_seed,
         keys: ArcSwap::from_pointee(keys),
         cache: ArcSwap::from_pointee(token_cache(&policy)),
-        upstreams: ArcSwap::from_pointee(Upstreams::new(&policy, &Upstreams::default())),
+        upstreams: ArcSwap::from_pointee(Upstreams::new(&policy, &Upstreams::default())?),
         tls: ArcSwapOption::new(listen::tls_of(&spec.listen)?),
         client_tls: tls::client()?,
         audit,

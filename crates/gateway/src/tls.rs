@@ -3,12 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use portcullis_core::policy::checked::{ClientCertificates, TlsFiles};
+use portcullis_core::policy::checked::{ClientCertificates, TlsFiles, UpstreamTrust, written_pin};
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
+};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
-use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto};
+use tokio_rustls::rustls::server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, ServerConfig,
+    SignatureScheme, crypto,
+};
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +37,9 @@ pub enum TlsError {
     /// The authorities of client certificates, or their lists, are unusable.
     #[error("`listen.tls.client_certificates` cannot be used: {0}")]
     Clients(#[from] VerifierBuilderError),
+    /// The authorities of backends are unusable.
+    #[error("`upstream_tls` cannot be used: {0}")]
+    Upstreams(#[source] VerifierBuilderError),
 }
 
 /// The listener's side.
@@ -99,6 +109,94 @@ pub(crate) fn client() -> Result<Arc<ClientConfig>, TlsError> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Towards backends whose authorities or keys the policy names.
+pub(crate) fn towards(trust: &Arc<UpstreamTrust>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match &trust.ca_pem {
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        Some(pem) => {
+            let told = |source| TlsError::Pem { path: String::from("upstream_tls.ca_file"), source };
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                roots.add(certificate.map_err(told)?)?;
+            }
+        }
+    }
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    let chain = chain.map_err(TlsError::Upstreams)?;
+    let verifier = Arc::new(Pinned { chain, trust: Arc::clone(trust) });
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        // Adds to what is verified and takes nothing away.
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Verifies a backend's certificate as usual, and then that its own key is one of the pinned. Certificates above it are not
+/// looked at: a stranger may send any of them along.
+#[derive(Debug)]
+struct Pinned {
+    chain: Arc<WebPkiServerVerifier>,
+    trust: Arc<UpstreamTrust>,
+}
+
+/// A key that is not among the pinned.
+#[derive(Debug, thiserror::Error)]
+#[error("its key, `{0}`, is not pinned")]
+struct NotPinned(String);
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
+        if self.trust.pinned(&key) {
+            return Ok(verified);
+        }
+        let why = OtherError(Arc::new(NotPinned(written_pin(&key))));
+        Err(Error::InvalidCertificate(CertificateError::Other(why)))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Why a backend's certificate is not believed, where that is why a dial failed.
+pub(crate) fn untrusted(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::InvalidCertificate(CertificateError::Other(other)) => Some(other.0.to_string()),
+        Error::InvalidCertificate(why) => Some(format!("its certificate is not believed: {why}")),
+        _ => None,
+    }
 }
 
 /// Named here and nowhere taken from a process-wide default, which panics when two crates disagree.

@@ -290,6 +290,31 @@ async def forwarded_for(lab):
         assert event["source_ip"] == expected, event
 
 
+@case("one subscriber's IPv6 privacy addresses count as one, an IPv4 address written as IPv6 as itself, in limits and in bans")
+async def many_names(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, {
+        "listen": {"trusted_proxies": ["127.0.0.0/8"], "client_address": "x_forwarded_for"},
+        "sources": {"connections_per_ip_max": 2}})
+
+    async def arrives(address: str) -> int:
+        raw, response = await lab.raw(gateway, headers={"X-Forwarded-For": address})
+        return response.status
+
+    assert [await arrives(f"2001:db8:1:2:{number:x}::{number:x}") for number in range(1, 5)] == [101, 101, 429, 429]
+    assert await arrives("2001:db8:1:3::1") == 101, "the neighbour's network is its own"
+    assert [await arrives(name) for name in ("192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207", "192.0.2.7")] == [101, 101, 429, 429]
+    assert await arrives("192.0.2.8") == 101
+    event = await gateway.event(type="connections_per_ip", source_ip="192.0.2.7")
+    assert event["decision"] == "refused", event
+    await gateway.cli("ban", "198.51.100.4", "--for", "1h", "--state", gateway.folder / "state")
+
+    async def kept_out() -> bool:
+        return await arrives("::ffff:198.51.100.4") == 403
+
+    await until(kept_out, "the ban holds for the other way to write it", 5)
+
+
 @case("the backend gets the resolved client address, not the client's own claim")
 async def forwarded_upstream(lab):
     back = await lab.py_echo()

@@ -3,13 +3,15 @@
 import json
 
 from harness import profiles
-from harness.backends import pages
+from harness.backends import accept, pages
 from harness.clients import Refused
 from harness.gateway import binary
 from harness.lab import Lab
 from harness.processes import run, until
 from harness.raw import PING, TEXT, frame
 from harness.registry import case
+
+from cases.slow import deaf
 
 ADMIN = "admin-token-of-forty-two-characters-or-so!"
 TOLD = '{"type":"error","message":"An error occurred"}'
@@ -20,8 +22,8 @@ TYPES = ("heartbeat,ack,error,transport,plugin,track,project,collaboration,ai_su
 class House:
     """The gateway, its backend, and somebody who signs as Clerk does."""
 
-    def __init__(self, lab, npm, back, gateway):
-        self.lab, self.npm, self.back, self.gateway = lab, npm, back, gateway
+    def __init__(self, lab, npm, back, gateway, sets, env):
+        self.lab, self.npm, self.back, self.gateway, self.sets, self.env = lab, npm, back, gateway, sets, env
 
     async def token(self, **claims) -> str:
         claims = {"sub": "ada", "iss": "https://clerk.example.com", "aud": "audio", "exp": Lab.now() + 600, **claims}
@@ -49,7 +51,7 @@ async def house(lab, environment: str = "staging", **variables: str) -> House:
     back, ports = await profiles.backend(lab, "audio")
     sets = {"routes[0].upstream": f"ws://127.0.0.1:{ports['port']}", "identity.jwks[0].url": f"{keys.http_url}/jwks.json"}
     env = {"ADMIN_TOKEN": ADMIN, "PORTCULLIS_ENV": environment, **variables}
-    return House(lab, npm, back, await profiles.gateway(lab, "audio", sets, env))
+    return House(lab, npm, back, await profiles.gateway(lab, "audio", sets, env), sets, env)
 
 
 def message(kind: str = "track", **more) -> dict:
@@ -246,6 +248,25 @@ async def total(lab):
         return await here.status(address="203.0.113.9") == 101
 
     await until(room, "room for another")
+
+
+@case("WS_MAX_QUEUE_SIZE messages wait for a client that takes nothing, and the connection ends; in the profile they are 1000", needs=("node",), seconds=60)
+async def queue(lab):
+    async def flood(tcp, reader, writer):
+        await accept(reader, writer)
+        some = frame(TEXT, json.dumps({"type": "track", "at": 1}).encode(), mask=None) * 500
+        for _ in range(1000):
+            writer.write(some)
+            await writer.drain()
+
+    back = await lab.tcp(flood)
+    for variables in ({}, {"WS_MAX_QUEUE_SIZE": "7"}):
+        here = await house(lab, "staging", **variables)
+        gateway = await profiles.gateway(lab, "audio", {**here.sets, "routes[0].upstream": back.url}, here.env)
+        await deaf(lab, gateway, f"/ws?token={await here.token()}", {"X-Forwarded-For": "203.0.113.2"})
+        event = await gateway.event(20, type="slow_reader")
+        assert event["decision"] == "closed" and event["user"] == "ada", event
+    assert "queue_max: 1000" in (profiles.PROFILES / "audio.yaml").read_text()
 
 
 @case("WS_AUTH_BYPASS makes everybody DEV_WS_USER_ID in development; anywhere else the gateway does not start, and says why", needs=("node",))

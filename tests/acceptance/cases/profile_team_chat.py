@@ -253,6 +253,32 @@ async def per_address(lab):
 
 # What they say
 
+@case("a thousand connections are open in total; the next is answered 503, and is welcome when one has left", seconds=120)
+async def total(lab):
+    back, gateway = await house(lab)
+    user = await lab.python()
+
+    async def one(number: int):
+        # Ten of each address, as many as it may have.
+        headers = bearer(token(f"user-{number}"), f"198.51.{100 + number // 1000}.{1 + number % 100}")
+        return await user.open(gateway.url + "/ws", headers=headers)
+
+    held = []
+    for start in range(0, 1000, 20):
+        held += await asyncio.gather(*(one(number) for number in range(start, start + 20)))
+    assert await status(lab, gateway, token("late"), "203.0.113.77") == 503
+    event = await gateway.event(type="server_full")
+    assert event["source_ip"] == "203.0.113.77", event
+    assert await gateway.metric("portcullis_connections_held") == 1000
+    assert (await said(held[0], **chat("still here")))["type"] != "error"
+    await held[500].close(1000)
+
+    async def room() -> bool:
+        return await status(lab, gateway, token("late"), "203.0.113.77") == 101
+
+    await until(room, "room for another", 10)
+
+
 @case("HTML: allowed elements stay, `script`, `javascript:` and `on…` are taken out, so are links to blocked domains")
 async def html(lab):
     _, gateway = await house(lab)

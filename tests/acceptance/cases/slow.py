@@ -104,6 +104,20 @@ async def slow_passed_body(lab):
         assert await raw.ended(10)
 
 
+async def deaf(lab, gateway, path: str = "/", headers: dict | None = None) -> Raw:
+    """A client that takes what its handshake is answered and then next to nothing."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", gateway.port))
+    reader, writer = await asyncio.open_connection(sock=connection, limit=4096)
+    raw = Raw(reader, writer)
+    lab.stack.callback(raw.close)
+    response = await raw.request(path, headers)
+    assert response.status == 101
+    return raw
+
+
 @case("a reader that takes nothing is closed within times.write, and memory stays bounded", seconds=60)
 async def slow_reader(lab):
     sent = 0
@@ -120,20 +134,48 @@ async def slow_reader(lab):
     back = await lab.tcp(handler)
     gateway = await lab.gateway(back.url, route={"times": {"write": "2s"}, "queue_bytes_max": "256KiB"})
     before = gateway.child.rss_kib()
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", gateway.port))
-    reader, writer = await asyncio.open_connection(sock=connection, limit=4096)
-    raw = Raw(reader, writer)
-    lab.stack.callback(raw.close)
-    response = await raw.request("/")
-    assert response.status == 101
+    await deaf(lab, gateway)
     event = await gateway.event(15, type="slow_reader")
     assert event["decision"] == "closed", event
     grown = gateway.child.rss_kib() - before
     assert grown < 16 << 10, f"{grown} KiB for one reader that does not read"
     assert sent < 64 << 20, f"the backend could send {sent} bytes that nobody took: no back-pressure"
+
+
+@case("with queue_max a reader that takes nothing is closed as soon as so many messages wait; one that reads gets them all", seconds=60)
+async def queue(lab):
+    async def handler(tcp, reader, writer):
+        await accept(reader, writer)
+        await reader.readexactly(7)
+        flood = frame(TEXT, b"x" * 20, mask=None) * 500
+        for _ in range(2000):  # a million messages, 21 MiB
+            writer.write(flood)
+            await writer.drain()
+
+    back = await lab.tcp(handler)
+    route = {"times": {"write": "1h"}, "outbound": {"queue_max": 1000, "limits": []}, "queue_bytes_max": "1MiB"}
+    gateway = await lab.gateway(back.url, route=route)
+    raw = await deaf(lab, gateway)
+    await raw.send(frame(TEXT, b"!"))
+    event = await gateway.event(20, type="slow_reader")
+    assert event["decision"] == "closed", event
+    assert await gateway.metric("portcullis_refusals_total", reason="slow_reader") == 1
+    async def patient(tcp, reader, writer):
+        await accept(reader, writer)
+        await reader.readexactly(7)
+        for _ in range(200):
+            writer.write(frame(TEXT, b"x" * 20, mask=None) * 100)
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
+
+    steady = await lab.tcp(patient)
+    gateway = await lab.gateway(steady.url, route=route)
+    raw, response = await lab.raw(gateway)
+    await raw.send(frame(TEXT, b"!"))
+    for number in range(20_000):
+        assert await raw.frame() == (TEXT, b"x" * 20), number
+    assert await gateway.metric("portcullis_refusals_total", reason="slow_reader") == 0
 
 
 @case("back-pressure: a slow backend slows its client down, memory stays bounded, nothing is lost", seconds=60)

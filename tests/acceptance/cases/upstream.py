@@ -196,6 +196,23 @@ for name, bad, codes in [
         assert code in codes, code
 
 
+@case("forwarded_headers: the client's address as RFC 7239 has it, and no forged copy of it", needs=("node",))
+async def forwarded(lab):
+    back = await lab.npm_echo()
+    proxied = {"listen": {"trusted_proxies": ["127.0.0.0/8"], "client_address": "forwarded"}}
+    gateway = await lab.gateway(back.url, proxied, route={"forwarded_headers": "forwarded"})
+    forged = {"Forwarded": 'for=198.51.100.9, for="[2001:db8::7]:4711";proto=https', "X-Forwarded-For": "198.51.100.9"}
+    raw, response = await lab.raw(gateway, headers=forged)
+    assert response.status == 101
+    seen = (await back.seen())[-1]["headers"]
+    assert seen["forwarded"] == f'for="[2001:db8::7]";proto=http;host="127.0.0.1"', seen
+    assert "x-forwarded-for" not in seen, seen
+    both = await lab.gateway(back.url, route={"forwarded_headers": "both"})
+    await lab.raw(both, headers=forged)
+    seen = (await back.seen(2))[-1]["headers"]
+    assert seen["forwarded"].startswith("for=127.0.0.1;proto=http;") and seen["x-forwarded-for"] == "127.0.0.1", seen
+
+
 @case("the client going away without a close is told to the backend")
 async def client_vanishes(lab):
     back = await lab.py_echo()

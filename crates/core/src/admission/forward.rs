@@ -4,6 +4,7 @@
 //! address and who it is. A value that cannot stand in a header is percent-encoded, so a claim injects nothing.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
@@ -12,7 +13,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{Arrival, credential};
 use crate::identity::Principal;
-use crate::policy::checked::{CredentialPlace, Identity};
+use crate::policy::checked::{CredentialPlace, ForwardedHeaders, Identity};
 use crate::time::Now;
 
 /// Prefix of the headers that only the gateway may send.
@@ -56,16 +57,25 @@ const DROPPED: [HeaderName; 18] = [
     HeaderName::from_static("http2-settings"),
 ];
 
+/// What decides what an upstream is told.
+pub(super) struct Told<'a> {
+    pub(super) identity: &'a Identity,
+    /// Where credentials stand.
+    pub(super) places: &'a [CredentialPlace],
+    /// How the client's address is told.
+    pub(super) by: ForwardedHeaders,
+}
+
 /// The upstream's headers, without those of the handshake itself.
 #[must_use]
 pub(super) fn headers(
     client: &HeaderMap,
     arrival: &Arrival,
     principal: &Principal,
-    identity: &Identity,
-    places: &[CredentialPlace],
+    told: &Told<'_>,
     now: Now,
 ) -> HeaderMap {
+    let Told { identity, places, by } = *told;
     let mut out = HeaderMap::with_capacity(client.len() + 8);
     let named = connection_names(client);
     for (name, value) in client {
@@ -80,7 +90,12 @@ pub(super) fn headers(
             out.remove(credential::API_KEY_HEADER);
         }
     }
-    forwarded(&mut out, client, arrival);
+    if matches!(by, ForwardedHeaders::XForwarded | ForwardedHeaders::Both) {
+        x_forwarded(&mut out, client, arrival);
+    }
+    if matches!(by, ForwardedHeaders::Forwarded | ForwardedHeaders::Both) {
+        forwarded(&mut out, client, arrival);
+    }
     describe(&mut out, arrival, principal);
     sign(&mut out, identity, now);
     out
@@ -129,7 +144,24 @@ fn drop_cookies(out: &mut HeaderMap, client: &HeaderMap, identity: &Identity, pl
     }
 }
 
+/// RFC 7239 4. An IPv6 address stands in brackets and quotes (6), a host in quotes: it may name a port.
 fn forwarded(out: &mut HeaderMap, client: &HeaderMap, arrival: &Arrival) {
+    let node = match arrival.client.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    let proto = if arrival.tls { "https" } else { "http" };
+    let mut text = format!("for={node};proto={proto}");
+    if let Some(host) = client.get(header::HOST).and_then(|host| host.to_str().ok()) {
+        let quoted = host.replace('\\', "\\\\").replace('"', "\\\"");
+        text.push_str(&format!(";host=\"{quoted}\""));
+    }
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        out.insert(header::FORWARDED, value);
+    }
+}
+
+fn x_forwarded(out: &mut HeaderMap, client: &HeaderMap, arrival: &Arrival) {
     set(out, "x-forwarded-for", &arrival.client.to_string());
     set(out, "x-forwarded-proto", if arrival.tls { "https" } else { "http" });
     if let Some(host) = client.get(header::HOST) {
@@ -223,15 +255,19 @@ mod tests {
     }
 
     fn built(pairs: &[(&'static str, &str)], principal: &Principal) -> HeaderMap {
+        told("192.0.2.7", ForwardedHeaders::XForwarded, pairs, principal)
+    }
+
+    fn told(ip: &str, by: ForwardedHeaders, pairs: &[(&'static str, &str)], principal: &Principal) -> HeaderMap {
         let mut client = HeaderMap::new();
         for (name, value) in pairs {
             client.append(*name, value.parse().unwrap());
         }
         let arrival =
-            Arrival { client: "192.0.2.7".parse().unwrap(), tls: true, connection_id: "c-1".into(), certificate: None };
+            Arrival { client: ip.parse().unwrap(), tls: true, connection_id: "c-1".into(), certificate: None };
         let now = Now { mono: Duration::ZERO, wall: Duration::from_secs(1_700_000_000) };
         let places = [CredentialPlace::Header, CredentialPlace::Cookie, CredentialPlace::Query];
-        headers(&client, &arrival, principal, &identity(), &places, now)
+        headers(&client, &arrival, principal, &Told { identity: &identity(), places: &places, by }, now)
     }
 
     fn text(headers: &HeaderMap, name: &str) -> String {
@@ -274,6 +310,26 @@ mod tests {
         ] {
             assert!(!out.contains_key(name), "{name}");
         }
+    }
+
+    #[test]
+    fn an_address_is_told_as_rfc_7239_has_it_where_the_route_says_so() {
+        let forged = [("forwarded", "for=203.0.113.9"), ("x-forwarded-for", "203.0.113.9"), ("host", "a.example:8443")];
+        let at = |ip, by| told(ip, by, &forged, &Principal::anonymous());
+        for (ip, node) in
+            [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8::7", "\"[2001:db8::7]\"")]
+        {
+            let out = at(ip, ForwardedHeaders::Forwarded);
+            let said: Vec<_> = out.get_all("forwarded").iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(said, [format!("for={node};proto=https;host=\"a.example:8443\"")]);
+            assert!(!out.keys().any(|name| name.as_str().starts_with("x-forwarded")), "{out:?}");
+        }
+        let both = at("192.0.2.7", ForwardedHeaders::Both);
+        assert!(text(&both, "forwarded").starts_with("for=192.0.2.7;"));
+        assert_eq!(text(&both, "x-forwarded-for"), "192.0.2.7");
+        let odd = [("host", "a\"\\b")];
+        let out = told("192.0.2.7", ForwardedHeaders::Forwarded, &odd, &Principal::anonymous());
+        assert_eq!(text(&out, "forwarded"), "for=192.0.2.7;proto=https;host=\"a\\\"\\\\b\"");
     }
 
     #[test]

@@ -127,7 +127,10 @@ impl Admission {
         let websocket = visit.websocket;
         let admitted = Admitted {
             upstream_uri_path: forward::path(&visit.uri, identity, places),
-            upstream_headers: forward::headers(&visit.headers, &self.arrival, &principal, identity, places, now),
+            upstream_headers: {
+                let told = forward::Told { identity, places, by: spec.forwarded_headers };
+                forward::headers(&visit.headers, &self.arrival, &principal, &told, now)
+            },
             ip_key: visit.seat.ip_key(),
             balance_key: balance::key(&spec.balance, &principal, &visit.params, visit.seat.ip_key()),
             offered_protocols,

@@ -52,7 +52,9 @@ pub use session::{SameSite, SessionBinding, SessionCookie, Sessions, WhenFull};
 pub use statistics::{Figure, Group, Of, SHAPE_VALUES_MAX, Shape};
 pub use subscription::{Subscriptions, TopicAt};
 pub use threat::{ThreatClass, ThreatOutcomes, Threats};
-pub use upstream::{Balance, HashOn, HealthCheck, HealthQuestion, Upstream};
+pub use upstream::{
+    Balance, ForwardedHeaders, HashOn, HealthCheck, HealthQuestion, Upstream, UpstreamTrust, written_pin,
+};
 
 /// The preset a policy starts from.
 #[derive(
@@ -452,6 +454,8 @@ pub struct Route {
     pub balance: Balance,
     /// How it is known that one is well; `None` asks nothing.
     pub health: Option<HealthCheck>,
+    /// How its clients' addresses are told to them.
+    pub forwarded_headers: ForwardedHeaders,
     /// Whether a credential is needed.
     pub authenticate: Authenticate,
     /// Overrides [`Identity::credentials`].
@@ -578,6 +582,8 @@ pub struct Messages {
     pub bytes_max: u64,
     /// Frames of one message.
     pub fragments_max: u32,
+    /// Messages that may wait for a slow reader; `None` counts bytes alone.
+    pub queue_max: Option<u32>,
     /// Text messages may pass.
     pub text: bool,
     /// Binary messages may pass.

@@ -47,6 +47,7 @@ const VARIABLES: &[Variable] = &[
     variable("WS_MAX_CONNECTIONS_TOTAL", Meaning::Count, "listen.connections_max"),
     variable("WS_MAX_MESSAGES_PER_SECOND", Meaning::MessageRate, "messages.inbound.limits"),
     variable("WS_MAX_MESSAGE_SIZE", Meaning::Count, "messages.inbound.bytes_max"),
+    variable("WS_MAX_QUEUE_SIZE", Meaning::Count, "messages.outbound.queue_max"),
     variable("WS_ALLOWED_MESSAGE_TYPES", Meaning::List, "messages.inbound.envelope.types"),
     variable("WS_REQUIRE_AUTH", Meaning::Either("required", "optional"), "identity.authenticate"),
     variable("WS_AUTH_TIMEOUT", Meaning::Before("s"), "identity.first_message_timeout"),

@@ -65,6 +65,7 @@ codes! {
     OPEN_SESSION_COOKIE = "W027" "open-session-cookie" "the cookie of a session is sent without TLS too, in production";
     CALLBACK_FAILS_OPEN = "W028" "callback-fails-open" "messages pass unjudged while a callback gives no answer";
     CALLBACK_OVER_HTTP = "W029" "callback-over-http" "a callback on another machine is asked without TLS";
+    LONE_PIN = "W030" "lone-pin" "one key of a backend is pinned, and no next one";
 }
 
 /// Everything a reviewer would say about a policy.
@@ -313,6 +314,12 @@ impl Review<'_> {
                 let message = "any web page may open a connection in its visitor's name";
                 self.warn(WILDCARD_ORIGIN, &path, message, "list the origins of your own pages");
             }
+        }
+        let pins = route.upstreams.iter().find_map(|upstream| Some(upstream.trust.as_ref()?.pins.len()));
+        if pins == Some(1) {
+            let path = at.key("upstream_tls").key("pins");
+            let message = "the day that key is replaced nobody reaches the backend";
+            self.warn(LONE_PIN, &path, message, "pin the next key too, before the backend has it");
         }
         if self.strict && route.errors.detailed {
             let message = "clients are told how they were refused, which helps to get past";

@@ -26,6 +26,8 @@ pub(super) struct Lane<'a> {
     pub(super) direction: Direction,
     pub(super) now: Now,
     pub(super) messages: u64,
+    /// Of these, those that did not go on.
+    pub(super) dropped: u64,
     /// `from` said Close; `to` was sent it.
     pub(super) closed: bool,
     /// Another credential may be brought.
@@ -64,6 +66,7 @@ impl Relay {
             direction,
             now,
             messages: 0,
+            dropped: 0,
             closed: false,
             may_renew: self.credential.may_renew(now.mono),
             renewal: None,
@@ -169,6 +172,7 @@ impl Lane<'_> {
                                 let frame = reencoded(message.kind, message.payload, mask);
                                 write_to(self.to, Some(&frame), cx)?;
                             } else {
+                                self.dropped += u64::from(verdict.rewritten.is_none());
                                 if let Some(text) = &verdict.rewritten {
                                     let mask = self.to.mask(self.worker.mask_key());
                                     write_to(self.to, Some(&reencoded(message.kind, text, mask)), cx)?;

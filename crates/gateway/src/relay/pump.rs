@@ -110,7 +110,8 @@ impl Relay {
         let deflate = self.deflate.is_some();
         let mut lane = self.lane(direction, now);
         let outcome = lane.run(input, scratch, deflate, cx);
-        let Lane { messages, closed, renewal, stopped, used, .. } = lane;
+        let Lane { messages, dropped, closed, renewal, stopped, used, .. } = lane;
+        let waiting = self.side(opposite(direction)).count_queued(messages.saturating_sub(dropped));
         if messages > 0 {
             self.message_at = now.mono;
             if let (Direction::Inbound, Some(session)) = (direction, &self.session) {
@@ -129,6 +130,10 @@ impl Relay {
         }
         if let (Some(plea), Ok(())) = (renewal, &outcome) {
             self.renew(plea, now);
+        }
+        let queue_max = self.caller.route.spec.messages(direction == Direction::Inbound).queue_max;
+        if queue_max.is_some_and(|max| waiting > u64::from(max)) && outcome.is_ok() {
+            return self.time_out(Reason::SlowReader, now.mono);
         }
         let goes_on = outcome.is_ok();
         self.after(direction, outcome, now);

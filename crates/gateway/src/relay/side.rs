@@ -28,6 +28,8 @@ pub(super) struct Side {
     /// Bytes that wait for the peer to read; empty, and without heap, while it keeps up.
     waiting: Vec<u8>,
     written: usize,
+    /// Messages among what waits.
+    queued: u64,
     /// Monotonic time since when the peer takes nothing while bytes wait.
     pub stalled_since: Option<Duration>,
     /// Monotonic time of the last byte from this side.
@@ -58,6 +60,7 @@ impl Side {
             reencode: false,
             waiting: Vec::new(),
             written: 0,
+            queued: 0,
             stalled_since: None,
             heard_at: now,
             pinged_at: now,
@@ -71,6 +74,12 @@ impl Side {
     /// Bytes that wait to be written.
     pub(super) fn backlog(&self) -> usize {
         self.waiting.len() - self.written
+    }
+
+    /// Counts messages that were just sent among what waits; gives how many wait. One of which a part was taken counts.
+    pub(super) fn count_queued(&mut self, messages: u64) -> u64 {
+        self.queued = if self.backlog() == 0 { 0 } else { self.queued.saturating_add(messages) };
+        self.queued
     }
 
     /// Reads what is there. `Ok(0)` is the end of the stream.
@@ -101,6 +110,7 @@ impl Side {
             match self.leg.poll_send(cx, rest) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(taken)) => {
+                    self.queued = share(self.queued, rest.len(), taken);
                     self.written += taken;
                     self.stalled_since = None;
                 }
@@ -113,6 +123,7 @@ impl Side {
             }
         }
         self.stalled_since = None;
+        self.queued = 0;
         if self.waiting.capacity() > 0 {
             self.waiting = Vec::new();
             self.written = 0;
@@ -189,5 +200,26 @@ impl Side {
     /// The mask for a frame to this side: we are a client to a server only.
     pub(super) fn mask(&self, key: [u8; 4]) -> Option<[u8; 4]> {
         matches!(self.sender, Sender::Server).then_some(key)
+    }
+}
+
+/// How many of `queued` messages are left of `waiting` bytes when some are taken: their share of the bytes, rounded up.
+fn share(queued: u64, waiting: usize, taken: usize) -> u64 {
+    let left = waiting.saturating_sub(taken) as u64;
+    queued.saturating_mul(left).div_ceil((waiting as u64).max(1)).min(queued)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_wait_are_counted_by_their_share_of_the_bytes() {
+        for (queued, waiting, taken, left) in
+            [(10, 100, 0, 10), (10, 100, 1, 10), (10, 100, 10, 9), (10, 100, 99, 1), (10, 100, 100, 0), (0, 0, 0, 0)]
+        {
+            assert_eq!(share(queued, waiting, taken), left, "{taken} of {waiting}");
+        }
+        assert_eq!(share(u64::MAX, 2, 1), u64::MAX.div_ceil(2), "a count that is full is no overflow");
     }
 }

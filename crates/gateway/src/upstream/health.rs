@@ -15,13 +15,14 @@ use portcullis_core::policy::checked::{HealthCheck, HealthQuestion, Upstream};
 use portcullis_core::verdict::Reason;
 use tokio::io::AsyncWriteExt as _;
 
+use super::Ask;
 use super::handshake::{HEAD_BYTES_MAX, Heard, check, parsed, written};
 use super::pool::Backend;
-use super::{Ask, connect};
 use crate::metrics::{Outcome, Purpose};
 use crate::record::Draft;
 use crate::relay::leg::Leg;
 use crate::shared::Shared;
+use crate::tls::untrusted;
 
 /// From one look at the schedule to the next; the shortest interval that may be written.
 const LOOK: Duration = Duration::from_millis(100);
@@ -155,7 +156,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn question(shared: &Shared, backend: &Backend, asked: &HealthCheck) -> Result<(), String> {
-    let mut leg = connect(&shared.client_tls, &backend.spec).await.map_err(|error| error.to_string())?;
+    let leg = backend.connect(&shared.client_tls).await;
+    let mut leg = leg.map_err(|error| untrusted(&error).unwrap_or_else(|| error.to_string()))?;
     match asked.check {
         HealthQuestion::Connect => Ok(()),
         HealthQuestion::Http => {

@@ -25,6 +25,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::relay::leg::Leg;
+use crate::tls;
 use crate::worker::Worker;
 pub(crate) use handshake::{Answer, Ask, Opened, open};
 pub(crate) use pool::{Lease, Upstreams};
@@ -50,10 +51,10 @@ impl Failure {
 /// A socket to one of the route's backends: of those that are well the caller's own, where it has one.
 pub(crate) async fn dial(worker: &Worker, route: &Route, key: Option<u64>) -> Result<(Leg, Lease), Failure> {
     let now_ms = || u64::try_from(worker.shared.clock.now().mono.as_millis()).unwrap_or(u64::MAX);
-    let mut last = String::from("the route has no upstream");
+    let mut last = Failure::new(Reason::UpstreamUnreachable, "the route has no upstream");
     for backend in worker.shared.upstreams.load().candidates(route, key, now_ms()) {
         let lease = Lease::new(&backend);
-        match connect(&worker.shared.client_tls, &backend.spec).await {
+        match backend.connect(&worker.shared.client_tls).await {
             Ok(leg) => {
                 backend.shunned_until_ms.store(0, Ordering::Relaxed);
                 return Ok((leg, lease));
@@ -61,11 +62,15 @@ pub(crate) async fn dial(worker: &Worker, route: &Route, key: Option<u64>) -> Re
             Err(error) => {
                 let until = now_ms() + u64::try_from(SHUNNED_FOR.as_millis()).unwrap_or(0);
                 backend.shunned_until_ms.store(until, Ordering::Relaxed);
-                last = format!("`{}`: {error}", backend.authority());
+                let (reason, why) = match tls::untrusted(&error) {
+                    Some(why) => (Reason::UpstreamUntrusted, why),
+                    None => (Reason::UpstreamUnreachable, error.to_string()),
+                };
+                last = Failure::new(reason, format!("`{}`: {why}", backend.authority()));
             }
         }
     }
-    Err(Failure::new(Reason::UpstreamUnreachable, last))
+    Err(last)
 }
 
 async fn connect(tls: &Arc<ClientConfig>, spec: &checked::Upstream) -> std::io::Result<Leg> {

@@ -5,13 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use portcullis_core::admission::balance;
+use portcullis_core::policy::checked::HealthCheck;
 use portcullis_core::policy::{Policy, Route, checked};
+use tokio_rustls::rustls::ClientConfig;
 
+use super::connect;
 use super::health::Watched;
+use crate::relay::leg::Leg;
+use crate::tls::{self, TlsError};
 
 /// One backend with its load. Routes that lead to it share it.
 pub(crate) struct Backend {
     pub(super) spec: checked::Upstream,
+    /// Whose certificates are believed of it, where the route says so.
+    tls: Option<Arc<ClientConfig>>,
     /// What its address weighs for a caller.
     mark: u64,
     open: AtomicUsize,
@@ -20,9 +27,15 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    fn new(spec: checked::Upstream) -> Self {
+    fn new(spec: checked::Upstream) -> Result<Self, TlsError> {
+        let tls = spec.trust.as_ref().map(tls::towards).transpose()?;
         let mark = balance::mark(&format!("{}{}", authority(&spec), spec.path_prefix));
-        Self { spec, mark, open: AtomicUsize::new(0), shunned_until_ms: AtomicU64::new(0) }
+        Ok(Self { spec, tls, mark, open: AtomicUsize::new(0), shunned_until_ms: AtomicU64::new(0) })
+    }
+
+    /// A connection to it, with TLS where it has that.
+    pub(super) async fn connect(&self, usual: &Arc<ClientConfig>) -> std::io::Result<Leg> {
+        connect(self.tls.as_ref().unwrap_or(usual), &self.spec).await
     }
 
     /// `host:port`.
@@ -43,6 +56,21 @@ struct Place {
     watched: Option<Arc<Watched>>,
 }
 
+impl Place {
+    /// A backend of a route: the one that is known, asked as it was, or a new one.
+    fn of(spec: &checked::Upstream, check: Option<&HealthCheck>, known: &[Self]) -> Result<Self, TlsError> {
+        let backend = match known.iter().find(|place| place.backend.spec == *spec) {
+            Some(place) => Arc::clone(&place.backend),
+            None => Arc::new(Backend::new(spec.clone())?),
+        };
+        let watched = check.map(|check| {
+            let same = known.iter().filter_map(|place| place.watched.as_ref()).find(|watched| watched.is(spec, check));
+            same.map_or_else(|| Arc::new(Watched::new(&backend, check.clone())), Arc::clone)
+        });
+        Ok(Self { backend, watched })
+    }
+}
+
 /// The backends of every route, by the route's index.
 #[derive(Default)]
 pub(crate) struct Upstreams {
@@ -52,26 +80,22 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     /// Backends of a policy. Those that an earlier policy had keep their counts, and those that are asked as they were
     /// keep their health.
-    pub(crate) fn new(policy: &Policy, earlier: &Self) -> Self {
-        let mut places: Vec<Place> = earlier.places().cloned().collect();
+    ///
+    /// # Errors
+    /// Authorities that cannot be used.
+    pub(crate) fn new(policy: &Policy, earlier: &Self) -> Result<Self, TlsError> {
+        let mut known: Vec<Place> = earlier.places().cloned().collect();
         let mut routes = Vec::with_capacity(policy.routes().len());
         for route in policy.routes() {
-            let of_route = route.spec.upstreams.iter().map(|spec| {
-                let known = places.iter().find(|place| place.backend.spec == *spec);
-                let backend =
-                    known.map_or_else(|| Arc::new(Backend::new(spec.clone())), |place| Arc::clone(&place.backend));
-                let watched = route.spec.health.as_ref().map(|check| {
-                    let watches = places.iter().filter_map(|place| place.watched.as_ref());
-                    let known = watches.into_iter().find(|watched| watched.is(spec, check));
-                    known.map_or_else(|| Arc::new(Watched::new(&backend, check.clone())), Arc::clone)
-                });
-                let place = Place { backend, watched };
-                places.push(place.clone());
-                place
-            });
-            routes.push(of_route.collect());
+            let mut places = Vec::with_capacity(route.spec.upstreams.len());
+            for spec in &route.spec.upstreams {
+                let place = Place::of(spec, route.spec.health.as_ref(), &known)?;
+                known.push(place.clone());
+                places.push(place);
+            }
+            routes.push(places);
         }
-        Self { routes }
+        Ok(Self { routes })
     }
 
     fn places(&self) -> impl Iterator<Item = &Place> {

@@ -23,6 +23,8 @@ const COUNT_MAX: u32 = 10_000_000;
 const REPLAY_IDS_MAX: u32 = 65_536;
 /// Most addresses told apart in one message.
 const RECORDS_MAX: u32 = 60;
+/// Messages that may wait.
+const QUEUE_MAX: u32 = 1_000_000;
 /// Most types of an allow-list.
 const TYPES_MAX: usize = 4096;
 
@@ -37,6 +39,10 @@ impl Checking<'_> {
         let raw = self.need(at, raw, "write the section")?;
         let bytes_max = self.bounded(at, "bytes_max", raw.bytes_max.map(|b| b.0), 1..=MESSAGE_BYTES_MAX);
         let fragments_max = self.bounded(at, "fragments_max", raw.fragments_max, 1..=FRAGMENTS_MAX);
+        let queue_max = match raw.queue_max.and_then(OrOff::value) {
+            Some(number) => self.within(&at.key("queue_max"), number, 1..=QUEUE_MAX).map(Some),
+            None => Some(None),
+        };
         let text = self.set(at, "text", raw.text);
         let binary = self.set(at, "binary", raw.binary);
         let on_refuse = self.set(at, "on_refuse", raw.on_refuse);
@@ -74,6 +80,7 @@ impl Checking<'_> {
         Some(Messages {
             bytes_max: bytes_max?,
             fragments_max: fragments_max?,
+            queue_max: queue_max?,
             text: text?.0,
             binary: binary?.0,
             binaries: binaries?,

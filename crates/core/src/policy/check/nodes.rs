@@ -89,7 +89,8 @@ impl Checking<'_> {
         Some(Some(Sentinel { master: master.clone(), password }))
     }
 
-    fn authorities(&mut self, at: &KeyPath, file: &str) -> Option<Vec<u8>> {
+    /// PEM of authorities, from a file.
+    pub(super) fn authorities(&mut self, at: &KeyPath, file: &str) -> Option<Vec<u8>> {
         let bytes = self.file(at, file)?;
         if !String::from_utf8_lossy(&bytes).lines().any(|line| line.starts_with("-----BEGIN CERTIFICATE")) {
             let message = format!("`{}` holds no PEM block `CERTIFICATE`", clip(file));

@@ -66,7 +66,7 @@ impl Checking<'_> {
         let path = self.path(&at.key("path"), raw.path.as_ref());
         let upstreams = match raw.statistics {
             Some(_) => Some(Vec::new()),
-            None => self.upstreams(at, raw),
+            None => self.trusted_upstreams(at, raw),
         };
         let statistics = self.statistics(at, raw);
         let balance = path.as_deref().and_then(|path| {
@@ -121,6 +121,7 @@ impl Checking<'_> {
             statistics: if raw.statistics.is_some() { Some(statistics?) } else { None },
             balance: balance?,
             health: health.map_or(Some(None), |health| health.map(Some))?,
+            forwarded_headers: raw.forwarded_headers.unwrap_or_default(),
             authenticate: authenticate?,
             credentials: raw.credentials.clone(),
             bind: bind?,

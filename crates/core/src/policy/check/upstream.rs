@@ -1,10 +1,14 @@
-//! Backends of a route: `upstream`, `upstreams`, `balance`, `health`.
+//! Backends of a route: `upstream`, `upstreams`, `balance`, `health`, `upstream_tls`.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Checking;
-use crate::policy::checked::{Balance, HashOn, HealthCheck, HealthQuestion, Upstream};
+use crate::policy::checked::{Balance, HashOn, HealthCheck, HealthQuestion, Upstream, UpstreamTrust};
 use crate::policy::human::Span;
 use crate::policy::nearest::nearest;
 use crate::policy::raw;
@@ -23,9 +27,11 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 const IN_A_ROW: RangeInclusive<u32> = 1..=100;
 const UNHEALTHY_AFTER: u32 = 3;
 const HEALTHY_AFTER: u32 = 2;
+/// Most pinned keys of a route.
+const PINS_MAX: usize = 16;
 
 impl Checking<'_> {
-    pub(super) fn upstreams(&mut self, at: &KeyPath, raw: &raw::Route) -> Option<Vec<Upstream>> {
+    fn upstreams(&mut self, at: &KeyPath, raw: &raw::Route) -> Option<Vec<Upstream>> {
         match (&raw.upstream, &raw.upstreams) {
             (Some(one), None) => Some(vec![self.upstream(&at.key("upstream"), one)?]),
             (None, Some(several)) if (1..=UPSTREAMS_MAX).contains(&several.len()) => {
@@ -52,6 +58,46 @@ impl Checking<'_> {
                 None
             }
         }
+    }
+
+    /// The route's backends, with whose certificates are believed of them.
+    pub(super) fn trusted_upstreams(&mut self, at: &KeyPath, raw: &raw::Route) -> Option<Vec<Upstream>> {
+        let upstreams = self.upstreams(at, raw);
+        let Some(written) = &raw.upstream_tls else { return upstreams };
+        let place = at.key("upstream_tls");
+        let ca_pem = written.ca_file.as_ref().map(|file| self.authorities(&place.key("ca_file"), file));
+        let pins = written.pins.as_deref().unwrap_or_default();
+        if pins.len() > PINS_MAX {
+            self.fault(
+                &place.key("pins"),
+                format!("there are {} pins", pins.len()),
+                format!("keep at most {PINS_MAX}"),
+            );
+            return None;
+        }
+        let pins = self.each(&place.key("pins"), pins, Self::pin);
+        let trust = UpstreamTrust { ca_pem: ca_pem.map_or(Some(None), |pem| pem.map(Some))?, pins: pins? };
+        let mut upstreams = upstreams?;
+        if let Some(plain) = upstreams.iter().find(|upstream| !upstream.tls) {
+            let message = format!("`{}` shows no certificate", clip(&plain.host));
+            self.fault(&place, message, "write the backends with `wss://`, or leave `upstream_tls` out");
+            return None;
+        }
+        let trust = Arc::new(trust);
+        for upstream in &mut upstreams {
+            upstream.trust = Some(Arc::clone(&trust));
+        }
+        Some(upstreams)
+    }
+
+    fn pin(&mut self, at: &KeyPath, written: &String) -> Option<[u8; 32]> {
+        let pin = written.trim().strip_prefix("sha256/").and_then(|text| STANDARD.decode(text).ok());
+        let pin = pin.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        if pin.is_none() {
+            let help = "write `sha256/` and 44 characters of base64; docs/upstreams.md has the command that prints it";
+            self.fault(at, format!("`{}` is not the pin of a key", clip(written)), help);
+        }
+        pin
     }
 
     pub(super) fn balance(&mut self, at: &KeyPath, raw: Option<&raw::Balance>, parameters: &[&str]) -> Option<Balance> {
@@ -188,7 +234,13 @@ fn upstream(text: &str) -> Result<Upstream, &'static str> {
         return Err("the port is not a number from 1 to 65535");
     }
     let port = uri.port_u16().unwrap_or(default_port);
-    Ok(Upstream { tls, host: host.to_owned(), port, path_prefix: uri.path().trim_end_matches('/').to_owned() })
+    Ok(Upstream {
+        tls,
+        host: host.to_owned(),
+        port,
+        path_prefix: uri.path().trim_end_matches('/').to_owned(),
+        trust: None,
+    })
 }
 
 fn has_port(authority: &str) -> bool {
@@ -213,7 +265,7 @@ mod tests {
     #[test]
     fn backends_are_urls_without_secrets() {
         let at = |tls, host: &str, port, prefix: &str| {
-            Some(Upstream { tls, host: host.to_owned(), port, path_prefix: prefix.to_owned() })
+            Some(Upstream { tls, host: host.to_owned(), port, path_prefix: prefix.to_owned(), trust: None })
         };
         for (text, meant) in [
             ("ws://127.0.0.1:3000", at(false, "127.0.0.1", 3000, "")),

@@ -13,6 +13,39 @@ pub struct Upstream {
     pub port: u16,
     /// Path put before the request's own; empty for none.
     pub path_prefix: String,
+    /// Whose certificates are believed; `None` is the system's authorities.
+    pub trust: Option<std::sync::Arc<UpstreamTrust>>,
+}
+
+/// Whose certificates are believed of a backend with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTrust {
+    /// PEM of the authorities; `None` is those of the system.
+    pub ca_pem: Option<Vec<u8>>,
+    /// SHA-256 of the public keys (SubjectPublicKeyInfo) of which the certificate has to have one; empty asks for none.
+    pub pins: Vec<[u8; 32]>,
+}
+
+impl UpstreamTrust {
+    /// Whether a certificate with this public key is believed.
+    #[must_use]
+    pub fn pinned(&self, spki: &[u8]) -> bool {
+        self.pins.is_empty() || self.pins.iter().any(|pin| *pin == pin_of(spki))
+    }
+}
+
+/// The pin of a public key.
+fn pin_of(spki: &[u8]) -> [u8; 32] {
+    let mut pin = [0; 32];
+    pin.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, spki).as_ref());
+    pin
+}
+
+/// The pin of a public key as it is written: `sha256/` and base64.
+#[must_use]
+pub fn written_pin(spki: &[u8]) -> String {
+    use base64::Engine as _;
+    format!("sha256/{}", base64::engine::general_purpose::STANDARD.encode(pin_of(spki)))
 }
 
 /// How a backend is chosen among the well ones.
@@ -66,4 +99,17 @@ pub enum HealthQuestion {
     Http,
     /// A WebSocket handshake; well is 101.
     Handshake,
+}
+
+/// How a backend is told a client's address, scheme and host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedHeaders {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// Both.
+    Both,
 }

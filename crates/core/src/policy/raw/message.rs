@@ -49,6 +49,10 @@ pub(crate) struct Messages {
     pub(crate) bytes_max: Option<Bytes>,
     /// Most frames of one message.
     pub(crate) fragments_max: Option<u32>,
+    /// Most messages of this direction that wait for a reader who takes them too slowly, 1 to 1000000; one more closes the
+    /// connection (1008). Messages of which a part was taken are counted by their share of the bytes. Or `off`: then only
+    /// `queue_bytes_max` and `times.write` of the route hold. Default `off`.
+    pub(crate) queue_max: Option<OrOff<u32>>,
     /// Text messages may pass.
     pub(crate) text: Option<Switch>,
     /// Binary messages may pass.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AsyncApi, Balance, Health, Messages, Origins};
+use super::{AsyncApi, Balance, Health, Messages, Origins, UpstreamTls};
 use crate::policy::checked::OnFailure;
-use crate::policy::checked::{Authenticate, CredentialPlace, PlainHttp, RefuseWith};
+use crate::policy::checked::{Authenticate, CredentialPlace, ForwardedHeaders, PlainHttp, RefuseWith};
 use crate::policy::human::{Bytes, OrOff, Span, Switch};
 
 /// A path, its rules and its backend.
@@ -30,6 +30,11 @@ pub(crate) struct Route {
     /// Backends are asked whether they are well. Default: they are not asked; one that does not answer a dial is tried last
     /// for 5 seconds.
     pub(crate) health: Option<Health>,
+    /// Whose certificates are believed of backends with TLS.
+    pub(crate) upstream_tls: Option<UpstreamTls>,
+    /// How backends are told a client's address, scheme and host: `x_forwarded` (`X-Forwarded-For`, `-Proto`, `-Host`),
+    /// `forwarded` (RFC 7239) or `both`. Copies that clients send are always taken out. Default `x_forwarded`.
+    pub(crate) forwarded_headers: Option<ForwardedHeaders>,
     /// Overrides `identity.authenticate`.
     pub(crate) authenticate: Option<Authenticate>,
     /// Overrides `identity.credentials`.

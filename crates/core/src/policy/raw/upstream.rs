@@ -1,4 +1,4 @@
-//! `routes[].balance`, `routes[].health`.
+//! `routes[].balance`, `routes[].health`, `routes[].upstream_tls`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,4 +48,16 @@ pub(crate) struct Health {
     pub(crate) unhealthy_after: Option<u32>,
     /// So many successes in a row make it well again, 1 to 100. Default 2.
     pub(crate) healthy_after: Option<u32>,
+}
+
+/// Whose certificates are believed of `wss://` and `https://` backends.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpstreamTls {
+    /// PEM file with the authorities that a backend's certificate is verified with. Without it those of the system.
+    pub(crate) ca_file: Option<String>,
+    /// Public keys of which the backend's own certificate has to have one, besides being verified: `sha256/` and the base64 of
+    /// the SHA-256 of its SubjectPublicKeyInfo. At most 16. Pin the next key too, or a new certificate shuts the route.
+    /// Default none.
+    pub(crate) pins: Option<Vec<String>>,
 }

@@ -34,6 +34,7 @@ fn each_means_its_key() {
         ("WS_MAX_CONNECTIONS_TOTAL", "900", "listen: { connections_max: 900 }"),
         ("WS_MAX_MESSAGES_PER_SECOND", "50", "messages: { inbound: { limits: [{ name: connection, rate: 50/s }] } }"),
         ("WS_MAX_MESSAGE_SIZE", "1048575", "messages: { inbound: { bytes_max: 1048575 } }"),
+        ("WS_MAX_QUEUE_SIZE", "999", "messages: { outbound: { queue_max: 999 } }"),
         ("WS_ALLOWED_MESSAGE_TYPES", "a, b,,c.d ", "messages: { inbound: { envelope: { types: [a, b, c.d] } } }"),
         ("WS_REQUIRE_AUTH", "True", "identity: { authenticate: required }"),
         ("WS_AUTH_TIMEOUT", "31", "identity: { first_message_timeout: 31s }"),

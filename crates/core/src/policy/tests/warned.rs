@@ -56,6 +56,18 @@ const CASES: &[(&str, &[&str])] = &[
     ("identity: { keys: [{ algorithm: HS256, secret_file: jwt.secret }], credentials: [query] }", &["W016"]),
 ];
 
+/// Whole files, and the codes they earn about pins.
+#[test]
+fn a_lone_pin_is_asked_about_and_two_are_not() {
+    let pin = |letter: &str| format!("sha256/{}=", letter.repeat(43));
+    for (pins, wanted) in [(vec![pin("A")], true), (vec![pin("A"), pin("E")], false), (vec![], false)] {
+        let text =
+            format!("routes: [{{ path: /, upstream: wss://x, upstream_tls: {{ pins: [{}] }} }}]", pins.join(", "));
+        let loaded = load_furnished(&text).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(codes(&loaded).contains(&"W030"), wanted, "{text}");
+    }
+}
+
 fn codes(loaded: &Loaded) -> Vec<&'static str> {
     loaded.warnings.iter().map(|warning| warning.code).collect()
 }
@@ -148,7 +160,7 @@ fn a_callback_is_asked_over_tls_and_refuses_while_it_is_silent() {
 #[test]
 fn every_warning_has_a_case() {
     let mut tried: BTreeSet<&str> = CASES.iter().flat_map(|(_, codes)| codes.iter().copied()).collect();
-    tried.extend(["W004", "W008", "W012", "W017", "W019", "W023", "W025", "W028", "W029"]);
+    tried.extend(["W004", "W008", "W012", "W017", "W019", "W023", "W025", "W028", "W029", "W030"]);
     assert_eq!(tried, CODES.iter().map(|code| code.code).collect());
 }
 
