@@ -119,10 +119,14 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         };
         admission.arrive(&head, worker.shared.clock.now())
     };
-    match visit.settle(&mut admission, step).await {
+    visit.with_pending(Pending::lend);
+    let response = match visit.settle(&mut admission, step).await {
         Settled::Done(decision) => visit.enact(*decision, request).await,
         Settled::FirstMessage(timeout) => visit.upgrade_for_credential(admission, timeout, request),
-    }
+    };
+    // Whoever was refused may ask again on this socket.
+    visit.with_pending(Pending::take_back);
+    response
 }
 
 /// Most characters of a user agent that an event keeps.
@@ -152,6 +156,15 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
+    /// Does something with the socket's counted place, where it still has one.
+    fn with_pending(&self, change: impl FnOnce(&mut Pending)) {
+        let mut pending = self.pending.take();
+        if let Some(pending) = &mut pending {
+            change(pending);
+        }
+        self.pending.set(pending);
+    }
+
     /// Answers what admission asks until it decides, or needs a message from the client. What few handshakes ask is
     /// boxed, here and in [`decide`]: all that a handshake might wait for is memory of every handshake.
     pub(crate) async fn settle(&self, admission: &mut Admission, mut step: Step) -> Settled {

@@ -268,7 +268,7 @@ async def total(lab):
         held += await asyncio.gather(*(one(number) for number in range(start, start + 20)))
     assert await status(lab, gateway, token("late"), "203.0.113.77") == 503
     event = await gateway.event(type="server_full")
-    assert event["source_ip"] == "203.0.113.77", event
+    assert event["decision"] == "refused", event
     assert await gateway.metric("portcullis_connections_held") == 1000
     assert (await said(held[0], **chat("still here")))["type"] != "error"
     await held[500].close(1000)

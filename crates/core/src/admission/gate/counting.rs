@@ -31,7 +31,7 @@ impl Gate {
                 place = Some(self.handshaking(&settings, peer, now.mono_nanos())?);
             }
         }
-        let pending = Pending { gate: Arc::clone(self), place };
+        let pending = Pending { gate: Arc::clone(self), place, lent: false };
         // Counted first and looked at then: two that come at once cannot both have the last place. Dropping
         // `pending` gives it back.
         if self.total.fetch_add(1, Ordering::Relaxed) >= settings.total_max {

@@ -14,11 +14,31 @@ use crate::verdict::Reason;
 pub struct Pending {
     pub(super) gate: Arc<Gate>,
     pub(super) place: Option<Place>,
+    /// A seat counts in its place.
+    pub(super) lent: bool,
+}
+
+impl Pending {
+    /// A seat was taken for this socket: from here on only that counts in the total, however long the backend takes.
+    pub fn lend(&mut self) {
+        if !std::mem::replace(&mut self.lent, true) {
+            self.gate.total.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The seat is gone and the socket stays: it counts itself again.
+    pub fn take_back(&mut self) {
+        if std::mem::replace(&mut self.lent, false) {
+            self.gate.total.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.gate.total.fetch_sub(1, Ordering::Relaxed);
+        if !self.lent {
+            self.gate.total.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(place) = self.place {
             let mut shard = lock(pick(&self.gate.addresses, place.hash));
             let entry = shard.counted(place);

@@ -280,3 +280,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_connection_within_its_handshake_counts_once_in_the_total() {
+    let mut checked = checked();
+    checked.listen.connections_max = 2;
+    let house = House::of(checked);
+    let from = |ip: &str| on_accept(&house.gate, ip.parse().unwrap(), fixture::now());
+    let mut socket = from("198.51.100.1").unwrap();
+    let seat = admitted(house.decide("198.51.100.1", &Request::to("/open")));
+    socket.lend();
+    socket.lend();
+    assert_eq!(house.gate.open_connections(), 1, "its backend is dialled");
+    let other = from("198.51.100.2").unwrap();
+    assert_eq!(from("198.51.100.3").err(), Some(Reason::ServerFull));
+    drop((seat, other));
+    socket.take_back();
+    socket.take_back();
+    assert_eq!(house.gate.open_connections(), 1, "the backend refused, and the socket stays for another request");
+    drop(socket);
+    let mut socket = from("198.51.100.1").unwrap();
+    let seat = admitted(house.decide("198.51.100.1", &Request::to("/open")));
+    socket.lend();
+    drop(socket);
+    assert_eq!(house.gate.open_connections(), 1, "the relay has it");
+    drop(seat);
+    assert_eq!(house.gate.open_connections(), 0);
+}
