@@ -160,6 +160,7 @@ async def queue(lab):
     event = await gateway.event(20, type="slow_reader")
     assert event["decision"] == "closed", event
     assert await gateway.metric("portcullis_refusals_total", reason="slow_reader") == 1
+
     async def patient(tcp, reader, writer):
         await accept(reader, writer)
         await reader.readexactly(7)

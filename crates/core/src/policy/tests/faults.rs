@@ -124,7 +124,7 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "routes: [{ path: /, upstream: wss://x, upstream_tls: { ca_file: gone.pem } }]",
-        "cannot read `gone.pem`: No such file or directory (os error 2)",
+        "cannot read `gone.pem`: no such file",
         "1:65",
         "routes[0].upstream_tls.ca_file",
         "check the path",
