@@ -15,7 +15,7 @@ use portcullis_core::limits::{Allowance, IpKey, Ledger, Limit, LimitState, Party
 use portcullis_core::policy::checked::{Rate, RateAlgorithm, Secret, SharedState};
 use portcullis_core::reputation::Rates;
 use portcullis_core::reputation::exchange::{Act, Told};
-use portcullis_store::redis::{Limits, Link, Lists, MarkNews, Marks, Places, Said, Verdict};
+use portcullis_store::redis::{Limits, Link, Lists, MarkNews, Marks, Places, Said, Turn, Verdict};
 use portcullis_store::{Entries, Entry};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -306,8 +306,12 @@ fn added(points: f32) -> Act {
 }
 
 /// Says something, and hears everything.
-async fn exchange(server: &Server, marks: &Marks, said: Said<'_>, marks_max: usize) -> MarkNews {
-    marks.exchange_within(&server.link, said, 0, "e", HALF_LIFE, SECOND, marks_max).await.unwrap()
+async fn exchange(server: &Server, marks: &Marks, said: Said<'_>) -> MarkNews {
+    marks.exchange(&server.link, turn(said)).await.unwrap()
+}
+
+fn turn(said: Said<'_>) -> Turn<'_> {
+    Turn { said, since: 0, epoch: "e", half_life: HALF_LIFE, hold: SECOND }
 }
 
 fn points(news: &MarkNews, name: u128) -> f32 {
@@ -321,7 +325,7 @@ async fn points_of_two_nodes_are_summed_raised_forgotten_and_never_lowered() {
     let Some(server) = server().await else { return };
     let (one, two) = (Marks::new("m", "one".into()), Marks::new("m", "two".into()));
     let say = async |marks: &Marks, name, act| {
-        exchange(&server, marks, Said { scores: &[Told::new(name, act)], ..SILENT }, 100).await
+        exchange(&server, marks, Said { scores: &[Told::new(name, act)], ..SILENT }).await
     };
     say(&one, 7, added(10.0)).await;
     let news = say(&two, 7, added(20.5)).await;
@@ -338,7 +342,7 @@ async fn points_of_two_nodes_are_summed_raised_forgotten_and_never_lowered() {
     // Whoever has heard of a version hears what came after it.
     let before = say(&one, 8, added(1.0)).await.read_to;
     say(&one, 9, added(2.0)).await;
-    let news = two.exchange(&server.link, SILENT, before, "e", HALF_LIFE, SECOND).await.unwrap();
+    let news = two.exchange(&server.link, Turn { since: before, ..turn(SILENT) }).await.unwrap();
     assert_eq!(news.scores.iter().map(|heard| heard.name).collect::<Vec<_>>(), [9]);
 }
 
@@ -348,7 +352,7 @@ async fn of_two_waits_the_later_end_stands_on_every_node() {
     let marks = Marks::new("w", "one".into());
     let say = async |left, step| {
         let waits = [Wait::heard(3, left, step, 600_000)];
-        exchange(&server, &marks, Said { waits: &waits, ..SILENT }, 100).await
+        exchange(&server, &marks, Said { waits: &waits, ..SILENT }).await
     };
     assert_eq!(say(30_000, 2).await.waits[0].step, 2);
     let news = say(5_000, 1).await;
@@ -360,18 +364,18 @@ async fn of_two_waits_the_later_end_stands_on_every_node() {
 #[tokio::test]
 async fn whoever_invents_sources_frees_nobody_and_memory_there_is_bounded() {
     let Some(server) = server().await else { return };
-    let marks = Marks::new("b", "one".into());
+    let marks = Marks::new("b", "one".into()).bounded(50);
     let attacker = [Told::new(1, added(40.0))];
-    exchange(&server, &marks, Said { scores: &attacker, ..SILENT }, 50).await;
+    exchange(&server, &marks, Said { scores: &attacker, ..SILENT }).await;
     for round in 0..20_u128 {
         let invented: Vec<Told> = (0..100).map(|n| Told::new(1000 + round * 100 + n, added(2.0))).collect();
-        exchange(&server, &marks, Said { scores: &invented, ..SILENT }, 50).await;
+        exchange(&server, &marks, Said { scores: &invented, ..SILENT }).await;
     }
-    let news = exchange(&server, &marks, SILENT, 50).await;
+    let news = exchange(&server, &marks, SILENT).await;
     assert_eq!(news.scores.len(), 50);
     assert!((points(&news, 1) - 40.0).abs() < 0.2, "the one that matters is still there");
     let heavier = [Told::new(2, added(30.0))];
-    let news = exchange(&server, &marks, Said { scores: &heavier, ..SILENT }, 50).await;
+    let news = exchange(&server, &marks, Said { scores: &heavier, ..SILENT }).await;
     assert!(news.scores.len() == 50 && points(&news, 2) > 29.0, "what lasts longer finds room");
 }
 
@@ -382,7 +386,8 @@ async fn rates_of_the_other_nodes_are_summed_while_they_are_fresh() {
     let hour = Duration::from_secs(3600);
     let say = async |node: &str, failures, hold| {
         let marks = Marks::new("f", node.into());
-        marks.exchange(&server.link, Said { rates: rates(failures), ..SILENT }, 0, "e", HALF_LIFE, hold).await.unwrap()
+        let said = Said { rates: rates(failures), ..SILENT };
+        marks.exchange(&server.link, Turn { hold, ..turn(said) }).await.unwrap()
     };
     assert_eq!(say("one", 5, hour).await.others, None, "nobody else");
     say("two", 6, hour).await;

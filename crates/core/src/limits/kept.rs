@@ -63,17 +63,11 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Ladder, Party};
-    use crate::policy::checked::{Offenders, Rate, RateAlgorithm};
+    use crate::limits::Party;
+    use crate::limits::ladder::of_three_steps as ladder;
     use std::time::Duration;
 
     const SECOND: u64 = 1_000_000_000;
-
-    fn ladder() -> Ladder {
-        let after = Rate { count: 1, per: Duration::from_secs(60), burst: 1, algorithm: RateAlgorithm::TokenBucket };
-        let waits = [5, 30, 300].map(Duration::from_secs).to_vec();
-        Ladder::compile(&Offenders { after, waits, forgive_after: Duration::from_secs(600) })
-    }
 
     #[test]
     fn a_wait_goes_on_after_a_restart_and_good_conduct_meanwhile_counts() {

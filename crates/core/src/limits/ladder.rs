@@ -125,6 +125,16 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 8)
 }
 
+/// A ladder of three steps, for tests: the second offence in a minute climbs.
+#[cfg(test)]
+pub(super) fn of_three_steps() -> Ladder {
+    use crate::policy::checked::{Offenders, Rate, RateAlgorithm};
+    use std::time::Duration;
+    let after = Rate { count: 1, per: Duration::from_secs(60), burst: 1, algorithm: RateAlgorithm::TokenBucket };
+    let waits = [5, 30, 300].map(Duration::from_secs).to_vec();
+    Ladder::compile(&Offenders { after, waits, forgive_after: Duration::from_secs(600) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

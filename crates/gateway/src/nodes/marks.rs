@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use portcullis_core::limits::Wait;
 use portcullis_core::reputation::exchange::Told;
-use portcullis_store::redis::{LinkError, MARKS_MAX, Said, WORDS_MAX};
+use portcullis_store::redis::{LinkError, MARKS_MAX, Said, Turn, WORDS_MAX};
 
 use super::Nodes;
 use crate::shared::Shared;
@@ -64,7 +64,8 @@ impl Heard {
         let half_life = shared.policy.load().checked.reputation.half_life;
         let fresh = uuid::Uuid::new_v4().simple().to_string();
         let said = Said { scores: &told, waits: &waits, rates };
-        let news = nodes.marks.exchange(&nodes.link, said, self.read_to, &fresh, half_life, nodes.rates_hold()).await?;
+        let turn = Turn { said, since: self.read_to, epoch: &fresh, half_life, hold: nodes.rates_hold() };
+        let news = nodes.marks.exchange(&nodes.link, turn).await?;
         let now = shared.clock.now();
         self.scores.drain(..again);
         self.waits.drain(..again_waits);

@@ -25,6 +25,7 @@ pub struct Marks {
     script: Script,
     keys: [String; 6],
     node: String,
+    marks_max: usize,
 }
 
 /// What one node says in one question.
@@ -36,6 +37,21 @@ pub struct Said<'a> {
     pub waits: &'a [Wait],
     /// What it saw in the last second.
     pub rates: Option<Rates>,
+}
+
+/// One question: what is said, and how far the node has heard.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// What it says.
+    pub said: Said<'a>,
+    /// What changed after this version is told.
+    pub since: u64,
+    /// Names the server's memory, where it has no name yet.
+    pub epoch: &'a str,
+    /// Points fade by half in this time.
+    pub half_life: Duration,
+    /// The rates hold for so long.
+    pub hold: Duration,
 }
 
 /// What it hears.
@@ -64,41 +80,23 @@ impl Marks {
             script: Script::new(include_str!("lua/marks.lua")),
             keys: ["marks", "ends", "log", "version", "epoch", "floods"].map(key),
             node,
+            marks_max: MARKS_MAX,
         }
     }
 
-    /// Says something and hears what changed since a version. Points fade by half in `half_life`; rates hold for `hold`.
-    ///
-    /// # Errors
-    /// See [`LinkError`].
-    pub async fn exchange(
-        &self,
-        link: &Link,
-        said: Said<'_>,
-        since: u64,
-        epoch: &str,
-        half_life: Duration,
-        hold: Duration,
-    ) -> Result<MarkNews, LinkError> {
-        self.exchange_within(link, said, since, epoch, half_life, hold, MARKS_MAX).await
+    /// The same with another bound, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn bounded(self, marks_max: usize) -> Self {
+        Self { marks_max, ..self }
     }
 
-    /// The same with another bound, for tests.
+    /// Says something and hears what changed.
     ///
     /// # Errors
     /// See [`LinkError`].
-    #[doc(hidden)]
-    #[expect(clippy::too_many_arguments, reason = "one question carries all of it")]
-    pub async fn exchange_within(
-        &self,
-        link: &Link,
-        said: Said<'_>,
-        since: u64,
-        epoch: &str,
-        half_life: Duration,
-        hold: Duration,
-        marks_max: usize,
-    ) -> Result<MarkNews, LinkError> {
+    pub async fn exchange(&self, link: &Link, turn: Turn<'_>) -> Result<MarkNews, LinkError> {
+        let Turn { said, since, epoch, half_life, hold } = turn;
         let mut call = self.script.prepare_invoke();
         for key in &self.keys {
             call.key(key);
@@ -107,7 +105,7 @@ impl Marks {
         let rates = said.rates.map_or(String::new(), |rates| {
             format!("{} {} {} {}", rates.attempts, rates.failures, rates.sources, rates.messages)
         });
-        call.arg(epoch).arg(since).arg(marks_max).arg(CHANGES_MAX).arg(millis(half_life));
+        call.arg(epoch).arg(since).arg(self.marks_max).arg(CHANGES_MAX).arg(millis(half_life));
         call.arg(&self.node).arg(rates).arg(millis(hold));
         for told in said.scores {
             let (kind, text) = match &told.act {

@@ -18,5 +18,5 @@ mod places;
 pub use limits::{Limits, Verdict};
 pub use link::{Answered, Link, LinkError, MISSES_MAX, Probe, probe};
 pub use lists::{Lists, News, PAGE};
-pub use marks::{MARKS_MAX, MarkNews, Marks, Said, WORDS_MAX};
+pub use marks::{MARKS_MAX, MarkNews, Marks, Said, Turn, WORDS_MAX};
 pub use places::{PLACES_MAX, Place, Places, RELEASES_MAX, Releases};
