@@ -50,6 +50,7 @@ fn production() -> Messages {
     Messages {
         bytes_max: 1 << 20,
         fragments_max: 64,
+        queue_max: None,
         text: true,
         binary: false,
         binaries: None,

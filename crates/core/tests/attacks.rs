@@ -20,6 +20,7 @@ fn plan() -> Plan {
     let messages = Messages {
         bytes_max: 1 << 20,
         fragments_max: 16,
+        queue_max: None,
         text: true,
         binary: false,
         binaries: None,

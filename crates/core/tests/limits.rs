@@ -29,6 +29,7 @@ fn messages(limits: Vec<MessageLimit>) -> Messages {
     Messages {
         bytes_max: 4096,
         fragments_max: 16,
+        queue_max: None,
         text: true,
         binary: true,
         binaries: None,

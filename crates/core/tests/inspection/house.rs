@@ -30,6 +30,7 @@ pub(crate) fn bare() -> Messages {
     Messages {
         bytes_max: 4096,
         fragments_max: 16,
+        queue_max: None,
         text: true,
         binary: true,
         binaries: None,
