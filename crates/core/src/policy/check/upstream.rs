@@ -75,7 +75,7 @@ impl Checking<'_> {
             );
             return None;
         }
-        let pins = self.each(&place.key("pins"), pins, Self::pin);
+        let pins = self.each(&place.key("pins"), pins, |checking, at, pin| checking.pin(at, pin));
         let trust = UpstreamTrust { ca_pem: ca_pem.map_or(Some(None), |pem| pem.map(Some))?, pins: pins? };
         let mut upstreams = upstreams?;
         if let Some(plain) = upstreams.iter().find(|upstream| !upstream.tls) {
@@ -90,7 +90,7 @@ impl Checking<'_> {
         Some(upstreams)
     }
 
-    fn pin(&mut self, at: &KeyPath, written: &String) -> Option<[u8; 32]> {
+    fn pin(&mut self, at: &KeyPath, written: &str) -> Option<[u8; 32]> {
         let pin = written.trim().strip_prefix("sha256/").and_then(|text| STANDARD.decode(text).ok());
         let pin = pin.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         if pin.is_none() {
