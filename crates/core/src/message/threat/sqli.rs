@@ -216,11 +216,12 @@ fn operator(low: &[u8], at: usize, quote: u8, from: usize) -> Option<&'static st
                 head.len() <= 16 && head.iter().all(|&b| is_word(b)) && byte(low, at) != b',' && byte(low, at) != b'(';
             let rest_is_short =
                 rest(low, at + op).len() <= 12 && !rest(low, at + op).iter().any(|&b| is_space(b) && b != b' ');
-            let bare = quote == b'\''
-                && rest(low, at + op)
-                    .iter()
-                    .all(|&b| b == quote || is_space(b) || b.is_ascii_digit() || matches!(b, b'-' | b'#' | b'='));
-            short && rest_is_short && bare && byte(low, at + op) != b'>'
+            let bare = || {
+                let plain =
+                    |&b: &u8| b == quote || is_space(b) || b.is_ascii_digit() || matches!(b, b'-' | b'#' | b'=');
+                quote == b'\'' && rest(low, at + op).iter().all(plain)
+            };
+            short && rest_is_short && bare() && byte(low, at + op) != b'>'
                 || short && junction(low, gap(low, end)).is_some()
         }
         Operand::Variable => tail.starts_with(b"@@") || window(low, at + op, 8).starts_with(b"@@"),

@@ -49,7 +49,8 @@ fn waits_for(low: &[u8], at: usize) -> bool {
 /// `sleep(5)` with SQL around it, `benchmark(…)`, `load_file(…)`.
 fn waits(low: &[u8]) -> bool {
     let query = has(low, "select");
-    let mut context = None;
+    // Asked of the whole text, so once and not for each call.
+    let (mut context, mut mixed) = (None, None);
     memchr::memchr_iter(b'(', low).any(|open| {
         let end = open - low.get(..open).unwrap_or_default().iter().rev().take(8).take_while(|b| is_space(**b)).count();
         let name = word_before(low, end);
@@ -72,7 +73,9 @@ fn waits(low: &[u8]) -> bool {
         fits && if name == b"sleep" {
             in_sql
         } else {
-            in_sql || low.len() < 40 || needles!("' \" -- ·and· ·or· /* ^ (char(").occur(low)
+            in_sql
+                || low.len() < 40
+                || *mixed.get_or_insert_with(|| needles!("' \" -- ·and· ·or· /* ^ (char(").occur(low))
         }
     })
 }
@@ -96,11 +99,12 @@ fn nested(low: &[u8]) -> bool {
 
 /// A statement by itself: after `;`, or the whole string.
 pub(in super::super) fn statements(low: &[u8]) -> Option<&'static str> {
+    let mut comment = None;
     if memchr::memchr_iter(b';', low).any(|at| {
         statement(low, gap(low, at + 1), true)
             && word_before(low, at).len() < 40
             && !is_listing(low, at)
-            && (at < 40 || has(rest(low, at), "--"))
+            && (at < 40 || *comment.get_or_insert_with(|| memchr::memmem::rfind(low, b"--")) > Some(at))
     }) {
         return Some("a statement follows");
     }
