@@ -79,7 +79,9 @@ pub struct Evidence {
 }
 
 impl Finding {
-    pub(super) fn new(reason: Reason, check: &'static str, outcome: OnRefuse, detail: String) -> Self {
+    /// A finding about no field; its detail is cut to its bound.
+    #[must_use]
+    pub fn new(reason: Reason, check: &'static str, outcome: OnRefuse, detail: String) -> Self {
         let detail = cut(detail, crate::event::DETAIL_BYTES_MAX);
         Self {
             reason,

@@ -216,17 +216,8 @@ impl Lane<'_> {
             self.renewal = Some(plea);
             return Ok(());
         }
-        let finding = Finding {
-            reason: Reason::RefreshTooOften,
-            check: "renewal",
-            outcome: OnRefuse::Reply,
-            field: None,
-            rule: None,
-            evidence: None,
-            detail: Reason::RefreshTooOften.row().internal.to_owned(),
-            message_type: None,
-            retry_after: None,
-        };
+        let reason = Reason::RefreshTooOften;
+        let finding = Finding::new(reason, "renewal", OnRefuse::Reply, reason.row().internal.to_owned());
         self.tell(&Verdict { action: Action::Reply, findings: vec![finding], rewritten: None, ask: None })
     }
 

@@ -172,17 +172,7 @@ fn principal(told: &Inspect) -> Principal {
 }
 
 fn by_codec(reason: portcullis_core::verdict::Reason, detail: String) -> Verdict {
-    let finding = Finding {
-        reason,
-        check: "codec",
-        outcome: OnRefuse::Close,
-        field: None,
-        rule: None,
-        evidence: None,
-        detail,
-        message_type: None,
-        retry_after: None,
-    };
+    let finding = Finding::new(reason, "codec", OnRefuse::Close, detail);
     Verdict { action: Action::Close, findings: vec![finding], rewritten: None, ask: None }
 }
 
