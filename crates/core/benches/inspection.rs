@@ -9,7 +9,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_core::access::MessageAccess;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
@@ -48,19 +47,7 @@ fn production() -> Messages {
     };
     let limit = |name: &str, per| MessageLimit::new(name.into(), per, rate, OnRefuse::Observe);
     Messages {
-        bytes_max: 1 << 20,
         fragments_max: 64,
-        queue_max: None,
-        text: true,
-        binary: false,
-        binaries: None,
-        csrf: None,
-        subscriptions: None,
-        subscribed: Vec::new(),
-        seal: None,
-        unseal: None,
-        callbacks: Vec::new(),
-        control_rate: None,
         limits: vec![limit("connection", LimitKey::Connection), limit("user", LimitKey::User)],
         json: JSON,
         envelope: Some(Envelope {
@@ -74,19 +61,14 @@ fn production() -> Messages {
             replay_ids_max: 1024,
             replay_per: ReplayPer::Connection,
         }),
-        access: MessageAccess::default(),
         threats: Some(Threats {
             classes: CLASSES.into_iter().map(|class| (class, OnRefuse::Observe)).collect(),
             skip_fields: Vec::new(),
             decode_layers_max: 3,
             ..Threats::default()
         }),
-        schemas: None,
-        offenders: None,
-        leaks: None,
-        html: None,
-        mask: Vec::new(),
         on_refuse: OnRefuse::Observe,
+        ..Messages::default()
     }
 }
 

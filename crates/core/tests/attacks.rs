@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_core::access::MessageAccess;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Action, Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
@@ -18,20 +17,6 @@ fn plan() -> Plan {
     use ThreatClass::{Command, Ldap, Lookup, Nosql, Sqli, Template, Traversal, Xss, Xxe};
     let classes = [Sqli, Nosql, Xss, Command, Traversal, Template, Ldap, Xxe, Lookup];
     let messages = Messages {
-        bytes_max: 1 << 20,
-        fragments_max: 16,
-        queue_max: None,
-        text: true,
-        binary: false,
-        binaries: None,
-        csrf: None,
-        subscriptions: None,
-        subscribed: Vec::new(),
-        seal: None,
-        unseal: None,
-        callbacks: Vec::new(),
-        control_rate: None,
-        limits: Vec::new(),
         json: Json {
             mode: JsonMode::Required,
             depth_max: 32,
@@ -39,20 +24,13 @@ fn plan() -> Plan {
             values_max: 1000,
             string_bytes_max: 1 << 20,
         },
-        envelope: None,
-        access: MessageAccess::default(),
         threats: Some(Threats {
             classes: classes.into_iter().map(|class| (class, OnRefuse::Reply)).collect(),
             skip_fields: Vec::new(),
             decode_layers_max: 3,
             ..Threats::default()
         }),
-        schemas: None,
-        offenders: None,
-        leaks: None,
-        html: None,
-        mask: Vec::new(),
-        on_refuse: OnRefuse::Reply,
+        ..Messages::default()
     };
     let errors = ErrorReplies { detailed: false, template: "{}".into() };
     Plan::compile(&messages, &errors, Direction::Inbound, true).unwrap()

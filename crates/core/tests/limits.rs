@@ -28,29 +28,10 @@ fn limit(per: LimitKey, count: u32) -> MessageLimit {
 fn messages(limits: Vec<MessageLimit>) -> Messages {
     Messages {
         bytes_max: 4096,
-        fragments_max: 16,
-        queue_max: None,
-        text: true,
         binary: true,
-        binaries: None,
-        csrf: None,
-        subscriptions: None,
-        subscribed: Vec::new(),
-        seal: None,
-        unseal: None,
-        callbacks: Vec::new(),
-        control_rate: None,
         limits,
         json: Json { mode: JsonMode::Detect, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },
-        envelope: None,
-        threats: None,
-        leaks: None,
-        html: None,
-        mask: Vec::new(),
-        schemas: None,
-        access: Default::default(),
-        offenders: None,
-        on_refuse: OnRefuse::Reply,
+        ..Messages::default()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use portcullis_core::access::MessageAccess;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{
     Action, Context, Direction, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
@@ -29,29 +28,9 @@ pub(crate) fn limit(per: LimitKey, count: u32, on_excess: OnRefuse) -> MessageLi
 pub(crate) fn bare() -> Messages {
     Messages {
         bytes_max: 4096,
-        fragments_max: 16,
-        queue_max: None,
-        text: true,
         binary: true,
-        binaries: None,
-        csrf: None,
-        subscriptions: None,
-        subscribed: Vec::new(),
-        seal: None,
-        unseal: None,
-        callbacks: Vec::new(),
-        control_rate: None,
-        limits: Vec::new(),
         json: Json { mode: JsonMode::Required, depth_max: 4, keys_max: 16, values_max: 32, string_bytes_max: 2048 },
-        envelope: None,
-        access: MessageAccess::default(),
-        threats: None,
-        schemas: None,
-        offenders: None,
-        leaks: None,
-        html: None,
-        mask: Vec::new(),
-        on_refuse: OnRefuse::Reply,
+        ..Messages::default()
     }
 }
 

@@ -62,6 +62,44 @@ pub struct Messages {
     pub on_refuse: OnRefuse,
 }
 
+/// Strict JSON within bounds of size, and nothing else asked of it: what a program built on the library begins from.
+impl Default for Messages {
+    fn default() -> Self {
+        Self {
+            bytes_max: 1 << 20,
+            fragments_max: 16,
+            queue_max: None,
+            text: true,
+            binary: false,
+            binaries: None,
+            csrf: None,
+            subscriptions: None,
+            subscribed: Vec::new(),
+            seal: None,
+            unseal: None,
+            callbacks: Vec::new(),
+            control_rate: None,
+            limits: Vec::new(),
+            json: Json {
+                mode: JsonMode::Required,
+                depth_max: 32,
+                keys_max: 1000,
+                values_max: 1000,
+                string_bytes_max: 1 << 20,
+            },
+            envelope: None,
+            access: crate::access::MessageAccess::default(),
+            threats: None,
+            schemas: None,
+            offenders: None,
+            leaks: None,
+            html: None,
+            mask: Vec::new(),
+            on_refuse: OnRefuse::Reply,
+        }
+    }
+}
+
 /// Strict JSON (RFC 8259).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Json {
