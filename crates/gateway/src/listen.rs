@@ -3,7 +3,6 @@
 //! Each worker has a socket of its own on the same address (`SO_REUSEPORT`), so no accept is handed over. Time,
 //! header bytes and header count of a handshake are bounded before anything is decided.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
@@ -21,11 +20,11 @@ use portcullis_core::identity::Certificate;
 use portcullis_core::policy::checked::{ClientAddressFrom, Listen};
 use portcullis_core::verdict::Reason;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::handshake::{self, Socket};
+use crate::handshake::{self, Handover, Socket};
 use crate::record::Draft;
 use crate::relay::leg::Leg;
 use crate::worker::Worker;
@@ -93,7 +92,7 @@ pub(crate) async fn accept(
 async fn welcome(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
     let policy = worker.policy();
     let listen = &policy.checked.listen;
-    let now = worker.shared.clock.now();
+    let now = worker.now();
     // On Linux it is inherited from the listener. Only latency suffers without it.
     #[cfg(not(target_os = "linux"))]
     let _ = stream.set_nodelay(true);
@@ -110,8 +109,7 @@ async fn welcome(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
         Err(reason) => return turn_away(&worker, stream, peer, reason).await,
     };
     let tls = worker.shared.tls.load_full();
-    let pending = Rc::new(Cell::new(Some(pending)));
-    let mut socket = Socket { peer, tls: tls.is_some(), pending, certificate: None };
+    let mut socket = Socket { peer, tls: tls.is_some(), handover: Handover::new(pending), certificate: None };
     let leg = match tls {
         None => Leg::Tcp(stream),
         Some(config) => {
@@ -137,15 +135,25 @@ fn certificate(stream: &tokio_rustls::server::TlsStream<TcpStream>) -> Option<st
 
 async fn speak_http(worker: &Rc<Worker>, leg: Leg, socket: Socket, listen: &Listen) {
     let peer = socket.peer;
+    let handover = Rc::clone(&socket.handover);
     let service = service_fn(|request| handshake::serve(Rc::clone(worker), socket.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(listen.handshake_timeout)
         .max_headers(listen.headers_max)
         .max_buf_size(listen.header_bytes_max.max(HEAD_BYTES_MIN))
-        .serve_connection(TokioIo::new(leg), service)
-        .with_upgrades();
-    let Err(error) = connection.await else { return };
+        .serve_connection(TokioIo::new(leg), service);
+    let error = match connection.without_shutdown().await {
+        Ok(parts) => {
+            let mut leg = parts.io.into_inner();
+            return match handover.take_then() {
+                Some(then) => then(leg, parts.read_buf),
+                // Only a peer that takes nothing lets it wait.
+                None => drop(tokio::time::timeout(listen.handshake_timeout, leg.shutdown()).await),
+            };
+        }
+        Err(error) => error,
+    };
     if error.is_timeout() {
         note(worker, peer, Reason::HandshakeTimeout, String::new());
     } else if error.is_parse_too_large() {
@@ -184,12 +192,11 @@ fn note(worker: &Worker, peer: IpAddr, reason: Reason, detail: String) {
     worker.accuse(peer, None, reason, Decision::Refused);
     let detail = if detail.is_empty() { reason.row().internal.to_owned() } else { detail };
     let draft = Draft { source_ip: Some(peer), ..Draft::new(reason, Decision::Refused, "listen", detail) };
-    worker.record(draft, worker.shared.clock.now());
+    worker.record(draft, worker.now());
 }
 
 /// Refuses a socket before it has said anything: it hears a status, for it may be a browser.
 async fn turn_away(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, reason: Reason) {
-    use tokio::io::AsyncWriteExt as _;
     note(worker, peer, reason, String::new());
     if worker.shared.tls.load().is_some() {
         return;

@@ -34,7 +34,7 @@ pub(crate) type Begun = Result<ProviderLogout, (Reason, Option<Duration>)>;
 /// Nothing where no provider posts to the path.
 pub(crate) fn begin(visit: &Visit, policy: &Arc<Policy>, path: &str) -> Option<Begun> {
     let shared = &visit.worker.shared;
-    ProviderLogout::at(path, policy, &shared.gate, shared.keys.load_full(), visit.client, shared.clock.now())
+    ProviderLogout::at(path, policy, &shared.gate, shared.keys.load_full(), visit.client, visit.worker.now())
 }
 
 /// Answers a post to the path of a provider's logout.

@@ -47,7 +47,7 @@ pub(crate) async fn serve(
         Ok(exchanged) => end(visit, &exchanged, rules).await,
         Err(refused) => Err(refused),
     };
-    let mut response = outcome.unwrap_or_else(|refused| visit.refuse(&refused, request));
+    let mut response = outcome.unwrap_or_else(|refused| visit.refuse(&refused, &request));
     if allowed {
         cross_origin::allow(&headers, response.headers_mut());
     }

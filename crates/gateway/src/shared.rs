@@ -38,6 +38,11 @@ impl Clock {
         self.start.elapsed()
     }
 
+    /// A time since the start, for a timer.
+    pub(crate) fn instant(&self, at: Duration) -> tokio::time::Instant {
+        (self.start + at).into()
+    }
+
     /// The present.
     pub(crate) fn now(&self) -> Now {
         Now { mono: self.start.elapsed(), wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO) }

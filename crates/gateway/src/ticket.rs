@@ -40,7 +40,7 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let Some(target) = target(request.uri()) else {
         let words = "`?for=` must name the path of the connection, as `?for=/ws/room1`";
-        return visit.refuse(&refusal(Reason::HandshakeMalformed, words), request);
+        return visit.refuse(&refusal(Reason::HandshakeMalformed, words), &request);
     };
     let headers = request.headers().clone();
     let allowed = may_ask(visit.worker.policy().as_ref(), target.path(), &headers, tls);
@@ -56,15 +56,15 @@ pub(crate) async fn answer(
         Settled::Done(decision) => match *decision {
             Decision::PassHttp(admitted) => match issue(visit, &admitted).await {
                 Ok(response) => response,
-                Err(refused) => visit.refuse(&refused, request),
+                Err(refused) => visit.refuse(&refused, &request),
             },
-            Decision::Refuse(refused) => visit.refuse(&refused, request),
+            Decision::Refuse(refused) => visit.refuse(&refused, &request),
             Decision::Admit(_) => {
-                visit.refuse(&refusal(Reason::HandshakeMalformed, "no ticket is a connection"), request)
+                visit.refuse(&refusal(Reason::HandshakeMalformed, "no ticket is a connection"), &request)
             }
         },
         Settled::FirstMessage(_) => visit
-            .refuse(&refusal(Reason::CredentialMissing, "a ticket is fetched with a credential in its head"), request),
+            .refuse(&refusal(Reason::CredentialMissing, "a ticket is fetched with a credential in its head"), &request),
     };
     if allowed {
         cross_origin::allow(&headers, response.headers_mut());

@@ -23,6 +23,15 @@ pub const ADMIN_COOKIE: &str = "portcullis_admin";
 /// A space too: at an end of a value it would be lost, and two subjects would look alike.
 const UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b',').add(b' ');
 
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static CONNECTION_ID: HeaderName = HeaderName::from_static("x-portcullis-connection-id");
+static SUBJECT: HeaderName = HeaderName::from_static("x-portcullis-subject");
+static TENANT: HeaderName = HeaderName::from_static("x-portcullis-tenant");
+static ROLES: HeaderName = HeaderName::from_static("x-portcullis-roles");
+static SIGNATURE: HeaderName = HeaderName::from_static("x-portcullis-signature");
+
 /// Headers by which some backends let a client choose another path or address than the ones judged here.
 const OVERRIDES: [&str; 9] = [
     "x-real-ip",
@@ -36,7 +45,7 @@ const OVERRIDES: [&str; 9] = [
     "x-original-host",
 ];
 
-const DROPPED: [HeaderName; 18] = [
+static DROPPED: [HeaderName; 18] = [
     header::HOST,
     header::CONNECTION,
     header::UPGRADE,
@@ -79,7 +88,7 @@ pub(super) fn headers(
     let mut out = HeaderMap::with_capacity(client.len() + 8);
     let named = connection_names(client);
     for (name, value) in client {
-        if !DROPPED.contains(name) && !named.contains(name) && !is_ours(name.as_str()) {
+        if !DROPPED.contains(name) && !named.iter().any(|named| named == name.as_str()) && !is_ours(name.as_str()) {
             out.append(name.clone(), value.clone());
         }
     }
@@ -115,14 +124,28 @@ pub(super) fn path(uri: &http::Uri, identity: &Identity, places: &[CredentialPla
     }
 }
 
-/// Headers that `Connection` names belong to the hop (RFC 9110 7.6.1).
-fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
+/// Headers that `Connection` names belong to the hop (RFC 9110 7.6.1); without those that are dropped anyhow.
+fn connection_names(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
+    let more = names.filter(|name| !["upgrade", "keep-alive", "close"].iter().any(|it| name.eq_ignore_ascii_case(it)));
+    more.map(lower_case).collect()
+}
+
+/// As names stand in a map of headers.
+fn lower_case(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => name.to_ascii_lowercase().into(),
+        false => name.into(),
+    }
 }
 
 /// `X-Portcullis-…`, `X-Forwarded-…` and their look-alikes: many servers read `_` and other signs as `-`.
 fn is_ours(name: &str) -> bool {
+    // What all of them begin with, for nearly no other header does.
+    if !matches!(name.as_bytes(), [b'x' | b't' | b'c' | b'f', ..]) {
+        return false;
+    }
     let dashed = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
     let alike = |name: &str, ours: &str| name.bytes().map(dashed).eq(ours.bytes());
     let begins = |ours: &str| name.get(..ours.len()).is_some_and(|start| alike(start, ours));
@@ -131,15 +154,16 @@ fn is_ours(name: &str) -> bool {
 
 /// Cookies know no ports: a browser brings the admin listener's along when both stand on one host.
 fn drop_cookies(out: &mut HeaderMap, client: &HeaderMap, identity: &Identity, places: &[CredentialPlace]) {
+    if out.remove(header::COOKIE).is_none() {
+        return;
+    }
     let mut names = vec![ADMIN_COOKIE];
     if places.contains(&CredentialPlace::Cookie) && !identity.forward_token {
         names.push(identity.claims.cookie_name.as_str());
     }
     // Never the backend's affair: whoever holds it is the user.
     names.extend(identity.sessions.as_ref().map(|sessions| sessions.cookie.name.as_str()));
-    if out.remove(header::COOKIE).is_some()
-        && let Some(rest) = credential::strip_cookies(client, &names)
-    {
+    if let Some(rest) = credential::strip_cookies(client, &names) {
         out.insert(header::COOKIE, rest);
     }
 }
@@ -162,24 +186,24 @@ fn forwarded(out: &mut HeaderMap, client: &HeaderMap, arrival: &Arrival) {
 }
 
 fn x_forwarded(out: &mut HeaderMap, client: &HeaderMap, arrival: &Arrival) {
-    set(out, "x-forwarded-for", &arrival.client.to_string());
-    set(out, "x-forwarded-proto", if arrival.tls { "https" } else { "http" });
+    set(out, &X_FORWARDED_FOR, &arrival.client.to_string());
+    out.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(if arrival.tls { "https" } else { "http" }));
     if let Some(host) = client.get(header::HOST) {
-        out.insert("x-forwarded-host", host.clone());
+        out.insert(&X_FORWARDED_HOST, host.clone());
     }
 }
 
 fn describe(out: &mut HeaderMap, arrival: &Arrival, principal: &Principal) {
-    set(out, "x-portcullis-connection-id", &arrival.connection_id);
+    set(out, &CONNECTION_ID, &arrival.connection_id);
     if let Some(subject) = &principal.subject {
-        set(out, "x-portcullis-subject", subject);
+        set(out, &SUBJECT, subject);
     }
     if let Some(tenant) = &principal.tenant {
-        set(out, "x-portcullis-tenant", tenant);
+        set(out, &TENANT, tenant);
     }
     let roles: Vec<Cow<'_, str>> = principal.roles.iter().map(|role| safe(role)).collect();
     if let Ok(roles) = HeaderValue::from_str(&roles.join(",")) {
-        out.insert("x-portcullis-roles", roles);
+        out.insert(&ROLES, roles);
     }
 }
 
@@ -189,17 +213,17 @@ fn sign(out: &mut HeaderMap, identity: &Identity, now: Now) {
     let Some(secret) = &identity.header_secret else { return };
     let time = now.unix_seconds();
     let mut text = time.to_string();
-    for name in ["connection-id", "subject", "tenant", "roles"] {
-        let value = out.get(format!("{OURS}{name}")).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    for name in [&CONNECTION_ID, &SUBJECT, &TENANT, &ROLES] {
+        let value = out.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         text.push('\n');
         text.push_str(value);
     }
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
     let signature = HEXLOWER.encode(hmac::sign(&key, text.as_bytes()).as_ref());
-    set(out, "x-portcullis-signature", &format!("t={time};v1={signature}"));
+    set(out, &SIGNATURE, &format!("t={time};v1={signature}"));
 }
 
-fn set(out: &mut HeaderMap, name: &'static str, value: &str) {
+fn set(out: &mut HeaderMap, name: &'static HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(&safe(value)) {
         out.insert(name, value);
     }

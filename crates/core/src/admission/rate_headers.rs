@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::limits::Limit;
 
+static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static LEFT: HeaderName = HeaderName::from_static("ratelimit");
+
 /// Adds `RateLimit-Policy` and, where something is left to tell, `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 pub(super) fn say_limit(headers: &mut HeaderMap, policy: &str, left: &str) {
-    for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+    for (name, text) in [(&POLICY, policy), (&LEFT, left)] {
         if let Some(value) = HeaderValue::from_str(text).ok().filter(|_| !text.is_empty()) {
             headers.append(name, value);
         }

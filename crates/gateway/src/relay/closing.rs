@@ -20,12 +20,10 @@ impl Relay {
         let until = now + self.caller.route.spec.times.close;
         if matches!(self.phase, Phase::Open) {
             self.phase = Phase::Handshaking { until };
-            self.wake_by(until);
         }
         if self.client.close_sent && self.upstream.close_sent {
             let until = now + LINGER.min(self.caller.route.spec.times.close);
             self.phase = Phase::Handshaking { until };
-            self.wake_by(until);
         }
     }
 

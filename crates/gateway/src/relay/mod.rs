@@ -123,7 +123,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// A relay, to be spawned on its worker's thread.
     pub(crate) fn new(worker: Rc<Worker>, parts: Parts) -> Self {
-        let now = worker.shared.clock.now();
+        let now = worker.now();
         let spec = &parts.caller.route.spec;
         let inflate = |sender| parts.deflate.map(|params| Inflate::new(&params, sender));
         let inbound = limits(&spec.inbound, spec.compression.ratio_max);
@@ -148,6 +148,7 @@ impl Relay {
         let counter = worker.shared.metrics.route_index(&spec.name);
         worker.shard().connection_opened(counter);
         let habit = Habit::new(worker.shared.gate.anomalies().is_on(), now.mono);
+        let timer = tokio::time::sleep_until(worker.shared.clock.instant(now.mono));
         let mut relay = Self {
             generation: worker.generation(),
             counter,
@@ -164,7 +165,7 @@ impl Relay {
             started: now.mono,
             message_at: now.mono,
             habit,
-            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            timer: Box::pin(timer),
             timer_at: Duration::ZERO,
             timer_armed: false,
             events: budget::EventBudget::default(),
@@ -258,7 +259,14 @@ impl Relay {
             }
         }
         self.flush(cx, now.mono);
-        self.close_finished(cx)
+        if self.close_finished(cx) {
+            return true;
+        }
+        // Set only where there is something to wait for: most closing handshakes end as soon as they are written.
+        if let Phase::Handshaking { until } = self.phase {
+            self.wake_by(until);
+        }
+        false
     }
 }
 
@@ -279,7 +287,7 @@ impl Future for Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let now = self.worker.shared.clock.now();
+        let now = self.worker.now();
         if let Some((messages, bytes)) = self.habit.end() {
             self.note_habit(messages, bytes, now);
         }

@@ -72,8 +72,8 @@ impl Relay {
             Direction::Inbound => (&mut self.client, &mut self.upstream),
             Direction::Outbound => (&mut self.upstream, &mut self.client),
         };
-        // Whoever owes a limit is not read: what it sends waits with it.
-        if from.ended || from.held.is_some() || from.memory.paused_until() > now {
+        // Whoever owes a limit is not read: what it sends waits with it. After its Close a peer says nothing more.
+        if from.ended || from.close_received || from.held.is_some() || from.memory.paused_until() > now {
             return false;
         }
         if to.poll_flush(cx, now).is_err() {

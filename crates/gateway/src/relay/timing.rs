@@ -38,22 +38,21 @@ impl Relay {
     /// Sleeps until the next time anything could be due.
     pub(super) fn set_timer(&mut self, now: Duration) {
         let next = self.next_due(now).max(now + GRAIN);
-        self.reset(next, now);
+        self.reset(next);
     }
 
     /// Wakes at `at` if the timer would sleep longer.
     pub(super) fn wake_by(&mut self, at: Duration) {
         if at < self.timer_at {
-            let now = self.worker.shared.clock.now().mono;
-            self.reset(at.max(now + GRAIN), now);
+            let now = self.worker.shared.clock.mono();
+            self.reset(at.max(now + GRAIN));
         }
     }
 
-    fn reset(&mut self, at: Duration, now: Duration) {
+    fn reset(&mut self, at: Duration) {
         self.timer_at = at;
         self.timer_armed = false;
-        let instant = tokio::time::Instant::now() + at.saturating_sub(now);
-        self.timer.as_mut().reset(instant);
+        self.timer.as_mut().reset(self.worker.shared.clock.instant(at));
     }
 
     fn next_due(&self, now: Duration) -> Duration {
@@ -80,14 +79,14 @@ impl Relay {
 
     pub(super) fn credential_ends_in(&self) -> Option<Duration> {
         let end = Duration::from_secs(self.caller.principal.expires_at_unix_s?);
-        Some(end.saturating_sub(self.worker.shared.clock.now().wall))
+        Some(end.saturating_sub(self.worker.now().wall))
     }
 
     /// Until nobody has used the session it came with for too long, on whichever connection.
     fn session_idles_in(&self) -> Option<Duration> {
         let policy = self.worker.policy();
         let rules = policy.checked.identity.sessions.as_ref()?;
-        Some(self.session.as_ref()?.idle_left(rules.idle_timeout, self.worker.shared.clock.now()))
+        Some(self.session.as_ref()?.idle_left(rules.idle_timeout, self.worker.now()))
     }
 
     fn due(&mut self, now: Duration) {

@@ -186,7 +186,11 @@ fn unwritable(what: &str) -> Failure {
 }
 
 fn path(ask: &Ask<'_>, lease: &Lease) -> Result<PathAndQuery, Failure> {
-    format!("{}{}", lease.path_prefix(), ask.path).try_into().map_err(|_| unwritable("its path"))
+    let path = match lease.path_prefix() {
+        "" => ask.path.try_into(),
+        prefix => format!("{prefix}{}", ask.path).try_into(),
+    };
+    path.map_err(|_| unwritable("its path"))
 }
 
 /// Adds the handshake's own headers.
@@ -198,7 +202,7 @@ fn complete(
     key: [u8; 24],
 ) -> Result<(), Failure> {
     let value = |text: &str| HeaderValue::from_str(text).map_err(|_| unwritable("a header"));
-    headers.insert(header::HOST, value(&lease.authority())?);
+    headers.insert(header::HOST, lease.host().ok_or_else(|| unwritable("its host"))?.clone());
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));

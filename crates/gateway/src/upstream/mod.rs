@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
-use hyper_util::rt::TokioIo;
 use portcullis_core::policy::{Route, checked};
 use portcullis_core::verdict::Reason;
 use tokio::net::TcpStream;
@@ -50,7 +48,7 @@ impl Failure {
 
 /// A socket to one of the route's backends: of those that are well the caller's own, where it has one.
 pub(crate) async fn dial(worker: &Worker, route: &Route, key: Option<u64>) -> Result<(Leg, Lease), Failure> {
-    let now_ms = || u64::try_from(worker.shared.clock.now().mono.as_millis()).unwrap_or(u64::MAX);
+    let now_ms = || u64::try_from(worker.shared.clock.mono().as_millis()).unwrap_or(u64::MAX);
     let mut last = Failure::new(Reason::UpstreamUnreachable, "the route has no upstream");
     for backend in worker.shared.upstreams.load().candidates(route, key, now_ms()) {
         let lease = Lease::new(&backend);
@@ -73,10 +71,14 @@ pub(crate) async fn dial(worker: &Worker, route: &Route, key: Option<u64>) -> Re
     Err(last)
 }
 
-async fn connect(tls: &Arc<ClientConfig>, spec: &checked::Upstream) -> std::io::Result<Leg> {
-    let stream = match spec.host.parse() {
-        Ok(ip) => TcpStream::connect(SocketAddr::new(ip, spec.port)).await?,
-        Err(_) => TcpStream::connect((spec.host.as_str(), spec.port)).await?,
+async fn connect(
+    tls: &Arc<ClientConfig>,
+    spec: &checked::Upstream,
+    address: Option<SocketAddr>,
+) -> std::io::Result<Leg> {
+    let stream = match address {
+        Some(address) => TcpStream::connect(address).await?,
+        None => TcpStream::connect((spec.host.as_str(), spec.port)).await?,
     };
     stream.set_nodelay(true)?;
     if !spec.tls {
@@ -87,41 +89,38 @@ async fn connect(tls: &Arc<ClientConfig>, spec: &checked::Upstream) -> std::io::
     Ok(Leg::TlsClient(Box::new(connector.connect(name, stream).await?)))
 }
 
-/// The socket under an upgraded connection, with what was read past the head.
-pub(crate) fn take_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(Leg, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Leg>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
-}
-
 /// Takes out what belongs to the connection and not to the message (RFC 9110 7.6.1), and what the gateway says
 /// itself.
 pub(crate) fn keep_end_to_end(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<HeaderName> = named
         .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .map(str::trim)
+        .filter(|name| !name.eq_ignore_ascii_case("upgrade"))
+        .filter_map(|name| name.parse().ok())
         .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        header::CONNECTION,
-        header::UPGRADE,
-        header::TRANSFER_ENCODING,
-        header::TE,
-        header::TRAILER,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::CONTENT_LENGTH,
-        header::SEC_WEBSOCKET_ACCEPT,
-        header::SEC_WEBSOCKET_EXTENSIONS,
-        header::SEC_WEBSOCKET_PROTOCOL,
-        header::SEC_WEBSOCKET_VERSION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ] {
+    // Few headers come, so each is looked for among these, and not the other way round.
+    let gone: Vec<HeaderName> =
+        headers.keys().filter(|name| OF_THE_HOP.contains(name) || named.contains(name)).cloned().collect();
+    for name in gone {
         headers.remove(name);
     }
 }
+
+/// What belongs to a connection, and what the gateway says itself.
+static OF_THE_HOP: [HeaderName; 14] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::CONTENT_LENGTH,
+    header::SEC_WEBSOCKET_ACCEPT,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_VERSION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];

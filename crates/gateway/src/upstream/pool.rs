@@ -1,9 +1,11 @@
 //! The backends of every route, with their load and their health; in which order they are tried.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use http::HeaderValue;
 use portcullis_core::admission::balance;
 use portcullis_core::policy::checked::HealthCheck;
 use portcullis_core::policy::{Policy, Route, checked};
@@ -19,8 +21,12 @@ pub(crate) struct Backend {
     pub(super) spec: checked::Upstream,
     /// Whose certificates are believed of it, where the route says so.
     tls: Option<Arc<ClientConfig>>,
+    /// Its host, where that is an address.
+    address: Option<SocketAddr>,
     /// What its address weighs for a caller.
     mark: u64,
+    /// What it reads as `Host`; none where its name cannot be written.
+    host: Option<HeaderValue>,
     open: AtomicUsize,
     /// Monotonic milliseconds.
     pub(super) shunned_until_ms: AtomicU64,
@@ -30,12 +36,14 @@ impl Backend {
     fn new(spec: checked::Upstream) -> Result<Self, TlsError> {
         let tls = spec.trust.as_ref().map(tls::towards).transpose()?;
         let mark = balance::mark(&format!("{}{}", authority(&spec), spec.path_prefix));
-        Ok(Self { spec, tls, mark, open: AtomicUsize::new(0), shunned_until_ms: AtomicU64::new(0) })
+        let address = spec.host.parse().ok().map(|ip| SocketAddr::new(ip, spec.port));
+        let host = HeaderValue::try_from(authority(&spec)).ok();
+        Ok(Self { spec, tls, address, mark, host, open: AtomicUsize::new(0), shunned_until_ms: AtomicU64::new(0) })
     }
 
     /// A connection to it, with TLS where it has that.
     pub(super) async fn connect(&self, usual: &Arc<ClientConfig>) -> std::io::Result<Leg> {
-        connect(self.tls.as_ref().unwrap_or(usual), &self.spec).await
+        connect(self.tls.as_ref().unwrap_or(usual), &self.spec, self.address).await
     }
 
     /// `host:port`.
@@ -105,7 +113,11 @@ impl Upstreams {
     /// The route's backends in the order in which they are tried: the well ones first, among them those that answered
     /// lately, among them the least loaded, or the caller's own.
     pub(super) fn candidates(&self, route: &Route, key: Option<u64>, now_ms: u64) -> Vec<Arc<Backend>> {
-        let mut list = self.routes.get(route.index).cloned().unwrap_or_default();
+        let mut list = match self.routes.get(route.index).map(Vec::as_slice) {
+            // There is nothing to choose from.
+            Some([only]) => return vec![Arc::clone(&only.backend)],
+            list => list.unwrap_or_default().to_vec(),
+        };
         list.sort_by_cached_key(|Place { backend, watched }| {
             let unwell = watched.as_ref().is_some_and(|watched| !watched.is_well());
             let shunned = backend.shunned_until_ms.load(Ordering::Relaxed) > now_ms;
@@ -164,6 +176,11 @@ impl Lease {
     /// `host:port`.
     pub(crate) fn authority(&self) -> String {
         self.0.authority()
+    }
+
+    /// What it reads as `Host`.
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
+        self.0.host.as_ref()
     }
 
     /// Put before the path of a request.
