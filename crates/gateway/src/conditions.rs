@@ -53,6 +53,7 @@ impl Conditions {
         if now.mono.saturating_sub(self.sampled) >= SAMPLE {
             self.sampled = now.mono;
             order = self.sample(shared, now);
+            shared.statistics.look(&shared.metrics, now);
         }
         self.put(shared, now);
         order

@@ -161,3 +161,31 @@ async def origins(lab):
     gateway = await house(lab, "development")
     assert await status(lab, gateway, origin="http://localhost:5173") == 101
     assert await status(lab, gateway, origin="https://evil.example") == 403
+
+
+@case("`/api/security/metrics` tells connections, blocks, failures and recent events to admins")
+async def metrics(lab):
+    gateway = await house(lab)
+    path = "/api/security/metrics"
+
+    def caller(role: str) -> dict:
+        told = Lab.hs256({"sub": "root", "roles": [role], "exp": Lab.now() + 600})
+        return {"Authorization": f"Bearer {told}", "X-Forwarded-For": "203.0.113.9"}
+
+    await opened(lab, gateway)
+    connection = await opened(lab, gateway, "user")
+    assert (await said(connection, type="chat.delete"))["type"] == "error"
+    assert (await gateway.http(path, {"X-Forwarded-For": "203.0.113.9"}))[0] == 401
+    assert (await gateway.http(path, caller("moderator")))[0] == 403
+
+    async def counted():
+        status, _, text = await gateway.http(path, caller("admin"))
+        assert status == 200, (status, text)
+        told = json.loads(text)
+        return told if told["connections"]["active"] == 2 and told["events"]["total"] == 3 else None
+
+    told = await until(counted, "two connections and three refusals are counted")
+    assert told["connections"] == {"active": 2, "anonymous": 1, "authenticated": 1, "by_role": {"guest": 1, "user": 1}}, told
+    assert told["events"]["recent"] == 3 and sum(told["events"]["by_type"].values()) == 3, told
+    assert (told["authentication_failures"], told["blocked_ips"], told["rate_limit_violations"]) == (1, 0, 0), told
+    assert told["flood_level"] == "normal" and abs(told["timestamp"] - Lab.now()) < 60 and told["messages"] >= 1, told

@@ -408,3 +408,35 @@ async def pages(lab):
     _, gateway = await house(lab)
     answered, headers, _ = await gateway.admin("/")
     assert answered == 200 and "default-src 'none'" in headers["content-security-policy"], headers
+
+
+@case("statistics have the chat's names, for whoever may read monitoring")
+async def statistics(lab):
+    _, gateway = await house(lab)
+    path = "/api/security/stats"
+    reading = itertools.count(1)
+
+    async def told() -> dict:
+        # From a new address each time: twenty attempts in a minute are slowed, and that is an event too.
+        answered, _, text = await gateway.http(path, bearer(token("ann", "analyst"), f"198.51.100.{next(reading)}"))
+        assert answered == 200, (answered, text)
+        return json.loads(text)
+
+    assert await told() == {"active_connections": 0, "blocked_ips": 0, "recent_security_events": 0,
+                            "auth_failures_last_hour": 0, "rate_limit_violations": 0}
+    connection = await opened(lab, gateway, token())
+    for _ in range(62):
+        answer = await said(connection, type="ping")
+    assert answer["type"] == "error", answer
+    wrong = Lab.hs256({"sub": "ada", "exp": Lab.now() + 600}, "guess" * 8)
+    assert [await status(lab, gateway, wrong, "203.0.113.66") for _ in range(5)] == [401] * 5
+    # The fifth failure makes the address suspicious: the eighth event.
+    expected = {"active_connections": 1, "blocked_ips": 1, "recent_security_events": 8,
+                "auth_failures_last_hour": 5, "rate_limit_violations": 2}
+
+    async def counted():
+        return await told() == expected
+
+    await until(counted, "a connection, a block, five failures and two messages too many")
+    for headers, refused in ((bearer(token("ben"), "203.0.113.3"), 403), ({}, 401)):
+        assert (await gateway.http(path, headers))[0] == refused, headers

@@ -319,6 +319,12 @@ async def metrics(lab):
     }, told
     assert (told["authenticated_connections"], told["ddos_alert_level"], told["blocked_clients"]) == (3, "normal", 0), told
     assert told["rate_limit_violations"] == 0 and isinstance(told["security_violations"], int), told
+    assert (told["recent_security_events"], (await gateway.http("/security/metrics"))[0]) == (0, 401), told
+
+    async def recent():
+        return json.loads((await gateway.http("/security/metrics", admin))[2])["recent_security_events"] == 1
+
+    await until(recent, "what was just refused is a recent event")
     operator = {"Authorization": f"Bearer {token('pay_ready')}"}
     assert (await gateway.http("/security/metrics", operator))[0] == 403
     assert (await gateway.http("/security/metrics"))[0] == 401

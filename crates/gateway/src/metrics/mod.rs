@@ -259,8 +259,7 @@ impl Metrics {
             totals.bytes_outbound += bytes_out;
             totals.routes.push((name, opened.saturating_sub(closed)));
         }
-        for reason in Reason::ALL {
-            let count: u64 = Decision::ALL.iter().map(|decision| self.refusals(*reason, *decision)).sum();
+        for (reason, count) in Reason::ALL.iter().zip(self.by_reason()) {
             if count > 0 {
                 totals.reasons.push((reason.label(), count));
                 totals.refusals += count;
@@ -268,6 +267,12 @@ impl Metrics {
         }
         totals.reasons.sort_by_key(|(label, count)| (std::cmp::Reverse(*count), *label));
         totals
+    }
+
+    /// Refusals since the start, in the order of [`Reason::ALL`].
+    pub(crate) fn by_reason(&self) -> crate::statistics::Counts {
+        let count = |reason: &Reason| Decision::ALL.iter().map(|decision| self.refusals(*reason, *decision)).sum();
+        Reason::ALL.iter().map(count).collect()
     }
 
     /// The exposition: OpenMetrics 1.0 where `openmetrics`, else the Prometheus text format 0.0.4.

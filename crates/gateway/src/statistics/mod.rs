@@ -6,9 +6,10 @@
 //! Tests: here and in `census.rs`; with real clients `tests/acceptance/cases/statistics.py`.
 
 mod census;
+mod hour;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,9 +29,12 @@ use tokio::sync::oneshot;
 
 pub(crate) use census::Open;
 use census::{Census, Count};
+pub(crate) use hour::Counts;
+use hour::Hour;
 
 use crate::cross_origin;
 use crate::handshake::{Body, Visit};
+use crate::metrics::Metrics;
 use crate::record::Draft;
 use crate::shared::Shared;
 use crate::worker::Command;
@@ -48,12 +52,19 @@ pub(crate) struct Statistics {
     workers: std::sync::OnceLock<Vec<UnboundedSender<Command>>>,
     /// Held while the workers are asked, so that nobody asks beside.
     last: tokio::sync::Mutex<Option<(Duration, Arc<Census>)>>,
+    /// Held for as long as sixty-one lines are read.
+    hour: Mutex<Hour>,
 }
 
 impl Statistics {
     /// Who there is to ask; told once, when the workers are there.
     pub(crate) fn workers(&self, workers: Vec<UnboundedSender<Command>>) {
         let _ = self.workers.set(workers);
+    }
+
+    /// Looks at the counters, once a minute, so that the last hour can be told.
+    pub(crate) fn look(&self, metrics: &Metrics, now: Now) {
+        self.hour.lock().unwrap_or_else(PoisonError::into_inner).look(now.mono, || metrics.by_reason());
     }
 
     async fn census(&self, gate: &Arc<Gate>, at: Now) -> Arc<Census> {
@@ -169,6 +180,9 @@ impl Figures<'_> {
             Figure::Refusals(None) => self.shared.metrics.totals().refusals.into(),
             Figure::Refusals(Some(reasons)) => self.refusals(|reason| reasons.contains(&reason)).into(),
             Figure::RefusalsIn(category) => self.refusals(|reason| reason.row().category == *category).into(),
+            Figure::RefusalsLastHour(None) => self.last_hour(|_| true).into(),
+            Figure::RefusalsLastHour(Some(reasons)) => self.last_hour(|reason| reasons.contains(&reason)).into(),
+            Figure::RefusalsInLastHour(category) => self.last_hour(|reason| reason.row().category == *category).into(),
             Figure::Messages => {
                 let totals = self.shared.metrics.totals();
                 (totals.messages_inbound + totals.messages_outbound).into()
@@ -187,9 +201,14 @@ impl Figures<'_> {
     }
 
     fn refusals(&self, of: impl Fn(Reason) -> bool) -> u64 {
-        let counted = self.shared.metrics.totals().reasons;
-        let count = |reason: &Reason| counted.iter().find(|(label, _)| *label == reason.label()).map_or(0, |(_, n)| *n);
-        Reason::ALL.iter().filter(|reason| of(**reason)).map(count).sum()
+        let counted = self.shared.metrics.by_reason();
+        Reason::ALL.iter().zip(counted).filter(|(reason, _)| of(**reason)).map(|(_, count)| count).sum()
+    }
+
+    fn last_hour(&self, of: impl Fn(Reason) -> bool) -> u64 {
+        let counted = self.shared.metrics.by_reason();
+        let hour = self.shared.statistics.hour.lock().unwrap_or_else(PoisonError::into_inner);
+        hour.refusals(self.now.mono, &counted, of)
     }
 
     fn count(&self, of: &Of) -> Count {

@@ -46,6 +46,10 @@ pub enum Figure {
     Refusals(Option<Box<[Reason]>>),
     /// The same, of the reasons of a category.
     RefusalsIn(Category),
+    /// What was refused, dropped, closed or observed in the last hour, for all reasons or some.
+    RefusalsLastHour(Option<Box<[Reason]>>),
+    /// The same, of the reasons of a category.
+    RefusalsInLastHour(Category),
     /// Messages from clients and to them since the start.
     Messages,
     /// Entries of the blocklist, and addresses whose failures earned a ban.
@@ -87,6 +91,8 @@ const NAMES: &[(&str, Argument)] = &[
     ("connections_per_user_max", Argument::Route),
     ("refusals", Argument::MaybeReasons),
     ("refusals_in", Argument::Category),
+    ("refusals_last_hour", Argument::MaybeReasons),
+    ("refusals_in_last_hour", Argument::Category),
     ("messages", Argument::None),
     ("blocked", Argument::None),
     ("suspicious", Argument::None),
@@ -141,9 +147,13 @@ impl Figure {
             }
             (Argument::MaybeReasons, Some(labels)) => {
                 let reasons = labels.split(',').map(|label| reason(label.trim())).collect::<Result<_, _>>()?;
-                Ok(Some(Self::Refusals(Some(reasons))))
+                let figure = if name == "refusals" { Self::Refusals } else { Self::RefusalsLastHour };
+                Ok(Some(figure(Some(reasons))))
             }
-            (Argument::Category, label) => category(label.unwrap_or_default()).map(|one| Some(Self::RefusalsIn(one))),
+            (Argument::Category, label) => {
+                let figure = if name == "refusals_in" { Self::RefusalsIn } else { Self::RefusalsInLastHour };
+                category(label.unwrap_or_default()).map(|one| Some(figure(one)))
+            }
             _ => Ok(Self::named(name, argument)),
         }
     }
@@ -160,6 +170,7 @@ impl Figure {
             "connections_by_role" => Self::ConnectionsBy(Group::Role),
             "connections_per_user_max" => Self::ConnectionsPerUserMax(of()?),
             "refusals" => Self::Refusals(None),
+            "refusals_last_hour" => Self::RefusalsLastHour(None),
             "messages" => Self::Messages,
             "blocked" => Self::Blocked,
             "suspicious" => Self::Suspicious,
@@ -246,6 +257,10 @@ mod tests {
         );
         let both = Figure::parse("{refusals:message_rate, connection_rate}");
         assert_eq!(both, Ok(Some(Figure::Refusals(Some([Reason::MessageRate, Reason::ConnectionRate].into())))));
+        let failed = Figure::parse("{refusals_in_last_hour:authentication}");
+        assert_eq!(failed, Ok(Some(Figure::RefusalsInLastHour(Category::Authentication))));
+        let rate = Figure::parse("{refusals_last_hour:message_rate}");
+        assert_eq!(rate, Ok(Some(Figure::RefusalsLastHour(Some([Reason::MessageRate].into())))));
         for wrong in [
             "{user s}",
             "{lockdown:x}",
@@ -256,6 +271,8 @@ mod tests {
             "{refusals:x}",
             "{refusals:message_rate,x}",
             "{refusals_in}",
+            "{refusals_in_last_hour:x}",
+            "{refusals_last_hour:x}",
         ] {
             assert!(Figure::parse(wrong).is_err(), "{wrong}");
         }
