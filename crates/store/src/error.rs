@@ -38,6 +38,17 @@ pub enum StoreError {
         /// Its schema.
         found: i64,
     },
+    /// The file comes from an earlier version; only a writer brings it to the present shape.
+    #[error(
+        "the audit file `{path}` has schema {found}, written by an earlier version of Portcullis; start the gateway of \
+         this version once, which brings it up to date"
+    )]
+    Older {
+        /// Which file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
     /// A statement failed.
     #[error("the audit file could not be used: {0}")]
     Sqlite(#[from] rusqlite::Error),

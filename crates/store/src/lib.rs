@@ -20,6 +20,7 @@ mod error;
 mod keys;
 mod log;
 mod memory;
+mod places;
 mod queue;
 mod reader;
 #[cfg(feature = "redis")]

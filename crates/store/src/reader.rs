@@ -11,6 +11,7 @@ use portcullis_core::verdict::{Category, Reason, Severity};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::places::{self, Facet};
 use crate::row::{COLUMNS, from_row, rank};
 use crate::{StoreError, StoredEvent, schema};
 
@@ -55,6 +56,16 @@ pub struct Query {
     pub after_id: Option<String>,
 }
 
+impl Query {
+    /// What is looked for first: what occurs least comes first.
+    fn facet(&self) -> Option<Facet<'_>> {
+        let connection = self.connection.as_deref().map(Facet::Connection);
+        let user = || self.user.as_deref().map(Facet::User);
+        let tenant = || self.tenant.as_deref().map(Facet::Tenant);
+        connection.or_else(user).or_else(|| self.ip.map(Facet::Ip)).or_else(tenant)
+    }
+}
+
 /// Reads an audit file.
 #[derive(Debug)]
 pub struct AuditReader {
@@ -75,30 +86,77 @@ impl AuditReader {
     /// # Errors
     /// [`StoreError::BadQuery`] past a bound or for an unknown `after_id`, [`StoreError::Sqlite`].
     pub fn search(&self, query: &Query) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut conditions = Conditions::default();
-        let mut from = "events";
-        if let Some(text) = query.text.as_deref().filter(|text| !text.trim().is_empty()) {
-            from = "events_text JOIN events ON events.seq = events_text.rowid";
-            conditions.add("events_text MATCH ?", Value::Text(match_expression(text)?));
-        }
-        // FTS5 walks its own row ids backwards without sorting; elsewhere they are the same numbers.
-        let order = if from == "events" { "events.seq" } else { "events_text.rowid" };
-        if let Some(id) = &query.after_id {
-            let seq = self.seq_of(id)?.ok_or_else(|| StoreError::BadQuery(format!("there is no event `{id}`")))?;
-            conditions.add(&format!("{order} < ?"), Value::Integer(seq));
-        }
-        fill(&mut conditions, query)?;
         let limit = match query.limit.unwrap_or(100) {
             limit @ 1..=LIMIT_MAX => limit,
             other => return Err(StoreError::BadQuery(format!("`limit` is 1 to {LIMIT_MAX}, not {other}"))),
         };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM {from} WHERE {} ORDER BY {order} DESC LIMIT {limit}",
-            if conditions.sql.is_empty() { "1" } else { &conditions.sql }
-        );
+        let text = query.text.as_deref().filter(|text| !text.trim().is_empty());
+        let before = match &query.after_id {
+            Some(id) => self.seq_of(id)?.ok_or_else(|| StoreError::BadQuery(format!("there is no event `{id}`")))?,
+            None => i64::MAX,
+        };
+        let mut conditions = Conditions::default();
+        fill(&mut conditions, query)?;
+        match (text, query.facet()) {
+            (Some(text), _) => {
+                // FTS5 walks its own row ids backwards without sorting; elsewhere they are the same numbers.
+                conditions.add("events_text MATCH ?", Value::Text(match_expression(text)?));
+                conditions.add("events_text.rowid < ?", Value::Integer(before));
+                let from = "events_text JOIN events ON events.seq = events_text.rowid";
+                self.select(from, conditions, "events_text.rowid", limit)
+            }
+            (None, Some(facet)) => self.select_where(facet, conditions, before, limit),
+            (None, None) => {
+                if query.after_id.is_some() {
+                    conditions.add("events.seq < ?", Value::Integer(before));
+                }
+                self.select("events", conditions, "events.seq", limit)
+            }
+        }
+    }
+
+    fn select(
+        &self,
+        from: &str,
+        conditions: Conditions,
+        order: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let Conditions { sql, values } = conditions;
+        let sql = if sql.is_empty() { "1" } else { &sql };
+        let sql = format!("SELECT {COLUMNS} FROM {from} WHERE {sql} ORDER BY {order} DESC LIMIT {limit}");
         let mut statement = self.file.prepare_cached(&sql)?;
-        let rows = statement.query_map(rusqlite::params_from_iter(conditions.values), from_row)?;
+        let rows = statement.query_map(rusqlite::params_from_iter(values), from_row)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The events before a place that answer the conditions, looked for where `facet` occurs.
+    fn select_where(
+        &self,
+        facet: Facet<'_>,
+        mut conditions: Conditions,
+        before: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        // What is read belongs to one state of the file.
+        let _state = self.file.unchecked_transaction()?;
+        let ends = "SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM events";
+        let (oldest, newest): (i64, i64) = self.file.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        conditions.and("events.seq BETWEEN ? AND ?");
+        let Conditions { sql, values } = conditions;
+        let sql = format!("SELECT {COLUMNS} FROM events NOT INDEXED WHERE {sql} ORDER BY events.seq DESC LIMIT ?");
+        let mut statement = self.file.prepare_cached(&sql)?;
+        let mut found = Vec::new();
+        places::walk(&self.file, facet, (oldest, newest.min(before.saturating_sub(1))), |chunk| {
+            let room = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(0);
+            let range = [*chunk.start(), before.saturating_sub(1).min(*chunk.end()), room].map(Value::Integer);
+            let rows = statement.query_map(rusqlite::params_from_iter(values.iter().chain(&range)), from_row)?;
+            for row in rows {
+                found.push(row?);
+            }
+            Ok::<_, StoreError>(found.len() < limit)
+        })?;
+        Ok(found)
     }
 
     /// The event with this id, or the only one whose id starts with `reference` (at least

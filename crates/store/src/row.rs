@@ -7,8 +7,10 @@ use std::net::IpAddr;
 
 use portcullis_core::event::{DETAIL_BYTES_MAX, Event};
 use portcullis_core::verdict::Severity;
-use rusqlite::{CachedStatement, Row, Statement, ToSql, Transaction};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, Transaction};
 use serde::Serialize;
+
+use crate::places::Places;
 
 /// Longest text in any field but `detail`, bytes.
 pub const FIELD_BYTES_MAX: usize = 256;
@@ -21,15 +23,15 @@ pub(crate) const COLUMNS: &str = "events.seq, events.id, events.time_unix_ms, ev
      events.user, events.tenant, events.route, events.message_type, events.detail, events.metadata";
 
 /// What an insert begins with; a row of [`VALUES`] for each event, then [`ONCE`].
-const INSERT: &str = "INSERT INTO events (id, time_unix_ms, type, category, severity, decision, \
+const INSERT: &str = "INSERT INTO events (seq, id, time_unix_ms, type, category, severity, decision, \
      check_name, source_ip, connection, session, user, tenant, route, message_type, detail, metadata) VALUES ";
-const VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const COLUMNS_WRITTEN: usize = 16;
+const VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const COLUMNS_WRITTEN: usize = 17;
 /// Repeating an id does nothing: a batch may be written again after a failure that was none.
 const ONCE: &str = " ON CONFLICT (id) DO NOTHING";
 /// Events that one statement writes where none of them has words to search for, as where clients come and go: a statement
-/// opens the table and each of its indexes anew.
-const TOGETHER: usize = 8;
+/// opens the table and each of its indexes anew. The longest that fits is taken.
+const TOGETHER: [usize; 3] = [64, 8, 1];
 
 /// Enters the row just inserted into the search table.
 const INDEX: &str = "INSERT INTO events_text (rowid, type, user, route, message_type, detail, metadata) \
@@ -109,54 +111,60 @@ fn clip(text: &mut String, bytes_max: usize) {
 /// The statements that write events, made once for a batch.
 pub(crate) struct Inserts<'t> {
     change: &'t Transaction<'t>,
-    one: CachedStatement<'t>,
-    together: CachedStatement<'t>,
+    events: [CachedStatement<'t>; TOGETHER.len()],
     words: CachedStatement<'t>,
+    /// The last place taken.
+    seq: i64,
 }
 
 impl<'t> Inserts<'t> {
     pub(crate) fn new(change: &'t Transaction<'t>) -> rusqlite::Result<Self> {
         let insert = |rows: usize| change.prepare_cached(&format!("{INSERT}{}{ONCE}", [VALUES].repeat(rows).join(",")));
-        Ok(Self { change, one: insert(1)?, together: insert(TOGETHER)?, words: change.prepare_cached(INDEX)? })
+        let [many, some, one] = TOGETHER;
+        let events = [insert(many)?, insert(some)?, insert(one)?];
+        Ok(Self { change, events, words: change.prepare_cached(INDEX)?, seq: last_seq(change)? })
     }
 
     /// Writes events in their order.
-    pub(crate) fn write(&mut self, mut events: &[Event]) -> rusqlite::Result<()> {
-        while let Some((first, rest)) = events.split_first() {
-            match events.split_at_checked(TOGETHER) {
-                Some((wordless, after)) if wordless.iter().all(|event| event.detail.is_empty()) => {
-                    for (place, event) in wordless.iter().enumerate() {
-                        bind(&mut self.together, place, event, &metadata(event))?;
-                    }
-                    self.together.raw_execute()?;
-                    events = after;
-                }
-                _ => {
-                    self.write_one(first)?;
-                    events = rest;
-                }
+    pub(crate) fn write(&mut self, mut events: &[Event], places: &mut Places) -> rusqlite::Result<()> {
+        while !events.is_empty() {
+            let wordless = events.iter().take_while(|event| event.detail.is_empty()).count();
+            // The shortest is for one event, whether it has words or none.
+            let fits = self.events.iter_mut().zip(TOGETHER).find(|(_, rows)| *rows <= wordless.max(1));
+            let Some((statement, rows)) = fits else { break };
+            let Some((now, later)) = events.split_at_checked(rows) else { break };
+            let mut texts = String::new();
+            for (place, event) in now.iter().enumerate() {
+                self.seq += 1;
+                places.note(self.seq, event);
+                texts = metadata(event);
+                bind(statement, place, self.seq, event, &texts)?;
             }
+            let written = statement.raw_execute()?;
+            if let [event] = now
+                && written > 0
+                && !event.detail.is_empty()
+            {
+                self.words.execute(rusqlite::params![
+                    self.seq,
+                    event.reason.row().label,
+                    event.user,
+                    event.route,
+                    event.message_type,
+                    event.detail,
+                    texts,
+                ])?;
+            }
+            events = later;
         }
-        Ok(())
+        places.write(self.change, self.seq)
     }
+}
 
-    /// Writes one event, and into the search table where it has words to search for.
-    fn write_one(&mut self, event: &Event) -> rusqlite::Result<()> {
-        let metadata = metadata(event);
-        bind(&mut self.one, 0, event, &metadata)?;
-        if self.one.raw_execute()? > 0 && !event.detail.is_empty() {
-            self.words.execute(rusqlite::params![
-                self.change.last_insert_rowid(),
-                event.reason.row().label,
-                event.user,
-                event.route,
-                event.message_type,
-                event.detail,
-                metadata,
-            ])?;
-        }
-        Ok(())
-    }
+/// The last place that was ever taken.
+pub(crate) fn last_seq(file: &Connection) -> rusqlite::Result<i64> {
+    let last = file.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'events'", [], |row| row.get(0));
+    Ok(last.optional()?.unwrap_or(0))
 }
 
 fn metadata(event: &Event) -> String {
@@ -164,9 +172,10 @@ fn metadata(event: &Event) -> String {
 }
 
 /// Puts an event into the row at a place of a statement.
-fn bind(statement: &mut Statement<'_>, place: usize, event: &Event, metadata: &str) -> rusqlite::Result<()> {
+fn bind(statement: &mut Statement<'_>, place: usize, seq: i64, event: &Event, metadata: &str) -> rusqlite::Result<()> {
     let row = event.reason.row();
     let values: [&dyn ToSql; COLUMNS_WRITTEN] = [
+        &seq,
         &event.id,
         &i64::try_from(event.time_unix_ms).unwrap_or(i64::MAX),
         &row.label,

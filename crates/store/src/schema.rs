@@ -9,9 +9,10 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
+use crate::places::{Facet, Places};
 
 /// The schema this program writes, kept in `user_version`.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// "PrtC", in `application_id`: tells our files from others'.
 const APPLICATION_ID: i64 = 0x5072_7443;
@@ -47,10 +48,7 @@ CREATE TABLE events (
 CREATE INDEX events_by_time ON events (time_unix_ms);
 CREATE INDEX events_by_type ON events (type) WHERE severity > 0;
 CREATE INDEX events_by_severity ON events (severity) WHERE severity > 0;
-CREATE INDEX events_by_source_ip ON events (source_ip) WHERE source_ip IS NOT NULL;
-CREATE INDEX events_by_connection ON events (connection) WHERE connection IS NOT NULL;
-CREATE INDEX events_by_user ON events (user) WHERE user IS NOT NULL;
-CREATE INDEX events_by_tenant ON events (tenant) WHERE tenant IS NOT NULL;
+CREATE TABLE places (place INTEGER PRIMARY KEY) STRICT;
 CREATE VIRTUAL TABLE events_text USING fts5(
   type, user, route, message_type, detail, metadata, content='events', content_rowid='seq'
 );
@@ -90,23 +88,53 @@ fn prepare(c: &mut Connection, path: &Path, busy: Duration, bytes_max: Option<u6
         let page: u32 = c.pragma_query_value(None, "page_size", |row| row.get(0))?;
         c.pragma_update(None, "max_page_count", i64::try_from(bytes_max / u64::from(page.max(1))).unwrap_or(i64::MAX))?;
     }
-    if version == 0 {
+    if version < SCHEMA_VERSION {
         let change = c.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         // Someone else may have been first while we waited for the lock.
-        if self::version(&change, path)? == 0 {
-            change.execute_batch(CREATE)?;
-            change.pragma_update(None, "application_id", APPLICATION_ID)?;
-            change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        match self::version(&change, path)? {
+            0 => change.execute_batch(CREATE)?,
+            1 => places_for_indexes(&change)?,
+            _ => {}
         }
+        change.pragma_update(None, "application_id", APPLICATION_ID)?;
+        change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         change.commit()?;
     }
     Ok(())
 }
 
+/// Version 1 had an index of each value that is searched for.
+fn places_for_indexes(change: &Connection) -> rusqlite::Result<()> {
+    change.execute_batch(
+        "DROP INDEX events_by_source_ip; DROP INDEX events_by_connection; DROP INDEX events_by_user;
+         DROP INDEX events_by_tenant; CREATE TABLE places (place INTEGER PRIMARY KEY) STRICT;",
+    )?;
+    let mut events = change.prepare("SELECT seq, source_ip, connection, user, tenant FROM events ORDER BY seq")?;
+    let mut rows = events.query([])?;
+    let mut places = Places::default();
+    while let Some(row) = rows.next()? {
+        let seq: i64 = row.get(0)?;
+        let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str_or_null().unwrap_or_default());
+        places.note_all(
+            seq,
+            [
+                text(1)?.and_then(|ip| ip.parse().ok()).map(Facet::Ip),
+                text(2)?.map(Facet::Connection),
+                text(3)?.map(Facet::User),
+                text(4)?.map(Facet::Tenant),
+            ],
+        );
+        if seq % 1_000 == 0 {
+            places.write(change, seq)?;
+        }
+    }
+    places.write(change, i64::MAX)
+}
+
 /// Opens for reading only.
 ///
 /// # Errors
-/// As [`open_for_writing`], and [`StoreError::Missing`].
+/// As [`open_for_writing`], [`StoreError::Missing`], and [`StoreError::Older`].
 pub(crate) fn open_for_reading(path: &Path, busy: Duration) -> Result<Connection, StoreError> {
     if !path.try_exists().unwrap_or(true) {
         return Err(StoreError::Missing { path: path.into() });
@@ -116,6 +144,7 @@ pub(crate) fn open_for_reading(path: &Path, busy: Duration) -> Result<Connection
     connection.busy_timeout(busy).map_err(|error| refusal(path, error))?;
     match version(&connection, path) {
         Ok(0) => Err(StoreError::Missing { path: path.into() }),
+        Ok(found) if found < SCHEMA_VERSION => Err(StoreError::Older { path: path.into(), found }),
         Ok(_) => Ok(connection),
         Err(StoreError::Sqlite(error)) => Err(refusal(path, error)),
         Err(other) => Err(other),

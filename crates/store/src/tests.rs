@@ -1,5 +1,7 @@
 //! The audit as its users meet it: a real file, the writer's thread, a reader beside it.
 
+mod who;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -14,7 +14,8 @@ use portcullis_core::event::Event;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::log::{Settings, Shared};
-use crate::row::Inserts;
+use crate::places::{Places, first_of_segment};
+use crate::row::{Inserts, last_seq};
 use crate::{StoreError, schema};
 
 /// Events in one commit.
@@ -26,6 +27,8 @@ const LINGER: Duration = Duration::from_millis(20);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Events that leave in one step of a sweep; some milliseconds.
 const SWEEP_STEP: u32 = 500;
+/// Places that leave with them. They lie side by side.
+const PLACES_STEP: usize = 4_000;
 /// First and longest wait after a failed attempt.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -54,6 +57,7 @@ pub(crate) struct Writer {
     /// `None` after a failure: the next attempt opens the file anew.
     file: Option<Connection>,
     batch: Vec<Event>,
+    places: Places,
     waiting: Vec<SyncSender<()>>,
     next_sweep: Instant,
     /// Set once the end was ordered and writing failed; one patience for all that waits.
@@ -83,6 +87,7 @@ impl Writer {
             orders,
             file: Some(file),
             batch: Vec::new(),
+            places: Places::default(),
             waiting: Vec::new(),
             next_sweep: Instant::now(),
             give_up_at: None,
@@ -189,12 +194,14 @@ impl Writer {
         let Some(file) = self.file.as_mut() else { return Err(StoreError::Closed) };
         let change = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut inserts = Inserts::new(&change)?;
-        inserts.write(&self.batch)?;
+        inserts.write(&self.batch, &mut self.places)?;
         drop(inserts);
         Ok(change.commit()?)
     }
 
     fn failed(&mut self, error: &StoreError, events: usize) {
+        // What it knows may have been rolled back.
+        self.places = Places::default();
         self.shared.failing.store(true, Ordering::Relaxed);
         let failures = self.shared.write_failures.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::error!(%error, events, failures, path = %self.path.display(), "the audit cannot be written; its events are kept and tried again");
@@ -206,8 +213,7 @@ impl Writer {
     /// Sweeps between batches: as long as nothing waits, and one step in any case.
     fn sweep_on_schedule(&mut self) {
         loop {
-            let swept = self.sweep_step();
-            if swept < u64::from(SWEEP_STEP) {
+            if !self.sweep_step().1 {
                 self.next_sweep = Instant::now() + SWEEP_EVERY;
                 return;
             }
@@ -221,35 +227,46 @@ impl Writer {
     fn sweep_all(&mut self) -> u64 {
         let mut total = 0;
         loop {
-            let swept = self.sweep_step();
+            let (swept, more) = self.sweep_step();
             total += swept;
-            if swept < u64::from(SWEEP_STEP) {
+            if !more {
                 return total;
             }
         }
     }
 
-    /// Removes the oldest events past retention, a few. Returns how many.
-    fn sweep_step(&mut self) -> u64 {
-        let Some(file) = self.file.as_ref() else { return 0 };
+    /// Removes the oldest events past retention, a few. Returns how many, and whether more may be due.
+    fn sweep_step(&mut self) -> (u64, bool) {
+        let Some(file) = self.file.as_ref() else { return (0, false) };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let oldest_kept = i64::try_from(now.saturating_sub(self.settings.retention).as_millis()).unwrap_or(i64::MAX);
         let swept = file.execute(
             "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time_unix_ms < ?1 ORDER BY time_unix_ms LIMIT ?2)",
             (oldest_kept, SWEEP_STEP),
         );
-        match swept {
-            Ok(swept) => {
+        match swept.and_then(|swept| Ok((swept, forget_places(file)?))) {
+            Ok((swept, more)) => {
                 let swept = u64::try_from(swept).unwrap_or(u64::MAX);
                 self.shared.swept.fetch_add(swept, Ordering::Relaxed);
-                swept
+                (swept, more || swept >= u64::from(SWEEP_STEP))
             }
             Err(error) => {
                 tracing::warn!(%error, "the audit could not be swept; it is tried again later");
-                0
+                (0, false)
             }
         }
     }
+}
+
+/// Removes where things occurred in segments that are swept, a step of it. Returns whether more may be due.
+fn forget_places(file: &Connection) -> rusqlite::Result<bool> {
+    let oldest: Option<i64> = file.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))?;
+    let oldest = oldest.map_or_else(|| last_seq(file), Ok)?;
+    let sql = format!(
+        "DELETE FROM places WHERE place IN \
+         (SELECT place FROM places WHERE place < ?1 ORDER BY place LIMIT {PLACES_STEP})"
+    );
+    Ok(file.prepare_cached(&sql)?.execute([first_of_segment(oldest)])? >= PLACES_STEP)
 }
 
 fn is_full(error: &StoreError) -> bool {
