@@ -7,11 +7,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 use crate::policy::checked::{ClientAddressFrom, Listen};
 use crate::verdict::Reason;
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Addresses read from one request's headers.
 pub const HOPS_MAX: usize = 32;
@@ -42,7 +44,7 @@ fn trusted(networks: &[IpNet], ip: IpAddr) -> bool {
 
 fn x_forwarded_for(headers: &HeaderMap) -> Option<Vec<IpAddr>> {
     let mut hops = Vec::new();
-    for value in headers.get_all("x-forwarded-for") {
+    for value in headers.get_all(&X_FORWARDED_FOR) {
         for part in value.to_str().ok()?.split(',') {
             hops.push(address(part.trim())?);
         }

@@ -3,7 +3,7 @@
 //! Takes the first place of the route's list that holds one. Two different tokens in places that the route
 //! reads are refused: what is verified must be what everyone else would read.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub const PROTOCOLS_MAX: usize = 32;
 /// The subprotocol that announces a token as the next one.
 pub const BEARER_PROTOCOL: &str = "bearer";
 /// The header that service accounts often send a key in.
-pub(super) const API_KEY_HEADER: &str = "x-api-key";
+pub(super) static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The credential of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn from_header(headers: &HeaderMap) -> Option<Vec<String>> {
 
 /// Values of `X-Api-Key` that are ours; another one is the application's own affair.
 pub(super) fn api_keys(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(API_KEY_HEADER).iter().filter_map(|value| value.to_str().ok());
+    let values = headers.get_all(&API_KEY_HEADER).iter().filter_map(|value| value.to_str().ok());
     values.map(str::trim).filter(|value| is_api_key(value))
 }
 

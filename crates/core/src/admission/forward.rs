@@ -96,7 +96,7 @@ pub(super) fn headers(
     if !identity.forward_token && places.contains(&CredentialPlace::Header) {
         out.remove(header::AUTHORIZATION);
         if credential::api_keys(client).next().is_some() {
-            out.remove(credential::API_KEY_HEADER);
+            out.remove(&credential::API_KEY_HEADER);
         }
     }
     if matches!(by, ForwardedHeaders::XForwarded | ForwardedHeaders::Both) {

@@ -65,9 +65,15 @@ pub(super) fn check(head: &Head<'_>) -> Result<(), (Reason, &'static str)> {
         _ => return Err((Reason::HandshakeVersion, "Sec-WebSocket-Version is not 13")),
     }
     match only(headers, &header::SEC_WEBSOCKET_KEY) {
-        Some(key) if key.len() == 24 && STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) => Ok(()),
+        Some(key) if is_nonce(key) => Ok(()),
         _ => malformed("Sec-WebSocket-Key is not one nonce of 16 bytes"),
     }
+}
+
+/// 16 bytes in base64.
+fn is_nonce(key: &[u8]) -> bool {
+    let mut nonce = [0; 18];
+    key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
@@ -76,9 +82,12 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     values.next().is_none().then(|| value.as_bytes())
 }
 
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+/// Whether the list of a header names a token, in any case (RFC 9110 5.6.1).
+#[must_use]
+pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let named = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
+    let has = |value: &[u8]| named(value) || value.split(|byte| *byte == b',').any(named);
+    headers.get_all(name).iter().any(|value| has(value.as_bytes()))
 }
 
 #[cfg(test)]

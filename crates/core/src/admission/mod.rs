@@ -50,6 +50,7 @@ pub use entitled::{judges_path, may_stay};
 pub use exchange::{Exchange, ExchangeStep, Exchanged, may_exchange};
 pub use forward::ADMIN_COOKIE;
 pub use gate::{Full, Gate, HANDSHAKES_PER_IP_MAX, Pending, Seat};
+pub use handshake::has_token;
 pub use logout::{LogoutStep, Notified, ProviderLogout};
 pub use nodes::{Count, Counted, Lease};
 pub use origin::{ORIGIN_BYTES_MAX, OriginCheck};

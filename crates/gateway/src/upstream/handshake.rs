@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use portcullis_codec::Proposal;
 use portcullis_codec::deflate::Params;
 use portcullis_codec::handshake::{accept_key, request_key};
+use portcullis_core::admission::has_token;
 use portcullis_core::policy::Route;
 use portcullis_core::verdict::Reason;
 use tokio::io::AsyncWriteExt as _;
@@ -237,14 +238,7 @@ pub(super) type Agreed = (Option<String>, Option<Params>);
 
 /// RFC 6455 4.1: what a client must see in a 101.
 pub(super) fn check(headers: &HeaderMap, key: [u8; 24], ask: &Ask<'_>) -> Result<Agreed, String> {
-    let token = |name: &HeaderName, token: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
-    };
-    if !token(&header::UPGRADE, "websocket") || !token(&header::CONNECTION, "upgrade") {
+    if !has_token(headers, &header::UPGRADE, "websocket") || !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(String::from("its 101 does not say `Upgrade: websocket` and `Connection: Upgrade`"));
     }
     let accepted = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
