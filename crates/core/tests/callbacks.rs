@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::callback::{Ask, Asker, Heard, answered};
 use portcullis_core::inspection::{
-    Action, Context, Direction, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
+    Action, Context, Direction, Finding, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
 };
 use portcullis_core::limits::{IpKey, Ledger};
 use portcullis_core::policy::checked::OnRefuse;
@@ -29,12 +29,18 @@ struct House {
 
 impl House {
     fn of(inbound: &str) -> Self {
+        Self::facing(Direction::Inbound, inbound)
+    }
+
+    fn facing(direction: Direction, policy: &str) -> Self {
         let text = format!(
-            "environment: development\nupstream: ws://127.0.0.1:1\nmessages: {{ inbound: {{ limits: [], {inbound} }} }}\n"
+            "environment: development\nupstream: ws://127.0.0.1:1\nmessages: {{ {}: {{ limits: [], {policy} }} }}\n",
+            direction.label()
         );
         let loaded = load(Some(Source { name: "p.yaml", text: &text }), &Overrides::default(), &Nowhere).unwrap();
         let route = &loaded.checked.routes[0];
-        let plan = Plan::compile(&route.inbound, &route.errors, Direction::Inbound, true).unwrap();
+        let messages = if direction == Direction::Inbound { &route.inbound } else { &route.outbound };
+        let plan = Plan::compile(messages, &route.errors, direction, true).unwrap();
         Self { plan, ledger: Ledger::new(64, [1, 2]), memory: Memory::new() }
     }
 
@@ -49,13 +55,28 @@ impl House {
         self.with(|plan, memory, cx| inspect(plan, memory, cx, &mut Workspace::new(3), &Message { kind, bytes }))
     }
 
+    /// What the first callback's answer has against a message, or did to it.
+    fn conclude(&mut self, ask: &mut Ask, heard: Heard) -> Option<Finding> {
+        let callback = ask.callbacks[0].clone();
+        self.with(|plan, _, cx| ask.conclude(plan, cx, &mut Workspace::new(3), &callback, heard))
+    }
+
+    fn answered(&mut self, ask: Box<Ask>, finding: Option<Finding>) -> Verdict {
+        self.with(|plan, memory, cx| answered(plan, memory, cx, ask, finding.into_iter().collect()))
+    }
+
     fn text(&mut self, text: &str) -> Verdict {
         self.judge(Kind::Text, text.as_bytes())
     }
 }
 
 fn ann() -> Principal {
-    Principal { subject: Some("ann".into()), tenant: Some("acme".into()), ..Principal::anonymous() }
+    Principal {
+        subject: Some("ann".into()),
+        tenant: Some("acme".into()),
+        permissions: Box::new(["room.speak:hall".into()]),
+        ..Principal::anonymous()
+    }
 }
 
 fn names(verdict: &Verdict) -> Vec<&str> {
@@ -129,8 +150,7 @@ fn answers_mean_what_they_say_and_nonsense_refuses() {
     ] {
         let mut house = House::of(&format!("callbacks: [{{ name: x, url: 'http://127.0.0.1:1/', {policy} }}]"));
         let mut ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
-        let (plan, mut work) = (&house.plan, Workspace::new(3));
-        let mut concluded = |heard| ask.conclude(plan, &mut work, &ask.callbacks[0].clone(), heard);
+        let mut concluded = |heard| house.conclude(&mut ask, heard);
         let body = |text: &str| Heard::Body(text.as_bytes().to_vec());
         assert_eq!(concluded(body(r#"{"allow":true}"#)), None);
         let refused = concluded(body(r#"{"allow":false,"reason":"too\nmuch"}"#)).unwrap();
@@ -152,10 +172,11 @@ fn answers_mean_what_they_say_and_nonsense_refuses() {
 #[test]
 fn a_refusal_counts_against_its_sender_and_silence_does_not() {
     let mut house = House::of(&format!("{ALL}, offenders: {{ after: 2/1m, waits: [5s] }}"));
-    let mut ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
+    let ask = house.text(r#"{"type":"say"}"#).ask.unwrap();
     let mut hear = |heard: Heard| {
-        let finding = ask.conclude(&house.plan, &mut Workspace::new(3), &ask.callbacks[0].clone(), heard);
-        house.with(|plan, memory, cx| answered(plan, memory, cx, finding.into_iter().collect(), None))
+        let mut ask = ask.clone();
+        let finding = house.conclude(&mut ask, heard);
+        house.answered(ask, finding)
     };
     let slowed = |verdict: &Verdict| verdict.findings.iter().any(|finding| finding.reason == Reason::OffenderSlowed);
     for _ in 0..5 {
@@ -171,14 +192,15 @@ const REWRITING: &str = "bytes_max: 80, callbacks: [{ name: clean, url: 'http://
 
 /// What an answer made of a message, and the question that the next callback would be asked.
 fn rewritten(policy: &str, kind: Kind, bytes: &[u8], answer: &str) -> (Verdict, Value) {
-    let mut house = House::of(policy);
+    facing(Direction::Inbound, policy, kind, bytes, answer)
+}
+
+fn facing(direction: Direction, policy: &str, kind: Kind, bytes: &[u8], answer: &str) -> (Verdict, Value) {
+    let mut house = House::facing(direction, policy);
     let mut ask = house.judge(kind, bytes).ask.unwrap();
-    let callback = ask.callbacks[0].clone();
-    let heard = Heard::Body(answer.as_bytes().to_vec());
-    let finding = ask.conclude(&house.plan, &mut Workspace::new(3), &callback, heard);
+    let finding = house.conclude(&mut ask, Heard::Body(answer.as_bytes().to_vec()));
     let next = told(&ask);
-    let replacement = ask.take_replacement();
-    (house.with(|plan, memory, cx| answered(plan, memory, cx, finding.into_iter().collect(), replacement)), next)
+    (house.answered(ask, finding), next)
 }
 
 #[test]
@@ -239,4 +261,101 @@ fn a_message_that_may_not_stand_in_the_others_place_refuses() {
     let deep = format!(r#"{{"allow":true,"message":{{"type":"say","n":{}{}}}}}"#, "[".repeat(9), "]".repeat(9));
     let (verdict, _) = rewritten(&format!("json: {{ depth_max: 8 }}, {REWRITING}"), Kind::Text, says, &deep);
     assert_eq!(verdict.action, Action::Reply, "it is held to the bounds of `json`");
+}
+
+const TIDY: &str = "callbacks: [{ name: clean, url: 'http://127.0.0.1:1/', may_rewrite: on, on_refuse: drop }]";
+
+/// A direction and its checks, a message that passes them, and what is found in the one written in its place.
+const FAULTY: &[(Direction, &str, &str, &str, &str)] = &[
+    (
+        Direction::Inbound,
+        "threats: { mode: block }",
+        r#"{"a":"x"}"#,
+        r#"{"a":"' OR '1'='1' -- "}"#,
+        "threat_sqli at `/a`",
+    ),
+    (Direction::Inbound, "envelope: { required: [/id] }", r#"{"id":1}"#, r#"{"id":null}"#, "envelope_missing at `/id`"),
+    (
+        Direction::Inbound,
+        "schemas: { say: { inline: { properties: { id: { maxLength: 2 } } } } }",
+        r#"{"type":"say","id":"1"}"#,
+        r#"{"type":"say","id":"one"}"#,
+        "schema_violation at `/id`",
+    ),
+    (
+        Direction::Inbound,
+        "permissions: { say: 'room.speak:{/room}' }",
+        r#"{"type":"say","room":"hall"}"#,
+        r#"{"type":"say","room":"vault"}"#,
+        "permission_denied",
+    ),
+    (
+        Direction::Inbound,
+        "envelope: { tenant: [/tenant] }",
+        r#"{"tenant":"acme"}"#,
+        r#"{"tenant":"evil"}"#,
+        "tenant_crossing at `/tenant`",
+    ),
+    (
+        Direction::Inbound,
+        "subscriptions: { begin: { join: /room } }",
+        r#"{"type":"join","room":"hall"}"#,
+        r#"{"type":"join"}"#,
+        "subscription_unclear at `/room`",
+    ),
+    (
+        Direction::Outbound,
+        "json: { mode: required }, leaks: { mode: block }",
+        r#"{"a":"x"}"#,
+        r#"{"a":"4111 1111 1111 1111"}"#,
+        "leak_card at `/a`",
+    ),
+];
+
+#[test]
+fn what_a_callback_writes_is_judged_as_what_comes_and_the_fault_is_its_own() {
+    for (direction, checks, came, written, found) in FAULTY {
+        let answer = format!(r#"{{"allow":true,"message":{written}}}"#);
+        let (verdict, _) = facing(*direction, &format!("{checks}, {TIDY}"), Kind::Text, came.as_bytes(), &answer);
+        assert_eq!((verdict.action, verdict.rewritten), (Action::Drop, None), "{checks}");
+        let [finding] = verdict.findings.as_slice() else { panic!("{checks}: {:?}", verdict.findings) };
+        assert_eq!((finding.reason, finding.rule.as_deref()), (Reason::CallbackUnavailable, Some("clean")), "{checks}");
+        assert!(finding.detail.contains(found) && !finding.detail.contains("1111"), "{checks}: {}", finding.detail);
+        let answer = format!(r#"{{"allow":true,"message":{came} }}"#);
+        let (verdict, _) = facing(*direction, &format!("{checks}, {TIDY}"), Kind::Text, came.as_bytes(), &answer);
+        assert_eq!(
+            (verdict.action, verdict.rewritten.as_deref()),
+            (Action::Rewrite, Some(came.as_bytes())),
+            "{checks}"
+        );
+    }
+}
+
+#[test]
+fn what_is_only_observed_in_it_is_named_and_what_is_masked_goes_on_masked() {
+    let policy = format!("threats: {{ mode: observe }}, mask: [/pin], {TIDY}");
+    let answer = r#"{"allow":true,"reason":"why","message":{"a":"' OR '1'='1' -- ","pin":"1234"}}"#;
+    let (verdict, next) = rewritten(&policy, Kind::Text, br#"{"a":"x"}"#, answer);
+    assert_eq!(verdict.rewritten.as_deref(), Some(br#"{"a":"' OR '1'='1' -- ","pin":"***"}"#.as_slice()));
+    assert_eq!(next["message"]["pin"], "***", "the next one is told what goes on");
+    let [finding] = verdict.findings.as_slice() else { panic!("{:?}", verdict.findings) };
+    assert_eq!(finding.reason, Reason::CallbackReplaced);
+    let (detail, has) = (&finding.detail, |part: &str| finding.detail.contains(part));
+    assert!(has(": why; threat_sqli at `/a`: ") && !has("1234") && !has("OR '1'"), "{detail}");
+}
+
+#[test]
+fn text_that_a_callback_writes_is_judged_too() {
+    let policy = format!("threats: {{ mode: block }}, {TIDY}");
+    let answer = r#"{"allow":true,"text":"x; cat /etc/passwd"}"#;
+    let (verdict, _) = rewritten(&policy, Kind::Text, b"hello", answer);
+    assert_eq!((verdict.action, verdict.findings[0].reason), (Action::Drop, Reason::CallbackUnavailable));
+    assert!(verdict.findings[0].detail.contains("is refused: threat_"), "{}", verdict.findings[0].detail);
+}
+
+#[test]
+fn ids_tokens_and_rates_are_not_counted_twice() {
+    let policy = format!("envelope: {{ replay_ids_max: 9 }}, {TIDY}");
+    let (verdict, _) = rewritten(&policy, Kind::Text, br#"{"id":"7"}"#, r#"{"allow":true,"message":{"id":"7","b":1}}"#);
+    assert_eq!(verdict.action, Action::Rewrite, "{:?}", verdict.findings);
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::identity::Principal;
+use portcullis_core::inspection::callback::{Heard, answered};
 use portcullis_core::inspection::{
     Action, Context, Direction, Kind, Memory, Message, Plan, Random, Verdict, Workspace, inspect,
 };
@@ -143,5 +144,44 @@ fn keys_that_are_none_are_named() {
         let said = errors.to_string();
         assert!(said.contains(message) && !said.contains("correct horse"), "{said}");
         assert!(errors.0.iter().any(|error| error.location.is_some()), "{said}");
+    }
+}
+
+#[test]
+fn a_sealed_field_of_a_message_that_a_callback_wrote_is_judged_open_and_sealed_anew() {
+    const CALLBACK: &str = "callbacks: [{ url: 'http://127.0.0.1:1/', may_rewrite: on, on_refuse: drop }]";
+    const SCHEMA: &str =
+        "without_schema: refuse, schemas: { save: { inline: { properties: { card: { pattern: '^[0-9]+$' } } } } }";
+    let policy = policy("{ id: k, key_file: raw.key }").replacen(
+        "limits: [], ",
+        &format!("limits: [], {CALLBACK}, {SCHEMA}, "),
+        1,
+    );
+    let loaded = load(Some(Source { name: "p.yaml", text: &policy }), &Overrides::default(), &FILES).unwrap();
+    let route = &loaded.checked.routes[0];
+    let plan = Plan::compile(&route.inbound, &route.errors, Direction::Inbound, true).unwrap();
+    let (principal, ledger) = (person("user", "a"), Ledger::new(64, [1, 2]));
+    let ip = IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64);
+    let now = Now { mono: Duration::from_secs(9), wall: Duration::from_secs(1_700_000_000) };
+    let cx = Context { now, principal: &principal, ip: &ip, ledger: &ledger };
+    let mut work = Workspace::new(3).drawing(NINES);
+    let came = br#"{"type":"save","card":"4111"}"#;
+    let verdict = inspect(&plan, &mut Memory::new(), &cx, &mut work, &Message { kind: Kind::Text, bytes: came });
+    let sealed = text(verdict.clone())["card"].as_str().unwrap().to_owned();
+    assert!(sealed.starts_with("pcs1.k."));
+    for (card, goes_on) in [(sealed.as_str(), true), ("4222", true), ("pcs1.k.forged", false), ("none", false)] {
+        let mut ask = verdict.ask.clone().unwrap();
+        let callback = ask.callbacks[0].clone();
+        let answer = serde_json::json!({"allow": true, "message": {"type": "save", "card": card, "by": "clerk"}});
+        let heard = Heard::Body(answer.to_string().into_bytes());
+        let finding = ask.conclude(&plan, &cx, &mut work, &callback, heard);
+        let verdict = answered(&plan, &mut Memory::new(), &cx, ask, finding.into_iter().collect());
+        assert_eq!(verdict.action == Action::Rewrite, goes_on, "{card}: {:?}", verdict.findings);
+        assert!(!format!("{:?}", verdict.findings).contains("4222"), "{:?}", verdict.findings);
+        if goes_on {
+            let written = text(verdict);
+            assert!(written["by"] == "clerk" && written["card"].as_str().unwrap().starts_with("pcs1.k."), "{written}");
+            assert_eq!(written["card"] == *sealed, card == sealed, "sealed once, not twice");
+        }
     }
 }

@@ -18,7 +18,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use portcullis_core::identity::Principal;
 use portcullis_core::inspection::callback::{ANSWER_BYTES_MAX, Ask, Asker, Heard, REWRITING_ANSWER_BYTES_MAX};
-use portcullis_core::inspection::{Direction, Finding, Plan};
+use portcullis_core::inspection::{Context, Direction, Finding, Plan};
+use portcullis_core::limits::IpKey;
 use portcullis_core::policy::checked::{Callback, OnRefuse};
 use portcullis_core::policy::{Policy, Route};
 use tokio::sync::Semaphore;
@@ -93,6 +94,7 @@ pub(crate) struct Speaker {
     pub route: Arc<Route>,
     pub principal: Arc<Principal>,
     pub client: IpAddr,
+    pub ip_key: IpKey,
     pub connection_id: String,
     pub direction: Direction,
 }
@@ -120,8 +122,8 @@ impl Speaker {
 pub(crate) struct Answers {
     /// The last one decides.
     pub findings: Vec<Finding>,
-    /// What goes on in its place.
-    pub replacement: Option<Vec<u8>>,
+    /// The message, as they left it.
+    pub ask: Box<Ask>,
 }
 
 /// Asks one callback after the other. `room` is what keeps the message's bytes.
@@ -147,7 +149,14 @@ pub(crate) async fn hear(
                 heard = no_room();
             }
         }
-        let concluded = ask.conclude(speaker.plan(), &mut worker.scratch.borrow_mut().work, &callback, heard);
+        let shared = &worker.shared;
+        let cx = Context {
+            now: shared.clock.now(),
+            principal: &speaker.principal,
+            ip: &speaker.ip_key,
+            ledger: &shared.ledger,
+        };
+        let concluded = ask.conclude(speaker.plan(), &cx, &mut worker.scratch.borrow_mut().work, &callback, heard);
         let Some(finding) = concluded else { continue };
         if finding.outcome == OnRefuse::Replace {
             question = speaker.question(&ask);
@@ -160,7 +169,7 @@ pub(crate) async fn hear(
         }
     }
     drop((room, written));
-    Answers { findings, replacement: ask.take_replacement() }
+    Answers { findings, ask }
 }
 
 fn no_room() -> Heard {

@@ -311,6 +311,89 @@ async def not_replaced(lab):
         assert await connection.receive() == pay(2), f"{path}: something was passed on before it"
 
 
+@case("a subscription counts once its callback let it on, and for the topic that it wrote; one that is refused is none")
+async def subscribed(lab):
+    def bouncer(told):
+        room = told["message"]["room"]
+        if room == "vault":
+            return NO
+        return document({"allow": True, "message": {**told["message"], "room": "lobby"}}) if room == "moved" else YES
+
+    server = await lab.tcp(authorizes(bouncer))
+    back = await lab.py_echo()
+    inbound = {"callbacks": [{"url": server.http_url, "types": ["join", "leave"], "may_rewrite": True, "timeout": "5s"}],
+               "subscriptions": {"begin": {"join": "/room"}, "end": {"leave": "/room"}, "max": 2}}
+    gateway = await lab.gateway(back.url, route={"inbound": inbound, "outbound": {"subscribed": {"room.text": "/room"}}})
+    connection = await (await lab.python()).open(gateway.url)
+
+    async def does(kind: str, room: str):
+        await connection.send(json.dumps({"type": kind, "room": room}))
+        return json.loads(await connection.receive())
+
+    async def hears(room: str) -> bool:
+        text = json.dumps({"type": "room.text", "room": room})
+        await connection.send(text)
+        await connection.send(say(1))
+        first = await connection.receive()
+        if first != text:
+            return False
+        assert await connection.receive() == say(1)
+        return True
+
+    assert (await does("join", "vault"))["code"] == "callback_refused"
+    assert not await hears("vault"), "it hears of a topic that it was refused"
+    assert (await does("join", "moved"))["room"] == "lobby"
+    assert (await hears("moved"), await hears("lobby")) == (False, True)
+    assert (await does("join", "hall"))["room"] == "hall" and await hears("hall")
+    assert (await does("leave", "vault"))["code"] == "callback_refused"
+    assert (await does("leave", "moved"))["room"] == "lobby" and not await hears("lobby"), "it left the room that was written"
+
+
+@case("what a callback writes is judged as what comes: attacks, schemas, the envelope and leaks refuse it, masks and sanitizing change it")
+async def judged_again(lab):
+    script = "<script>alert(document.cookie)</script>"
+    answers = {
+        "/threat": {"text": "x' OR '1'='1' --"}, "/schema": {"text": 7}, "/envelope": {"text": "x", "id": None},
+        "/cleaned": {"text": f"<b>hi</b>{script}"}, "/leak": {"text": "4111 1111 1111 1111"}, "/masked": {"text": "x", "pin": "1234"},
+    }
+    server = await lab.tcp(misbehaves({path: document({"allow": True, "reason": "tidied", "message": {"type": "say", "id": "1", **answer}})
+                                       for path, answer in answers.items()}))
+    back = await lab.py_echo()
+    properties = {"type": {}, "id": {}, "text": {"type": "string"}, "pin": {"type": "string"}}
+    checks = {
+        "/threat": {"threats": {"mode": "block"}}, "/envelope": {"envelope": {"required": ["/id"]}},
+        "/schema": {"without_schema": "pass", "schemas": {"say": {"inline": {"type": "object", "properties": properties, "additionalProperties": False}}}},
+        "/cleaned": {"html": {"fields": ["/text"]}}, "/leak": {"json": {"mode": "detect"}, "leaks": {"mode": "block"}}, "/masked": {"json": {"mode": "detect"}, "mask": ["/pin"]},
+    }
+    routes = []
+    for number, path in enumerate(answers):
+        direction = "outbound" if path in ("/leak", "/masked") else "inbound"
+        callback = {"url": server.http_url + path, "types": ["say"], "may_rewrite": True, "on_refuse": "reply" if direction == "inbound" else "drop"}
+        routes.append({"name": f"r{number}", "path": path, "upstream": back.url, **route(callback, direction, **checks[path])})
+    gateway = await lab.gateway_from({"environment": "development", "routes": routes})
+    client = await lab.python()
+    said = json.dumps({"type": "say", "id": "1", "text": "harmless", "pin": "0"})
+    for path, reason in (("/threat", "threat_sqli at `/text`"), ("/schema", "at `/text`"), ("/envelope", "envelope_missing at `/id`"), ("/leak", "leak_card at `/text`")):
+        connection = await client.open(gateway.url + path)
+        await connection.send(said)
+        if path != "/leak":
+            assert json.loads(await connection.receive())["code"] == "callback_unavailable", path
+        await connection.send(pay(2, id="1"))
+        assert await connection.receive() == pay(2, id="1"), f"{path}: something was passed on before it"
+        # The fault is the callback's: nothing is held against the client for it.
+        number = list(answers).index(path)
+        event = next(one for one in await gateway.events("--type", "callback_unavailable") if one["route"] == f"r{number}")
+        assert reason in event["detail"] and "1111" not in json.dumps(event), event
+        types = {event["type"] for event in await gateway.events() if event["route"] == f"r{number}"}
+        assert not types & {"threat_sqli", "leak_card", "envelope_missing", "schema_violation"}, types
+    for path, expected in (("/cleaned", {"text": "<b>hi</b>"}), ("/masked", {"text": "x", "pin": "***"})):
+        connection = await client.open(gateway.url + path)
+        await connection.send(said)
+        assert json.loads(await connection.receive()) == {"type": "say", "id": "1", **expected}, path
+    event = await gateway.event(type="callback_replaced", route="r3")
+    assert "html_sanitized at `/text`" in event["detail"] and "tidied" in event["detail"], event
+
+
 @case("the callback of the manual, as it is printed there")
 async def manual(lab):
     text = (ROOT / "docs" / "callbacks.md").read_text()

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::field::{Field, type_of};
 use super::permission::type_at;
+use super::subscription::{Change, Topics};
 use super::{Direction, Kind, Message, Reading, Scene};
 use crate::access::Types;
 use crate::identity::Principal;
@@ -48,6 +49,9 @@ pub struct Ask {
     named: Named,
     bytes_max: u64,
     replacement: Option<Vec<u8>>,
+    /// What it does to the connection's topics if it goes on.
+    change: Option<Change>,
+    topics: Option<Topics>,
 }
 
 /// What a message is to a callback that may replace it.
@@ -156,6 +160,8 @@ impl Check {
                 named: Named::from(field),
                 bytes_max: self.bytes_max,
                 replacement: None,
+                change: None,
+                topics: None,
             }));
         }
         ControlFlow::Continue(())
@@ -168,7 +174,7 @@ fn said(message: &Message<'_>, reading: Reading) -> Vec<u8> {
     let text =
         std::str::from_utf8(message.bytes).ok().filter(|_| message.kind != Kind::Binary || reading != Reading::Opaque);
     match (reading, text) {
-        (Reading::Json, Some(text)) => as_message(text),
+        (Reading::Json, Some(text)) => as_message(text.as_bytes()),
         (_, Some(text)) => as_text(text),
         (_, None) => {
             let encoded = base64::engine::general_purpose::STANDARD.encode(message.bytes);
@@ -177,8 +183,8 @@ fn said(message: &Message<'_>, reading: Reading) -> Vec<u8> {
     }
 }
 
-fn as_message(text: &str) -> Vec<u8> {
-    [br#""message":"#, text.as_bytes()].concat()
+fn as_message(json: &[u8]) -> Vec<u8> {
+    [br#""message":"#, json].concat()
 }
 
 fn as_text(text: &str) -> Vec<u8> {
@@ -213,8 +219,9 @@ impl Ask {
         self.said.len() + self.replacement.as_ref().map_or(0, Vec::len)
     }
 
-    /// What goes on in the message's place, where a callback wrote one.
-    pub fn take_replacement(&mut self) -> Option<Vec<u8>> {
-        self.replacement.take()
+    /// Notes what the message does to topics, which are `topics`.
+    pub(super) fn changes(&mut self, change: Option<Change>, topics: Option<Topics>) {
+        self.change = change;
+        self.topics = topics;
     }
 }

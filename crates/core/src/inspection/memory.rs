@@ -72,6 +72,17 @@ impl Memory {
         (one, other)
     }
 
+    /// A memory of nothing but what the connection subscribed to.
+    pub(super) fn knowing(topics: Option<subscription::Topics>) -> Self {
+        let kept = topics.map(|topics| Box::new(Kept { topics: Some(topics), ..Kept::default() }));
+        Self { kept, ..Self::default() }
+    }
+
+    /// What its connection subscribed to, where that is tracked.
+    pub(super) fn topics(&self) -> Option<subscription::Topics> {
+        self.kept.as_ref()?.topics.clone()
+    }
+
     /// Forgets what was resolved for a principal that is another one now; limits and ids stay.
     pub fn principal_changed(&mut self) {
         if let Some(kept) = &mut self.kept {

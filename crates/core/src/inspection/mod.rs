@@ -9,6 +9,7 @@
 //! A finding whose outcome is `observe` is noted and the next check runs; any other ends the list.
 //! Tests: beside each check, `tests/attacks.rs`, `tests/inspection/`.
 
+mod again;
 mod binary;
 pub mod callback;
 mod conduct;
@@ -47,6 +48,7 @@ use crate::time::Now;
 use crate::verdict::Reason;
 
 use finding::cut;
+use plan::Check;
 use workspace::{Look, Reading};
 
 pub use custom::{Custom, Objection, Said};
@@ -124,6 +126,8 @@ struct Scene<'s> {
     view: Option<binary::View>,
     /// Callbacks that the message concerns.
     ask: Option<Box<callback::Ask>>,
+    /// What it does to the connection's topics, once it goes on for good.
+    change: Option<subscription::Change>,
 }
 
 impl Scene<'_> {
@@ -145,45 +149,8 @@ pub fn inspect(
     message: &Message<'_>,
 ) -> Verdict {
     work.reading = Reading::Opaque;
-    let mut findings = Vec::new();
-    let mut rewritten: Option<Vec<u8>> = None;
-    let mut view: Option<binary::View> = None;
-    let mut ask;
-    let mut checks = plan.list.iter();
-    // A check that rewrites ends a round: the checks after it see the new text.
-    loop {
-        let message = seen(message, view.as_ref(), rewritten.as_deref());
-        work.surveyed = None;
-        let mut scene = Scene {
-            cx,
-            message: &message,
-            memory: &mut *memory,
-            work: &mut *work,
-            findings,
-            rewritten: None,
-            view: None,
-            ask: None,
-        };
-        let broke =
-            checks.find(|check| check.run(&mut scene).is_break() || scene.rewritten.is_some() || scene.view.is_some());
-        let (new, read) = (scene.rewritten.take(), scene.view.take());
-        ask = scene.ask.take();
-        findings = scene.findings;
-        if read.is_some() {
-            view = read;
-            continue;
-        }
-        let Some(text) = new.filter(|_| broke.is_some()) else {
-            break;
-        };
-        if !plan.read_again(work, &text) {
-            let detail = "the rewritten text is not what it was".to_owned();
-            findings.push(Finding::new(Reason::JsonMalformed, "rewrite", OnRefuse::Drop, detail));
-            work.reading = Reading::Opaque;
-            break;
-        }
-        rewritten = Some(text);
-    }
+    let Course { mut findings, mut rewritten, view, mut ask, change } =
+        course(plan, &mut plan.list.iter(), memory, cx, work, message);
     let goes_on = findings.iter().all(|finding| Action::from(finding.outcome) <= Action::Rewrite);
     let mut written = None;
     if let (Some(view), Some(text), true) = (&view, &rewritten, goes_on) {
@@ -219,10 +186,73 @@ pub fn inspect(
         (worst, _) => worst,
     };
     ask = ask.filter(|_| matches!(action, Action::Pass | Action::Rewrite));
-    if let Some(ask) = &mut ask {
-        ask.message_type = message_type;
+    match (&mut ask, change) {
+        (Some(ask), change) => {
+            ask.message_type = message_type;
+            ask.changes(change, memory.topics());
+        }
+        (None, Some(change)) if matches!(action, Action::Pass | Action::Rewrite) => change.make(),
+        (None, _) => {}
     }
     Verdict { action, findings, rewritten: rewritten.filter(|_| action == Action::Rewrite), ask }
+}
+
+/// What some checks made of a message.
+#[derive(Default)]
+struct Course {
+    findings: Vec<Finding>,
+    rewritten: Option<Vec<u8>>,
+    view: Option<binary::View>,
+    ask: Option<Box<callback::Ask>>,
+    change: Option<subscription::Change>,
+}
+
+/// Runs these checks of the plan, until one ends the list.
+fn course<'p>(
+    plan: &Plan,
+    checks: &mut impl Iterator<Item = &'p Check>,
+    memory: &mut Memory,
+    cx: &Context<'_>,
+    work: &mut Workspace,
+    message: &Message<'_>,
+) -> Course {
+    let mut course = Course::default();
+    // A check that rewrites ends a round: the checks after it see the new text.
+    loop {
+        let message = seen(message, course.view.as_ref(), course.rewritten.as_deref());
+        work.surveyed = None;
+        let mut scene = Scene {
+            cx,
+            message: &message,
+            memory: &mut *memory,
+            work: &mut *work,
+            findings: course.findings,
+            rewritten: None,
+            view: None,
+            ask: None,
+            change: course.change,
+        };
+        let broke =
+            checks.find(|check| check.run(&mut scene).is_break() || scene.rewritten.is_some() || scene.view.is_some());
+        let (new, read) = (scene.rewritten.take(), scene.view.take());
+        course.ask = scene.ask.take();
+        course.change = scene.change.take();
+        course.findings = scene.findings;
+        if read.is_some() {
+            course.view = read;
+            continue;
+        }
+        let Some(text) = new.filter(|_| broke.is_some()) else {
+            return course;
+        };
+        if !plan.read_again(work, &text) {
+            let detail = "the rewritten text is not what it was".to_owned();
+            course.findings.push(Finding::new(Reason::JsonMalformed, "rewrite", OnRefuse::Drop, detail));
+            work.reading = Reading::Opaque;
+            return course;
+        }
+        course.rewritten = Some(text);
+    }
 }
 
 /// The message as the next check sees it: as it came, read as JSON, or with another text.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::field::{Field, type_of};
 use super::permission::type_at;
-use super::{Finding, Reading, Scene};
+use super::{Context, Finding, Reading, Scene, Workspace};
 use crate::access::{Need, Roles};
 use crate::message::json::pointer::{PointerError, Pointers};
 use crate::message::json::{Value, ValueKind, decode_into};
@@ -90,6 +90,28 @@ impl Check {
             scene.rewritten = Some(splice(scene.message.bytes, edits));
         }
         ControlFlow::Continue(())
+    }
+
+    /// The text with what this seals open, where it was sealed before: a callback was told it so.
+    pub(super) fn opened(&self, cx: &Context<'_>, work: &Workspace, text: &[u8]) -> Option<Vec<u8>> {
+        if self.opens.is_some() || work.reading != Reading::Json {
+            return None;
+        }
+        let mut edits = Vec::new();
+        for mark in work.scan.marks() {
+            let number = usize::from(mark.pattern);
+            let Some((_, name)) = self.fields.iter().find(|(field, _)| *field == number) else { continue };
+            // What was sealed has no escapes.
+            let raw = mark.value.raw(text);
+            if mark.value.kind != ValueKind::String || !raw.starts_with(PREFIX.as_bytes()) {
+                continue;
+            }
+            let place = Place { name, tenant: cx.principal.tenant.as_deref().unwrap_or_default() };
+            if let Some(Ok(plain)) = self.keys.open(&place, raw) {
+                edits.push(Edit { range: whole(mark.value), new: plain.into() });
+            }
+        }
+        (!edits.is_empty()).then(|| splice(text, edits))
     }
 
     fn seal(&self, scene: &mut Scene<'_>, name: &str, value: Value) -> Result<Option<Edit>, Box<Finding>> {

@@ -1,7 +1,7 @@
 //! Subscription: which topics did this client ask for, and does it hear of no others (SPEC 4.6)?
 //!
-//! Inbound the last check but callbacks, which are asked later: a message that subscribes is noted when all others let it pass, so the permission it asks for
-//! was looked at before. A connection has as many topics as the policy says; one more is refused. Outbound a message of
+//! Inbound the last check but callbacks, which are asked later. A message that subscribes or unsubscribes is noted when
+//! every check and every callback has let it pass, and as it goes on where a callback wrote it anew. A connection has as many topics as the policy says; one more is refused. Outbound a message of
 //! a listed type whose topic is not among them is not delivered, whatever `on_refuse` says; nor is one that names no
 //! topic. Both directions of a connection share the topics: [`Memory::pair`](super::Memory::pair).
 
@@ -30,6 +30,26 @@ impl Topics {
     fn lock(&self) -> MutexGuard<'_, HashSet<Box<[u8]>>> {
         // Whole after every statement, so a poisoned one is still right.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a message does to the topics, made when it goes on for good.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    topics: Topics,
+    topic: Box<[u8]>,
+    /// Most topics afterwards; `None` where it ends one.
+    begins: Option<usize>,
+}
+
+impl Change {
+    pub(super) fn make(self) {
+        let mut topics = self.topics.lock();
+        match self.begins {
+            Some(max) if topics.len() < max => drop(topics.insert(self.topic)),
+            Some(_) => {}
+            None => drop(topics.remove(&self.topic)),
+        }
     }
 }
 
@@ -116,19 +136,17 @@ impl Check {
             Does::Begin if heard => ControlFlow::Continue(()),
             Does::Begin => {
                 let topic = Box::from(topic);
-                let topics = scene.memory.kept().topics.get_or_insert_default();
-                let mut topics = topics.lock();
-                if topics.len() < self.max {
-                    topics.insert(topic);
+                let topics = scene.memory.kept().topics.get_or_insert_default().clone();
+                if topics.lock().len() < self.max {
+                    scene.change = Some(Change { topics, topic, begins: Some(self.max) });
                     return ControlFlow::Continue(());
                 }
-                drop(topics);
                 let detail = format!("it would be one more than {}", self.max);
                 self.refuse(scene, Reason::SubscriptionsFull, detail, pointer)
             }
             Does::End => {
                 if let Some(topics) = known.filter(|_| heard) {
-                    topics.lock().remove(topic);
+                    scene.change = Some(Change { topics: topics.clone(), topic: topic.into(), begins: None });
                 }
                 ControlFlow::Continue(())
             }

@@ -120,9 +120,13 @@ pub(crate) fn compiled(messages: &Messages, direction: Direction) -> Plan {
 }
 
 pub(crate) fn decided(plan: &Plan, memory: &mut Memory, work: &mut Workspace, text: &str) -> Verdict {
+    with(|cx| inspect(plan, memory, cx, work, &Message { kind: Kind::Text, bytes: text.as_bytes() }))
+}
+
+/// What a stranger's message is judged with.
+pub(crate) fn with<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
     let (principal, ledger) = (Principal::anonymous(), Ledger::new(64, [1, 2]));
     let ip = IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64);
     let now = Now { mono: Duration::from_secs(1), wall: Duration::from_secs(NOW_S) };
-    let cx = Context { now, principal: &principal, ip: &ip, ledger: &ledger };
-    inspect(plan, memory, &cx, work, &Message { kind: Kind::Text, bytes: text.as_bytes() })
+    run(&Context { now, principal: &principal, ip: &ip, ledger: &ledger })
 }

@@ -1,10 +1,14 @@
 //! Topics that a connection subscribed to.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::inspection::callback::{Heard, answered};
 use portcullis_core::inspection::{Action, Direction, Memory, Plan, TOPIC_BYTES_MAX, Workspace};
-use portcullis_core::policy::checked::{LimitKey, Messages, OnRefuse, Subscriptions, TopicAt};
+use portcullis_core::policy::checked::{Callback, LimitKey, Messages, OnFailure, OnRefuse, Subscriptions, TopicAt};
 use portcullis_core::verdict::Reason;
 
-use super::house::{bare, compiled, decided, limit};
+use super::house::{bare, compiled, decided, limit, with};
 
 #[test]
 fn a_client_hears_of_the_topics_it_subscribed_to_and_of_no_others() {
@@ -66,5 +70,60 @@ fn a_subscription_that_another_check_refuses_is_not_noted() {
         assert_eq!(decided(&inbound, &mut says, &mut work, &join).action, joins);
         let text = format!(r#"{{"type":"text","room":"{room}"}}"#);
         assert_eq!(decided(&outbound, &mut hears, &mut work, &text).action, heard);
+    }
+}
+
+#[test]
+fn a_subscription_that_a_callback_refuses_is_not_noted_nor_is_one_that_waits() {
+    let at = |pattern: &str| TopicAt { pattern: pattern.into(), pointer: "/room".into() };
+    let subscriptions = Subscriptions { begin: vec![at("join")], end: vec![at("leave")], max: 2 };
+    let callbacks = vec![Arc::new(Callback {
+        name: "bouncer".into(),
+        url: "http://127.0.0.1:1/".into(),
+        token: None,
+        types: None,
+        timeout: Duration::from_secs(1),
+        concurrency_max: 1,
+        on_failure: OnFailure::Deny,
+        on_refuse: OnRefuse::Reply,
+        may_rewrite: true,
+    })];
+    let inbound = Messages { subscriptions: Some(subscriptions), callbacks, ..bare() };
+    let outbound = Messages { subscribed: vec![at("text")], ..bare() };
+    let (inbound, outbound) = (compiled(&inbound, Direction::Inbound), compiled(&outbound, Direction::Outbound));
+    let (mut says, mut hears) = Memory::pair(&inbound, &outbound);
+    let mut work = Workspace::new(7);
+    let mut hears = |work: &mut Workspace, room: &str| {
+        let text = format!(r#"{{"type":"text","room":"{room}"}}"#);
+        decided(&outbound, &mut hears, work, &text).action == Action::Pass
+    };
+    let allowed = || Heard::Body(br#"{"allow":true}"#.to_vec());
+    let moved = |kind: &str| {
+        let text = format!(r#"{{"allow":true,"message":{{"type":"{kind}","room":"r9"}}}}"#);
+        Heard::Body(text.into_bytes())
+    };
+    // What is said, what is answered → is `r1` heard then, is `r9`?
+    for (number, (kind, answer, one, nine)) in [
+        ("join", Heard::Forbidden(403), false, false),
+        ("join", Heard::Failed("gone".into()), false, false),
+        ("join", allowed(), true, false),
+        ("leave", Heard::Forbidden(403), true, false),
+        ("join", moved("join"), true, true),
+        ("leave", moved("leave"), true, false),
+        ("leave", allowed(), false, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let before = (hears(&mut work, "r1"), hears(&mut work, "r9"));
+        let verdict = decided(&inbound, &mut says, &mut work, &format!(r#"{{"type":"{kind}","room":"r1"}}"#));
+        let mut ask = verdict.ask.expect("a question");
+        assert_eq!((hears(&mut work, "r1"), hears(&mut work, "r9")), before, "{number}: it waits");
+        with(|cx| {
+            let callback = Arc::clone(&ask.callbacks[0]);
+            let finding = ask.conclude(&inbound, cx, &mut work, &callback, answer);
+            answered(&inbound, &mut says, cx, ask, finding.into_iter().collect())
+        });
+        assert_eq!((hears(&mut work, "r1"), hears(&mut work, "r9")), (one, nine), "{number}");
     }
 }

@@ -46,6 +46,7 @@ impl Relay {
             route: Arc::clone(&caller.route),
             principal: Arc::clone(&caller.principal),
             client: caller.client,
+            ip_key: caller.ip_key,
             connection_id: caller.connection_id.clone(),
             direction,
         };

@@ -4,8 +4,9 @@
 //! understood, for it may be a refusal. Only where there is no answer at all does `on_failure` speak.
 //!
 //! A message that an answer carries is text for text and JSON for JSON, no larger than the direction allows, read by the
-//! same strict reader, and of the type that came: who may send it was judged by that. One that is not refuses: a service that
-//! took something out must not see it go on. The other checks are not run on it; it is the operator's own word.
+//! same strict reader, and of the type that came: who may send it was judged by that. What it says is judged by the checks
+//! that judge content ([`again`]): the service hands on what a client wrote, and may be mistaken. One that is not as it
+//! should be refuses: a service that took something out must not see it go on. The fault is the callback's, not the sender's.
 
 use std::borrow::Cow;
 
@@ -16,7 +17,7 @@ use serde_json::value::RawValue;
 use super::{Ask, Form, NAME, Named, as_message, as_text};
 use crate::identity::strict_json;
 use crate::inspection::field::{Field, type_of};
-use crate::inspection::{Action, Context, Finding, Memory, Plan, Reading, Verdict, Workspace, conduct};
+use crate::inspection::{Action, Context, Finding, Memory, Plan, Reading, Verdict, Workspace, again, conduct};
 use crate::policy::checked::{Callback, OnFailure, OnRefuse};
 use crate::verdict::Reason;
 
@@ -45,6 +46,7 @@ impl Ask {
     pub fn conclude(
         &mut self,
         plan: &Plan,
+        cx: &Context<'_>,
         work: &mut Workspace,
         callback: &Callback,
         heard: Heard,
@@ -58,10 +60,10 @@ impl Ask {
             Heard::Body(body) => match Answer::read(&body) {
                 Some(Answer::Allow { written: None, .. }) => return None,
                 Some(Answer::Allow { written: Some(written), why }) => {
-                    match self.replace(plan, work, callback, &written) {
-                        Ok(bytes) => {
+                    match self.replace(plan, cx, work, callback, &written) {
+                        Ok((bytes, noted)) => {
                             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-                            let detail = format!("it wrote another message, {bytes} bytes{why}");
+                            let detail = format!("it wrote another message, {bytes} bytes{why}{noted}");
                             (Reason::CallbackReplaced, OnRefuse::Replace, detail)
                         }
                         Err(fault) => unavailable(callback, format!("the message it wrote {fault}")),
@@ -79,14 +81,39 @@ impl Ask {
         Some(finding)
     }
 
-    /// Takes what an answer carries in the message's place; its bytes.
+    /// Takes what an answer carries in the message's place; its bytes, and in words what was found in it and let on.
     fn replace(
         &mut self,
         plan: &Plan,
+        cx: &Context<'_>,
         work: &mut Workspace,
         callback: &Callback,
         written: &Written<'_>,
-    ) -> Result<usize, &'static str> {
+    ) -> Result<(usize, String), Cow<'static, str>> {
+        let text = self.fitting(plan, work, callback, written)?;
+        let judged = again::judged(plan, cx, self.topics.clone(), work, text.as_bytes(), self.form == Form::Json);
+        work.settle();
+        let judged = judged.map_err(|finding| format!("is refused: {}", words(&finding)))?;
+        let noted = judged.findings.iter().map(|finding| format!("; {}", words(finding))).collect();
+        self.said = match (self.form, std::str::from_utf8(&judged.text)) {
+            (Form::Text, Ok(text)) => as_text(text),
+            (_, Ok(json)) => as_message(json.as_bytes()),
+            (_, Err(_)) => return Err("is no text".into()),
+        };
+        let bytes = judged.text.len();
+        self.change = judged.change;
+        self.replacement = Some(judged.text);
+        Ok((bytes, noted))
+    }
+
+    /// The text of an answer, where it may stand in the message's place by its form, size and type.
+    fn fitting<'w>(
+        &self,
+        plan: &Plan,
+        work: &mut Workspace,
+        callback: &Callback,
+        written: &'w Written<'_>,
+    ) -> Result<&'w str, &'static str> {
         if !callback.may_rewrite {
             return Err("is not asked for: `may_rewrite` is off");
         }
@@ -104,17 +131,20 @@ impl Ask {
         let same = plan.still_reads(work, text.as_bytes());
         let named = plan.type_pointer.map_or(Field::Missing, |number| type_of(work, number, text.as_bytes()));
         let named = Named::from(named);
-        work.settle();
         if !same {
             return Err("is not JSON as `json` demands, or text that reads as JSON");
         }
         if named != self.named {
             return Err("is of another type than the one that came");
         }
-        self.said = if self.form == Form::Json { as_message(text) } else { as_text(text) };
-        self.replacement = Some(text.as_bytes().to_vec());
-        Ok(text.len())
+        Ok(text)
     }
+}
+
+/// What a check found in a message that a callback wrote.
+fn words(finding: &Finding) -> String {
+    let at = finding.field.as_ref().map(|field| format!(" at `{field}`")).unwrap_or_default();
+    format!("{}{at}: {}", finding.reason.label(), finding.detail)
 }
 
 fn refused(callback: &Callback, why: String) -> (Reason, OnRefuse, String) {
@@ -167,14 +197,15 @@ impl<'b> Answer<'b> {
     }
 }
 
-/// What happens to a message after its callbacks were heard. A refusal counts against its sender as any other.
+/// What happens to a message after its callbacks were heard. A refusal counts against its sender as any other; one that goes
+/// on is noted where it subscribes.
 #[must_use]
 pub fn answered(
     plan: &Plan,
     memory: &mut Memory,
     cx: &Context<'_>,
+    mut ask: Box<Ask>,
     mut findings: Vec<Finding>,
-    replacement: Option<Vec<u8>>,
 ) -> Verdict {
     if let Some(ladder) = plan.ladder.as_ref()
         && findings.last().is_some_and(|finding| finding.reason == Reason::CallbackRefused)
@@ -182,8 +213,13 @@ pub fn answered(
         conduct::offence(ladder, memory, cx, &mut findings);
     }
     let worst = findings.iter().map(|finding| Action::from(finding.outcome)).max().unwrap_or(Action::Pass);
-    let rewritten = replacement.filter(|_| worst == Action::Rewrite);
+    let rewritten = ask.replacement.take().filter(|_| worst == Action::Rewrite);
     // What should have been replaced and was not goes nowhere.
     let action = if worst == Action::Rewrite && rewritten.is_none() { Action::Drop } else { worst };
+    if matches!(action, Action::Pass | Action::Rewrite)
+        && let Some(change) = ask.change.take()
+    {
+        change.make();
+    }
     Verdict { action, findings, rewritten, ask: None }
 }
