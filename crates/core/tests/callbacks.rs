@@ -61,7 +61,7 @@ impl House {
         self.with(|plan, _, cx| ask.conclude(plan, cx, &mut Workspace::new(3), &callback, heard))
     }
 
-    fn answered(&mut self, ask: Box<Ask>, finding: Option<Finding>) -> Verdict {
+    fn answered(&mut self, ask: &mut Ask, finding: Option<Finding>) -> Verdict {
         self.with(|plan, memory, cx| answered(plan, memory, cx, ask, finding.into_iter().collect()))
     }
 
@@ -176,7 +176,7 @@ fn a_refusal_counts_against_its_sender_and_silence_does_not() {
     let mut hear = |heard: Heard| {
         let mut ask = ask.clone();
         let finding = house.conclude(&mut ask, heard);
-        house.answered(ask, finding)
+        house.answered(&mut ask, finding)
     };
     let slowed = |verdict: &Verdict| verdict.findings.iter().any(|finding| finding.reason == Reason::OffenderSlowed);
     for _ in 0..5 {
@@ -200,7 +200,7 @@ fn facing(direction: Direction, policy: &str, kind: Kind, bytes: &[u8], answer: 
     let mut ask = house.judge(kind, bytes).ask.unwrap();
     let finding = house.conclude(&mut ask, Heard::Body(answer.as_bytes().to_vec()));
     let next = told(&ask);
-    (house.answered(ask, finding), next)
+    (house.answered(&mut ask, finding), next)
 }
 
 #[test]

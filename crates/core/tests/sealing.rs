@@ -175,7 +175,7 @@ fn a_sealed_field_of_a_message_that_a_callback_wrote_is_judged_open_and_sealed_a
         let answer = serde_json::json!({"allow": true, "message": {"type": "save", "card": card, "by": "clerk"}});
         let heard = Heard::Body(answer.to_string().into_bytes());
         let finding = ask.conclude(&plan, &cx, &mut work, &callback, heard);
-        let verdict = answered(&plan, &mut Memory::new(), &cx, ask, finding.into_iter().collect());
+        let verdict = answered(&plan, &mut Memory::new(), &cx, &mut ask, finding.into_iter().collect());
         assert_eq!(verdict.action == Action::Rewrite, goes_on, "{card}: {:?}", verdict.findings);
         assert!(!format!("{:?}", verdict.findings).contains("4222"), "{:?}", verdict.findings);
         if goes_on {

@@ -158,12 +158,15 @@ A rule that convicts honest messages is answered where they come from, strictest
         let reason = Reason::from_label(&format!("leak_{}", class.label())).unwrap();
         assert_eq!(class.page(), format!("docs/threats.md#{}", class.label()));
         page.push_str(&format!(
-            "## {}\n\nOf `leaks`: {}. Reason: `{}`. Its rules are named after what was found: `{}/…`.\n\n",
+            "## {}\n\nOf `leaks`: {}. Reason: `{}`. Each rule, what it finds (the numbers are the least), and a text like it that passes:\n\n",
             class.label(),
             reason.row().internal,
             reason.label(),
-            class.label()
         ));
+        for rule in portcullis_core::message::leak::rules().iter().filter(|rule| rule.class == class) {
+            page.push_str(&format!("- `{}`: {}. Passes: `{}`\n", rule.name(), rule.finds, rule.passes));
+        }
+        page.push('\n');
     }
     let path = root().join("docs/threats.md");
     // What was measured is written by hand.

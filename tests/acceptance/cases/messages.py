@@ -75,6 +75,26 @@ for name, route, message, code in [
             await still_open(connection)
 
 
+@case("malformed JSON is told with the object or array it stands in, in the reply and in the event; nothing of what it says is kept")
+async def where(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(back.url, route={"inbound": {"json": {"mode": "required", "depth_max": 4, "string_bytes_max": 32}}})
+    connection = await (await lab.python()).open(gateway.url)
+    for message, code, field in [
+        ('{"a":[0,{"pin":"secretword","pin":1}]}', "json_duplicate_key", "/a/1"),
+        ('{"a":{"b":["secretword",tru]}}', "json_malformed", "/a/b"),
+        ('{"a":{"b":["secretword",[["x"]]]}}', "json_too_deep", "/a/b/1/0"),
+        ('{"a":{"b":"secretword' + "x" * 32 + '"}}', "field_too_large", "/a/b"),
+        ('{"a":1,"a":"secretword"}', "json_duplicate_key", None),
+    ]:
+        await connection.send(message)
+        told = await refused(connection)
+        assert told["code"] == code and (f"(at {field})" in told["message"]) == (field is not None), told
+        event = await gateway.event(id=told["reference"])
+        assert dict(event["metadata"]).get("field") == field and "at byte" in event["detail"], event
+        assert "secretword" not in json.dumps(event), event
+
+
 @case("an error's reference leads to its event by `explain` and by `audit search --json`")
 async def reference(lab):
     back = await lab.py_echo()

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Finding, Kind, Look, Reading, Scene, Workspace};
+use super::{FIELD_BYTES_MAX, Finding, Kind, Look, Reading, Scene, Workspace};
 use crate::message::json::{Bounds, Fault, Pointers, Refusal};
 use crate::policy::checked::{JsonMode, Messages, OnRefuse};
 use crate::verdict::Reason;
@@ -61,7 +61,9 @@ impl Check {
                     Fault::TooManyKeys | Fault::TooManyValues => Reason::JsonTooMany,
                     Fault::StringTooLong => Reason::FieldTooLarge,
                 };
-                scene.refuse(Finding::new(reason, NAME, self.outcome, refusal.words()))
+                let finding = Finding::new(reason, NAME, self.outcome, refusal.words());
+                let field = work.scan.refused_at(bytes, &refusal, FIELD_BYTES_MAX);
+                scene.refuse(if field.is_empty() { finding } else { finding.at(&field) })
             }
         }
     }

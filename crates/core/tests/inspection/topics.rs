@@ -122,7 +122,7 @@ fn a_subscription_that_a_callback_refuses_is_not_noted_nor_is_one_that_waits() {
         with(|cx| {
             let callback = Arc::clone(&ask.callbacks[0]);
             let finding = ask.conclude(&inbound, cx, &mut work, &callback, answer);
-            answered(&inbound, &mut says, cx, ask, finding.into_iter().collect())
+            answered(&inbound, &mut says, cx, &mut ask, finding.into_iter().collect())
         });
         assert_eq!((hears(&mut work, "r1"), hears(&mut work, "r9")), (one, nine), "{number}");
     }

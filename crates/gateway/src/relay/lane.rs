@@ -201,8 +201,8 @@ impl Lane<'_> {
     pub(super) fn answered(&mut self, answers: Answers) -> Verdict {
         let plan = plan(self.caller, self.direction);
         let context = context(self.worker, self.caller, self.now);
-        let Answers { findings, ask } = answers;
-        inspection::callback::answered(plan, &mut self.from.memory, &context, ask, findings)
+        let Answers { findings, mut ask } = answers;
+        inspection::callback::answered(plan, &mut self.from.memory, &context, &mut ask, findings)
     }
 
     /// A message for `to` that was rewritten.

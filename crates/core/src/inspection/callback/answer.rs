@@ -204,7 +204,7 @@ pub fn answered(
     plan: &Plan,
     memory: &mut Memory,
     cx: &Context<'_>,
-    mut ask: Box<Ask>,
+    ask: &mut Ask,
     mut findings: Vec<Finding>,
 ) -> Verdict {
     if let Some(ladder) = plan.ladder.as_ref()

@@ -8,7 +8,7 @@ mod tests;
 use super::keys::{Keys, ObjectKeys};
 use super::pointer::{Pointers, push_step};
 use super::string::{StringSpan, decode_into};
-use super::{Bounds, Refusal};
+use super::{Bounds, Fault, Refusal};
 use crate::message::survey::Survey;
 use pass::Pass;
 
@@ -72,6 +72,8 @@ pub struct Scan {
     frames: Vec<Frame>,
     keys: Keys,
     name: Vec<u8>,
+    /// The latest pass was refused at a key.
+    at_key: bool,
 }
 
 /// An open container.
@@ -193,9 +195,27 @@ impl Scan {
         };
         // It ends early, at the string; the frames then say where that is.
         let _ = pass.run();
+        self.pointer(text, self.frames.len(), bytes_max)
+    }
+
+    /// The JSON Pointer of the field that the latest pass was refused at, as long as it fits `bytes_max`: of the value
+    /// where one is too deep or too long, else of the object or array it stands in. Empty at the root.
+    #[must_use]
+    pub fn refused_at(&self, text: &[u8], refusal: &Refusal, bytes_max: usize) -> String {
+        let depth = self.frames.len();
+        let is_value = match refusal.fault {
+            Fault::TooDeep => true,
+            Fault::StringTooLong => !self.at_key,
+            Fault::Malformed(_) | Fault::DuplicateKey | Fault::TooManyKeys | Fault::TooManyValues => false,
+        };
+        self.pointer(text, if is_value { depth } else { depth.saturating_sub(1) }, bytes_max)
+    }
+
+    /// Where the first `steps` of the open containers lead.
+    fn pointer(&self, text: &[u8], steps: usize, bytes_max: usize) -> String {
         let mut pointer = String::new();
         let mut name = Vec::new();
-        for frame in &self.frames {
+        for frame in self.frames.iter().take(steps) {
             let fits = if frame.is_object {
                 name.clear();
                 let span = self.keys.last_of(&frame.keys);
@@ -220,5 +240,6 @@ impl Scan {
         self.progress.resize(pointers, 0);
         self.frames.clear();
         self.keys.clear();
+        self.at_key = false;
     }
 }

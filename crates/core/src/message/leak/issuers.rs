@@ -7,7 +7,7 @@ use super::{byte, is_edge, is_word, rest, run};
 
 /// What comes behind a prefix.
 #[derive(Clone, Copy)]
-enum Symbols {
+pub(super) enum Symbols {
     Hex,
     Alphanumeric,
     Word,
@@ -23,12 +23,22 @@ impl Symbols {
             Self::UrlSafe => is_url_safe(b),
         }
     }
+
+    /// In words, for the manual.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Hex => "hexadecimal digits",
+            Self::Alphanumeric => "letters and digits",
+            Self::Word => "letters, digits, `_`",
+            Self::UrlSafe => "letters, digits, `_`, `-`",
+        }
+    }
 }
 
 use Symbols::{Alphanumeric, Hex, UrlSafe, Word};
 
 /// Prefix, the fewest symbols behind it, which they are, and what it is.
-type Issued = (&'static str, usize, Symbols, &'static str);
+pub(super) type Issued = (&'static str, usize, Symbols, &'static str);
 
 /// Fewest symbols behind any of them: what is shorter is asked nothing more.
 const SYMBOLS_MIN: usize = 16;
@@ -87,6 +97,11 @@ const DASHED: &[Issued] = &[
     ("nvapi-", 60, UrlSafe, "an NVIDIA key"),
     ("xai-", 70, Alphanumeric, "an xAI key"),
 ];
+
+/// All that are listed here.
+pub(super) const fn lists() -> [&'static [Issued]; 2] {
+    [UNDERSCORED, DASHED]
+}
 
 /// Prefixes that end with one mark, and the bytes that stand before it: an id's dash ends here.
 struct Issuers {

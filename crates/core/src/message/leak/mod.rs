@@ -15,6 +15,7 @@ mod failure;
 mod forms;
 mod issuers;
 mod mask;
+mod rules;
 
 use std::sync::LazyLock;
 
@@ -24,6 +25,7 @@ use crate::message::survey::{Class, Prints, Survey, Surveyed};
 use crate::message::threat::named;
 pub use escapes::without_escapes;
 pub use mask::{Unmaskable, mask};
+pub use rules::{Rule, rules};
 
 /// Kinds of what must not leave.
 #[derive(

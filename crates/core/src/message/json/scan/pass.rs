@@ -172,7 +172,13 @@ impl Pass<'_> {
         if self.scan.keys.len() >= self.bounds.keys_max as usize {
             return Err(Fault::TooManyKeys);
         }
-        let span = self.string(true)?;
+        let span = match self.string(true) {
+            Ok(span) => span,
+            Err(fault) => {
+                self.scan.at_key = true;
+                return Err(fault);
+            }
+        };
         let depth = self.scan.frames.len();
         let scan = &mut *self.scan;
         let name = if span.escapes {

@@ -135,3 +135,28 @@ fn a_string_finds_its_way_back_to_its_pointer() {
     assert_eq!(bound(&mut scan, 128), ["/a", "/a/1/b~1c", "/a/1/b~1c", "/a/2", "/d", "/d/e", "/d/e"]);
     assert_eq!(bound(&mut scan, 4), ["/a", "/a/1", "/a/1", "/a/2", "/d", "/d/e", "/d/e"]);
 }
+
+#[test]
+fn a_refusal_finds_its_way_to_the_field() {
+    let deep = format!(r#"{{"a":{}"#, r#"{"b":["#.repeat(3));
+    let long = "x".repeat(BOUNDS.string_bytes_max as usize + 1);
+    let (value, key) = (format!(r#"{{"a":["b","{long}"]}}"#), format!(r#"{{"a":[{{"b":1,"{long}":2}}]}}"#));
+    let many = format!(r#"{{"a":[{}]}}"#, vec!["1"; BOUNDS.values_max as usize].join(","));
+    for (text, expected) in [
+        (r#"{"a":1,"a":2}"#, ""),
+        (r#"{"a":{"b/c":[1,{"d":1,"\u0064":2}]}}"#, "/a/b~1c/1"),
+        (r#"{"a":[{"b":tru}]}"#, "/a/0"),
+        (r#"{"a":[1,{"b":1}"#, "/a"),
+        (r#"{"a":1}}"#, ""),
+        ("", ""),
+        (deep.as_str(), "/a/b/0/b"),
+        (value.as_str(), "/a/1"),
+        (key.as_str(), "/a/0"),
+        (many.as_str(), "/a"),
+    ] {
+        let mut scan = Scan::seeded(1);
+        let refusal = scan.run(text.as_bytes(), &BOUNDS, &Pointers::default()).expect_err(text);
+        assert_eq!(scan.refused_at(text.as_bytes(), &refusal, 128), expected, "{text}: {}", refusal.words());
+        assert!(scan.refused_at(text.as_bytes(), &refusal, 3).len() <= 3, "{text}");
+    }
+}
