@@ -4,6 +4,7 @@
 //! message type) are what a client said. Never drops a field, never interprets one.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use portcullis_core::event::{DETAIL_BYTES_MAX, Event};
 use portcullis_core::verdict::Severity;
@@ -23,7 +24,8 @@ pub(crate) const COLUMNS: &str = "events.seq, events.id, events.time_unix_ms, ev
      events.user, events.tenant, events.route, events.message_type, events.detail, events.metadata";
 
 /// What an insert begins with; a row of [`VALUES`] for each event, then [`ONCE`].
-const INSERT: &str = "INSERT INTO events (seq, id, time_unix_ms, type, category, severity, decision, \
+/// A row that fails ends the transaction, so SQLite need not be able to take back a single statement.
+const INSERT: &str = "INSERT OR FAIL INTO events (seq, id, time_unix_ms, type, category, severity, decision, \
      check_name, source_ip, connection, session, user, tenant, route, message_type, detail, metadata) VALUES ";
 const VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const COLUMNS_WRITTEN: usize = 17;
@@ -32,6 +34,8 @@ const ONCE: &str = " ON CONFLICT (id) DO NOTHING";
 /// Events that one statement writes where none of them has words to search for, as where clients come and go: a statement
 /// opens the table and each of its indexes anew. The longest that fits is taken.
 const TOGETHER: [usize; 3] = [64, 8, 1];
+static INSERTS: LazyLock<[String; TOGETHER.len()]> =
+    LazyLock::new(|| TOGETHER.map(|rows| format!("{INSERT}{}{ONCE}", [VALUES].repeat(rows).join(","))));
 
 /// Enters the row just inserted into the search table.
 const INDEX: &str = "INSERT INTO events_text (rowid, type, user, route, message_type, detail, metadata) \
@@ -115,14 +119,50 @@ pub(crate) struct Inserts<'t> {
     words: CachedStatement<'t>,
     /// The last place taken.
     seq: i64,
+    texts: Texts,
+}
+
+/// Texts of the event that is being written, made anew for each.
+#[derive(Default)]
+struct Texts {
+    source_ip: String,
+    metadata: String,
+}
+
+impl Texts {
+    fn of(&mut self, event: &Event) {
+        self.source_ip.clear();
+        match event.source_ip {
+            // Without the machinery of formats, which costs as much as keeping the text.
+            Some(IpAddr::V4(ip)) => {
+                for (place, octet) in ip.octets().into_iter().enumerate() {
+                    if place > 0 {
+                        self.source_ip.push('.');
+                    }
+                    let digits = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| char::from(b'0' + digit));
+                    let leading = if octet > 99 { 0 } else { 1 + usize::from(octet < 10) };
+                    self.source_ip.extend(digits.into_iter().skip(leading));
+                }
+            }
+            Some(ip) => self.source_ip.push_str(&ip.to_string()),
+            None => {}
+        }
+        self.metadata.clear();
+        if !event.metadata.is_empty() {
+            let mut buffer = std::mem::take(&mut self.metadata).into_bytes();
+            // Neither fails: pairs of texts are written to memory.
+            let _ = serde_json::to_writer(&mut buffer, &event.metadata);
+            self.metadata = String::from_utf8(buffer).unwrap_or_default();
+        }
+    }
 }
 
 impl<'t> Inserts<'t> {
     pub(crate) fn new(change: &'t Transaction<'t>) -> rusqlite::Result<Self> {
-        let insert = |rows: usize| change.prepare_cached(&format!("{INSERT}{}{ONCE}", [VALUES].repeat(rows).join(",")));
-        let [many, some, one] = TOGETHER;
-        let events = [insert(many)?, insert(some)?, insert(one)?];
-        Ok(Self { change, events, words: change.prepare_cached(INDEX)?, seq: last_seq(change)? })
+        let [many, some, one] = &*INSERTS;
+        let events = [change.prepare_cached(many)?, change.prepare_cached(some)?, change.prepare_cached(one)?];
+        let words = change.prepare_cached(INDEX)?;
+        Ok(Self { change, events, words, seq: last_seq(change)?, texts: Texts::default() })
     }
 
     /// Writes events in their order.
@@ -133,12 +173,11 @@ impl<'t> Inserts<'t> {
             let fits = self.events.iter_mut().zip(TOGETHER).find(|(_, rows)| *rows <= wordless.max(1));
             let Some((statement, rows)) = fits else { break };
             let Some((now, later)) = events.split_at_checked(rows) else { break };
-            let mut texts = String::new();
             for (place, event) in now.iter().enumerate() {
                 self.seq += 1;
                 places.note(self.seq, event);
-                texts = metadata(event);
-                bind(statement, place, self.seq, event, &texts)?;
+                self.texts.of(event);
+                bind(statement, place, self.seq, event, &self.texts)?;
             }
             let written = statement.raw_execute()?;
             if let [event] = now
@@ -152,7 +191,7 @@ impl<'t> Inserts<'t> {
                     event.route,
                     event.message_type,
                     event.detail,
-                    texts,
+                    self.texts.metadata,
                 ])?;
             }
             events = later;
@@ -167,12 +206,8 @@ pub(crate) fn last_seq(file: &Connection) -> rusqlite::Result<i64> {
     Ok(last.optional()?.unwrap_or(0))
 }
 
-fn metadata(event: &Event) -> String {
-    if event.metadata.is_empty() { String::new() } else { serde_json::to_string(&event.metadata).unwrap_or_default() }
-}
-
 /// Puts an event into the row at a place of a statement.
-fn bind(statement: &mut Statement<'_>, place: usize, seq: i64, event: &Event, metadata: &str) -> rusqlite::Result<()> {
+fn bind(statement: &mut Statement<'_>, place: usize, seq: i64, event: &Event, texts: &Texts) -> rusqlite::Result<()> {
     let row = event.reason.row();
     let values: [&dyn ToSql; COLUMNS_WRITTEN] = [
         &seq,
@@ -183,7 +218,7 @@ fn bind(statement: &mut Statement<'_>, place: usize, seq: i64, event: &Event, me
         &rank(row.severity),
         &event.decision.label(),
         &event.check,
-        &event.source_ip.as_ref().map(IpAddr::to_string),
+        &event.source_ip.map(|_| &texts.source_ip),
         &event.connection,
         &event.session,
         &event.user,
@@ -191,7 +226,7 @@ fn bind(statement: &mut Statement<'_>, place: usize, seq: i64, event: &Event, me
         &event.route,
         &event.message_type,
         &event.detail,
-        &metadata,
+        &texts.metadata,
     ];
     for (column, value) in values.iter().enumerate() {
         statement.raw_bind_parameter(place * COLUMNS_WRITTEN + column + 1, value)?;
@@ -281,6 +316,17 @@ pub(crate) mod tests {
         assert_eq!(kept.user.unwrap().len(), FIELD_BYTES_MAX - 1);
         assert_eq!(kept.detail.len(), DETAIL_BYTES_MAX);
         assert_eq!(kept.metadata.len(), METADATA_PAIRS_MAX);
+    }
+
+    #[test]
+    fn addresses_are_written_as_they_are_shown() {
+        let mut texts = Texts::default();
+        for ip in ["0.0.0.0", "9.10.99.100", "127.0.0.1", "255.199.200.7", "2001:db8::7", "::ffff:1.2.3.4"] {
+            texts.of(&Event { source_ip: Some(ip.parse().unwrap()), ..event("a") });
+            assert_eq!(texts.source_ip, ip);
+        }
+        texts.of(&Event { source_ip: None, ..event("a") });
+        assert_eq!(texts.source_ip, "");
     }
 
     #[test]
