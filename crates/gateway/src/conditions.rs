@@ -104,6 +104,6 @@ fn tell(shared: &Shared, change: &Change, country: Option<Country>, now: Now) {
     let detail = format!("{whose}{} → {}: {}", change.from.label(), change.to.label(), change.evidence);
     tracing::warn!("flood level {detail}");
     let mut draft = Draft::new(Reason::FloodLevel, Decision::Allowed, "flood", detail);
-    draft.metadata.extend(country.map(|country| ("country", country.to_string())));
+    draft.metadata.extend(country.map(|country| ("country", country.to_string().into())));
     shared.record(draft.into_event(now));
 }

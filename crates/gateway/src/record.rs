@@ -1,6 +1,11 @@
 //! From a decision to an event: ids, time and the caller's names put around what a check said.
 
-use portcullis_core::event::{Decision, Event};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use portcullis_core::event::{Decision, Event, Fact, Origin};
+use portcullis_core::identity::Principal;
+use portcullis_core::policy::Route;
 use portcullis_core::time::Now;
 use portcullis_core::verdict::{Reason, Severity};
 
@@ -16,6 +21,8 @@ pub(crate) struct Draft {
     pub check: &'static str,
     /// Words for operators.
     pub detail: String,
+    /// Whom it is about, where that is known already; the next six fields say it otherwise.
+    pub origin: Option<Arc<Origin>>,
     /// Client address.
     pub source_ip: Option<std::net::IpAddr>,
     /// Connection id.
@@ -31,7 +38,7 @@ pub(crate) struct Draft {
     /// Message type.
     pub message_type: Option<String>,
     /// More facts.
-    pub metadata: Vec<(&'static str, String)>,
+    pub metadata: Vec<(&'static str, Fact)>,
 }
 
 impl Draft {
@@ -42,6 +49,7 @@ impl Draft {
             decision,
             check,
             detail,
+            origin: None,
             source_ip: None,
             connection: None,
             session: None,
@@ -53,20 +61,17 @@ impl Draft {
         }
     }
 
-    /// The event, with a fresh id whose first part is the time (UUID version 7).
+    /// The event, with a fresh id.
     pub(crate) fn into_event(self, now: Now) -> Event {
+        let Self { source_ip, connection, session, user, tenant, route, .. } = self;
+        let loose = || Arc::new(Origin { source_ip, connection, session, user, tenant, route });
         let event = Event {
-            id: uuid::Uuid::now_v7().to_string(),
+            id: fresh_id(now.unix_millis()),
             time_unix_ms: now.unix_millis(),
             reason: self.reason,
             decision: self.decision,
             check: self.check,
-            source_ip: self.source_ip,
-            connection: self.connection,
-            session: self.session,
-            user: self.user,
-            tenant: self.tenant,
-            route: self.route,
+            origin: self.origin.unwrap_or_else(loose),
             message_type: self.message_type,
             detail: self.detail,
             metadata: self.metadata,
@@ -76,12 +81,21 @@ impl Draft {
     }
 }
 
+/// A UUID version 7 of a time in Unix milliseconds: that of the event, so that ids sort as times do. No clock is read for
+/// it, and no counter shared.
+pub(crate) fn fresh_id(unix_ms: u64) -> String {
+    // Of a version 4, what is random in each byte: all but its seventh and ninth.
+    let [a, b, c, d, e, f, _, g, _, h, i, j, ..] = uuid::Uuid::new_v4().into_bytes();
+    let id = uuid::Builder::from_unix_timestamp_millis(unix_ms, &[a, b, c, d, e, f, g, h, i, j]).into_uuid();
+    id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).to_owned()
+}
+
 /// One structured log line an event: refusals where someone reads them, the ordinary at debug.
 fn log(event: &Event) {
     let row = event.reason.row();
-    let ip = event.source_ip.map(tracing::field::display);
-    let connection = event.connection.as_deref().unwrap_or_default();
-    let route = event.route.as_deref().unwrap_or_default();
+    let ip = event.origin.source_ip.map(tracing::field::display);
+    let connection = event.origin.connection.as_deref().unwrap_or_default();
+    let route = event.origin.route.as_deref().unwrap_or_default();
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
@@ -101,15 +115,25 @@ fn log(event: &Event) {
 impl Caller {
     /// An event about this connection.
     pub(crate) fn draft(&self, reason: Reason, decision: Decision, check: &'static str, detail: String) -> Draft {
+        Draft { origin: Some(Arc::clone(&self.origin)), ..Draft::new(reason, decision, check, detail) }
+    }
+
+    /// What its events share.
+    pub(crate) fn origin(connection_id: &str, client: IpAddr, principal: &Principal, route: &Route) -> Arc<Origin> {
         let owned = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-        Draft {
-            source_ip: Some(self.client),
-            connection: Some(self.connection_id.clone()),
-            session: owned(&self.principal.session),
-            user: owned(&self.principal.subject),
-            tenant: owned(&self.principal.tenant),
-            route: Some(self.route.spec.name.clone()),
-            ..Draft::new(reason, decision, check, detail)
-        }
+        Arc::new(Origin {
+            source_ip: Some(client),
+            connection: Some(connection_id.to_owned()),
+            session: owned(&principal.session),
+            user: owned(&principal.subject),
+            tenant: owned(&principal.tenant),
+            route: Some(route.spec.name.clone()),
+        })
+    }
+
+    /// Goes on as another principal, or under another policy's route.
+    pub(crate) fn become_of(&mut self, principal: Arc<Principal>, route: Arc<Route>) {
+        self.origin = Self::origin(&self.connection_id, self.client, &principal, &route);
+        (self.principal, self.route) = (principal, route);
     }
 }

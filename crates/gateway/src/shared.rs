@@ -106,7 +106,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Records an event: to the store's queue, to whoever watches. Never waits.
     pub(crate) fn record(&self, mut event: Event) {
-        if let Some(ip) = event.source_ip {
+        if let Some(ip) = event.origin.source_ip {
             self.locate(ip, &mut event);
         }
         let watched = self.events.receiver_count() > 0;
@@ -132,7 +132,7 @@ impl Shared {
             ("network", location.network.map(|number| format!("AS{number}"))),
             ("threat_list", provenance.listed(ip).map(|(name, _)| name.to_string())),
         ];
-        event.metadata.extend(facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))));
+        event.metadata.extend(facts.into_iter().filter_map(|(name, fact)| Some((name, fact?.into()))));
     }
 
     /// Whether the gateway stops.

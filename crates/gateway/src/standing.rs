@@ -112,6 +112,6 @@ fn drafted(risen: Risen, client: Option<IpAddr>) -> Draft {
         user,
         ..Draft::new(reason, decision, "reputation", format!("{target} is {}: {detail}", to.label()))
     };
-    draft.metadata.push(("standing", to.label().to_owned()));
+    draft.metadata.push(("standing", to.label().into()));
     draft
 }

@@ -136,8 +136,13 @@ impl Worker {
         [a, b, c, d]
     }
 
-    /// Records an event and returns its reference.
-    pub(crate) fn record(&self, draft: Draft, now: Now) -> String {
+    /// Records an event.
+    pub(crate) fn record(&self, draft: Draft, now: Now) {
+        self.shared.record(draft.into_event(now));
+    }
+
+    /// Records an event and returns its reference, for whoever is told of it.
+    pub(crate) fn refer(&self, draft: Draft, now: Now) -> String {
         let event = draft.into_event(now);
         let reference = event.id.clone();
         self.shared.record(event);

@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::event::{Decision, Event};
+use portcullis_core::event::{Decision, Event, Origin};
 use portcullis_core::verdict::Reason;
 use portcullis_store::{AuditLog, Settings};
 use support::{Folder, run};
@@ -22,12 +23,14 @@ fn event(number: u32, age: Duration, reason: Reason, user: &str) -> Event {
         reason,
         decision: Decision::Replied,
         check: "sqli",
-        source_ip: Some("203.0.113.9".parse().unwrap()),
-        connection: Some("c1".into()),
-        session: None,
-        user: Some(user.into()),
-        tenant: Some("acme".into()),
-        route: Some("chat".into()),
+        origin: Arc::new(Origin {
+            source_ip: Some("203.0.113.9".parse().unwrap()),
+            connection: Some("c1".into()),
+            session: None,
+            user: Some(user.into()),
+            tenant: Some("acme".into()),
+            route: Some("chat".into()),
+        }),
         message_type: Some("say".into()),
         detail: "at /text: quote, then OR".into(),
         metadata: vec![("class", "sqli".into())],

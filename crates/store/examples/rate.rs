@@ -3,9 +3,10 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_core::event::{Decision, Event};
+use portcullis_core::event::{Decision, Event, Origin};
 use portcullis_core::verdict::Reason;
 use portcullis_store::{AuditLog, AuditReader, Query, Recorded, Settings, StoreError};
 
@@ -73,12 +74,14 @@ fn event(number: u32) -> Event {
         reason: if number.is_multiple_of(3) { Reason::ThreatSqli } else { Reason::MessageRate },
         decision: Decision::Replied,
         check: "threat",
-        source_ip: Some([192, 0, 2, (number % 250) as u8].into()),
-        connection: Some(format!("connection-{}", number % 1000)),
-        session: None,
-        user: Some(format!("user-{}", number % 500)),
-        tenant: Some("north".into()),
-        route: Some("chat".into()),
+        origin: Arc::new(Origin {
+            source_ip: Some([192, 0, 2, (number % 250) as u8].into()),
+            connection: Some(format!("connection-{}", number % 1000)),
+            session: None,
+            user: Some(format!("user-{}", number % 500)),
+            tenant: Some("north".into()),
+            route: Some("chat".into()),
+        }),
         message_type: Some("say".into()),
         detail: format!("a string closes its context and goes on as SQL in `/text`, message {}", number % 1000),
         metadata: vec![("field", "/text".into())],

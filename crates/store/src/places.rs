@@ -15,7 +15,7 @@ use std::iter::successors;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use portcullis_core::event::Event;
+use portcullis_core::event::{Event, Origin};
 use rusqlite::{Connection, params_from_iter};
 use siphasher::sip::SipHasher13;
 
@@ -82,11 +82,12 @@ pub(crate) struct Places {
 impl Places {
     /// Notes where the values of an event occur.
     pub(crate) fn note(&mut self, seq: i64, event: &Event) {
+        let Origin { source_ip, connection, user, tenant, .. } = &*event.origin;
         let facets = [
-            event.source_ip.map(Facet::Ip),
-            event.connection.as_deref().map(Facet::Connection),
-            event.user.as_deref().map(Facet::User),
-            event.tenant.as_deref().map(Facet::Tenant),
+            source_ip.map(Facet::Ip),
+            connection.as_deref().map(Facet::Connection),
+            user.as_deref().map(Facet::User),
+            tenant.as_deref().map(Facet::Tenant),
         ];
         self.note_all(seq, facets);
     }

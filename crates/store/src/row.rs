@@ -4,9 +4,9 @@
 //! message type) are what a client said. Never drops a field, never interprets one.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use portcullis_core::event::{DETAIL_BYTES_MAX, Event};
+use portcullis_core::event::{DETAIL_BYTES_MAX, Event, Fact, Origin};
 use portcullis_core::verdict::Severity;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, Transaction};
 use serde::Serialize;
@@ -85,22 +85,27 @@ pub struct StoredEvent {
 pub(crate) fn bounded(mut event: Event) -> Event {
     clip(&mut event.id, FIELD_BYTES_MAX);
     clip(&mut event.detail, DETAIL_BYTES_MAX);
-    let fields = [
-        &mut event.connection,
-        &mut event.session,
-        &mut event.user,
-        &mut event.tenant,
-        &mut event.route,
-        &mut event.message_type,
-    ];
-    for field in fields.into_iter().flatten() {
-        clip(field, FIELD_BYTES_MAX);
+    if texts_of(&event.origin).into_iter().flatten().any(|text| text.len() > FIELD_BYTES_MAX) {
+        let Origin { source_ip: _, connection, session, user, tenant, route } = Arc::make_mut(&mut event.origin);
+        for text in [connection, session, user, tenant, route].into_iter().flatten() {
+            clip(text, FIELD_BYTES_MAX);
+        }
+    }
+    if let Some(text) = &mut event.message_type {
+        clip(text, FIELD_BYTES_MAX);
     }
     event.metadata.truncate(METADATA_PAIRS_MAX);
-    for (_, value) in &mut event.metadata {
-        clip(value, FIELD_BYTES_MAX);
+    for (_, fact) in &mut event.metadata {
+        if let Fact::Text(text) = fact {
+            clip(text, FIELD_BYTES_MAX);
+        }
     }
     event
+}
+
+/// Connection, session, user, tenant and route.
+fn texts_of(origin: &Origin) -> [&Option<String>; 5] {
+    [&origin.connection, &origin.session, &origin.user, &origin.tenant, &origin.route]
 }
 
 /// Cuts at a character's edge and gives the memory back.
@@ -132,7 +137,7 @@ struct Texts {
 impl Texts {
     fn of(&mut self, event: &Event) {
         self.source_ip.clear();
-        match event.source_ip {
+        match event.origin.source_ip {
             // Without the machinery of formats, which costs as much as keeping the text.
             Some(IpAddr::V4(ip)) => {
                 for (place, octet) in ip.octets().into_iter().enumerate() {
@@ -187,8 +192,8 @@ impl<'t> Inserts<'t> {
                 self.words.execute(rusqlite::params![
                     self.seq,
                     event.reason.row().label,
-                    event.user,
-                    event.route,
+                    event.origin.user,
+                    event.origin.route,
                     event.message_type,
                     event.detail,
                     self.texts.metadata,
@@ -218,12 +223,12 @@ fn bind(statement: &mut Statement<'_>, place: usize, seq: i64, event: &Event, te
         &rank(row.severity),
         &event.decision.label(),
         &event.check,
-        &event.source_ip.map(|_| &texts.source_ip),
-        &event.connection,
-        &event.session,
-        &event.user,
-        &event.tenant,
-        &event.route,
+        &event.origin.source_ip.map(|_| &texts.source_ip),
+        &event.origin.connection,
+        &event.origin.session,
+        &event.origin.user,
+        &event.origin.tenant,
+        &event.origin.route,
         &event.message_type,
         &event.detail,
         &texts.metadata,
@@ -291,29 +296,47 @@ pub(crate) mod tests {
             reason: Reason::ThreatXss,
             decision: Decision::Replied,
             check: "threat",
-            source_ip: Some([192, 0, 2, 7].into()),
-            connection: Some("c1".into()),
-            session: None,
-            user: Some("alice".into()),
-            tenant: Some("north".into()),
-            route: Some("chat".into()),
+            origin: Arc::new(Origin {
+                source_ip: Some([192, 0, 2, 7].into()),
+                connection: Some("c1".into()),
+                session: None,
+                user: Some("alice".into()),
+                tenant: Some("north".into()),
+                route: Some("chat".into()),
+            }),
             message_type: Some("say".into()),
             detail: "script in `/text`".into(),
             metadata: vec![("field", "/text".into())],
         }
     }
 
+    /// The event, about someone else.
+    pub(crate) fn about(mut event: Event, change: impl FnOnce(&mut Origin)) -> Event {
+        change(Arc::make_mut(&mut event.origin));
+        event
+    }
+
     #[test]
     fn texts_at_the_bound_stay_and_past_it_are_cut_at_a_characters_edge() {
-        let mut at = event("a");
-        at.user = Some("u".repeat(FIELD_BYTES_MAX));
+        let at = about(event("a"), |origin| origin.user = Some("u".repeat(FIELD_BYTES_MAX)));
         assert_eq!(bounded(at.clone()), at);
-        let mut past = event("a");
-        past.user = Some(format!("{}é", "u".repeat(FIELD_BYTES_MAX - 1)));
+        let long = || Some("x".repeat(FIELD_BYTES_MAX + 1));
+        let mut past = about(event("a"), |origin| {
+            origin.user = Some(format!("{}é", "u".repeat(FIELD_BYTES_MAX - 1)));
+            (origin.connection, origin.session, origin.tenant, origin.route) = (long(), long(), long(), long());
+        });
+        past.message_type = long();
+        let shared = Arc::clone(&past.origin);
         past.detail = "d".repeat(DETAIL_BYTES_MAX + 1);
-        past.metadata = vec![("n", "v".into()); METADATA_PAIRS_MAX + 1];
+        past.metadata = vec![("n", Fact::Text("v".repeat(FIELD_BYTES_MAX + 1))); METADATA_PAIRS_MAX + 1];
         let kept = bounded(past);
-        assert_eq!(kept.user.unwrap().len(), FIELD_BYTES_MAX - 1);
+        assert_eq!(kept.origin.user.as_deref().unwrap().len(), FIELD_BYTES_MAX - 1);
+        assert!(
+            texts_of(&kept.origin).iter().all(|text| text.as_deref().is_some_and(|text| text.len() <= FIELD_BYTES_MAX))
+        );
+        assert_eq!(shared.tenant, long(), "what others share is left alone");
+        assert_eq!(kept.message_type.unwrap().len(), FIELD_BYTES_MAX);
+        assert_eq!(kept.metadata[0].1, Fact::Text("v".repeat(FIELD_BYTES_MAX)));
         assert_eq!(kept.detail.len(), DETAIL_BYTES_MAX);
         assert_eq!(kept.metadata.len(), METADATA_PAIRS_MAX);
     }
@@ -322,10 +345,10 @@ pub(crate) mod tests {
     fn addresses_are_written_as_they_are_shown() {
         let mut texts = Texts::default();
         for ip in ["0.0.0.0", "9.10.99.100", "127.0.0.1", "255.199.200.7", "2001:db8::7", "::ffff:1.2.3.4"] {
-            texts.of(&Event { source_ip: Some(ip.parse().unwrap()), ..event("a") });
+            texts.of(&about(event("a"), |origin| origin.source_ip = Some(ip.parse().unwrap())));
             assert_eq!(texts.source_ip, ip);
         }
-        texts.of(&Event { source_ip: None, ..event("a") });
+        texts.of(&about(event("a"), |origin| origin.source_ip = None));
         assert_eq!(texts.source_ip, "");
     }
 

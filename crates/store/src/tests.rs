@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use portcullis_core::event::Event;
+use portcullis_core::event::{Event, Origin};
 use portcullis_core::verdict::{Category, Reason, Severity};
 use rusqlite::Connection;
 
-use crate::row::tests::event;
+use crate::row::tests::{about, event};
 use crate::{AuditLog, AuditReader, Query, RESERVE_MAX, Recorded, Settings, StoreError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,7 +78,8 @@ fn events_written_together_keep_their_order_and_their_words() {
     let sent: Vec<Event> = (0..100)
         .map(|number| {
             let detail = if ordinary(number) { String::new() } else { format!("word{number}") };
-            Event { detail, user: Some(format!("u{number}")), ..event(&format!("id-{number:03}")) }
+            let one = about(event(&format!("id-{number:03}")), |origin| origin.user = Some(format!("u{number}")));
+            Event { detail, ..one }
         })
         .collect();
     // The first is repeated, as after a failure that was none.
@@ -90,7 +91,7 @@ fn events_written_together_keep_their_order_and_their_words() {
     let found = reader.search(&Query { limit: Some(200), ..Query::default() }).unwrap();
     let mut in_order: Vec<_> = found.iter().map(|event| (event.seq, event.id.clone(), event.user.clone())).collect();
     in_order.sort();
-    let expected: Vec<_> = sent.iter().map(|event| (event.id.clone(), event.user.clone())).collect();
+    let expected: Vec<_> = sent.iter().map(|event| (event.id.clone(), event.origin.user.clone())).collect();
     assert_eq!(in_order.into_iter().map(|(_, id, user)| (id, user)).collect::<Vec<_>>(), expected);
     for number in [7, 37, 67, 97] {
         let query = Query { text: Some(format!("word{number}")), ..Query::default() };
@@ -102,31 +103,35 @@ fn events_written_together_keep_their_order_and_their_words() {
 fn an_event_comes_back_as_it_was_recorded() {
     let folder = Folder::new();
     let log = folder.log(&settings());
-    let mut sent = event("0190aaaa-0000-7000-8000-000000000001");
-    sent.session = Some("s1".into());
-    sent.source_ip = Some("2001:db8::7".parse().unwrap());
+    let mut sent = about(event("0190aaaa-0000-7000-8000-000000000001"), |origin| {
+        origin.session = Some("s1".into());
+        origin.source_ip = Some("2001:db8::7".parse().unwrap());
+    });
+    sent.metadata.push(("bytes", 12.into()));
     log.record_durably(sent.clone()).unwrap();
     let found = folder.reader().by_reference(&sent.id).unwrap().unwrap();
     assert_eq!(found.seq, 1);
     assert_eq!((found.kind.as_str(), found.category.as_str()), ("threat_xss", "security"));
     assert_eq!((found.severity, found.decision.as_str(), found.check.as_str()), (Severity::High, "replied", "threat"));
     assert_eq!(found.source_ip.as_deref(), Some("2001:db8::7"));
-    assert_eq!((found.connection, found.session), (sent.connection, sent.session));
-    assert_eq!((found.user, found.tenant), (sent.user, sent.tenant));
-    assert_eq!((found.route, found.message_type), (sent.route, sent.message_type));
-    let metadata: Vec<_> = sent.metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    assert_eq!((found.detail, found.metadata, found.time_unix_ms), (sent.detail, metadata, sent.time_unix_ms));
+    let origin = Origin::clone(&sent.origin);
+    assert_eq!((found.connection, found.session), (origin.connection, origin.session));
+    assert_eq!((found.user, found.tenant), (origin.user, origin.tenant));
+    assert_eq!((found.route, found.message_type), (origin.route, sent.message_type));
+    let metadata = [("field", "/text"), ("bytes", "12")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!((found.detail, found.metadata, found.time_unix_ms), (sent.detail, metadata.to_vec(), sent.time_unix_ms));
 }
 
 #[test]
 fn each_condition_finds_its_events_newest_first() {
     let folder = Folder::new();
     let log = folder.log(&settings());
-    let mut other = with("b", Reason::CredentialMissing);
-    other.source_ip = Some([198, 51, 100, 1].into());
-    other.user = None;
-    other.tenant = Some("south".into());
-    other.connection = Some("c2".into());
+    let mut other = about(with("b", Reason::CredentialMissing), |origin| {
+        origin.source_ip = Some([198, 51, 100, 1].into());
+        origin.user = None;
+        origin.tenant = Some("south".into());
+        origin.connection = Some("c2".into());
+    });
     other.time_unix_ms += 1000;
     other.detail = "nothing in the header".into();
     let base = event("a").time_unix_ms;
@@ -219,9 +224,8 @@ fn hostile_text_is_kept_as_text_and_searched_as_words() {
     let folder = Folder::new();
     let log = folder.log(&settings());
     let hostile = "'); DROP TABLE events; -- <script>alert(1)</script> \u{1b}[2J \0 NEAR(a b) \"x\" *";
-    let mut sent = event("a");
+    let mut sent = about(event("a"), |origin| origin.user = Some("x' OR '1'='1".into()));
     sent.detail = hostile.into();
-    sent.user = Some("x' OR '1'='1".into());
     log.record_durably(sent).unwrap();
     let reader = folder.reader();
     let find = |text: &str| reader.search(&Query { text: Some(text.into()), ..Query::default() });

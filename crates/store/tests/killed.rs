@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use portcullis_core::event::{Decision, Event};
+use portcullis_core::event::{Decision, Event, Origin};
 use portcullis_core::verdict::Reason;
 use portcullis_store::{AuditLog, AuditReader, LIMIT_MAX, Settings};
 
@@ -25,12 +25,12 @@ fn event(id: String) -> Event {
         reason: Reason::ThreatSqli,
         decision: Decision::Closed,
         check: "threat",
-        source_ip: Some([192, 0, 2, 1].into()),
-        connection: None,
-        session: None,
-        user: Some("alice".into()),
-        tenant: None,
-        route: Some("chat".into()),
+        origin: Arc::new(Origin {
+            source_ip: Some([192, 0, 2, 1].into()),
+            user: Some("alice".into()),
+            route: Some("chat".into()),
+            ..Origin::default()
+        }),
         message_type: None,
         detail: "a string closes its context".into(),
         metadata: Vec::new(),

@@ -12,12 +12,13 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use portcullis_core::event::{Decision, Event};
+use portcullis_core::event::{Decision, Event, Origin};
 use portcullis_core::verdict::Reason;
 use subtle::ConstantTimeEq;
 
 use super::problem::problem;
 use super::{AdminState, Shared, login};
+use crate::record::fresh_id;
 
 /// Refusals recorded in one [`DENIALS_PERIOD`]; the rest are counted and named in the next one.
 const DENIALS_RECORDED_MAX: u32 = 10;
@@ -306,25 +307,21 @@ pub(super) fn denied(shared: &Shared, peer: Option<SocketAddr>, what: &str) {
     let Some(left_out) = shared.denials.admit(Instant::now()) else { return };
     let mut event = event(Reason::AdminDenied, Decision::Refused, peer, what.to_owned());
     if left_out > 0 {
-        event.metadata.push(("not_recorded_before", left_out.to_string()));
+        event.metadata.push(("not_recorded_before", left_out.into()));
     }
     shared.state.live.record(event);
 }
 
 pub(super) fn event(reason: Reason, decision: Decision, peer: Option<SocketAddr>, detail: String) -> Event {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time_unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     Event {
-        id: uuid::Uuid::now_v7().to_string(),
-        time_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        id: fresh_id(time_unix_ms),
+        time_unix_ms,
         reason,
         decision,
         check: "admin",
-        source_ip: peer.map(|peer| peer.ip()),
-        connection: None,
-        session: None,
-        user: None,
-        tenant: None,
-        route: None,
+        origin: Arc::new(Origin { source_ip: peer.map(|peer| peer.ip()), ..Origin::default() }),
         message_type: None,
         detail,
         metadata: Vec::new(),

@@ -72,9 +72,9 @@ impl Line {
             kind: row.label,
             severity: row.severity.label(),
             decision: event.decision.label(),
-            ip: event.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            route: event.route.clone().unwrap_or_default(),
-            user: event.user.clone().unwrap_or_default(),
+            ip: event.origin.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            route: event.origin.route.clone().unwrap_or_default(),
+            user: event.origin.user.clone().unwrap_or_default(),
             detail: event.detail.clone(),
         }
     }

@@ -21,12 +21,12 @@ use portcullis_core::admission::authorizer::Reply;
 use portcullis_core::admission::{
     Admission, Admitted, Answer, Arrival, Decision, Head, Pending, Question, Step, judges_path,
 };
-use portcullis_core::event::Decision as Recorded;
+use portcullis_core::event::{Decision as Recorded, Fact};
 use portcullis_core::identity::Certificate;
 use portcullis_core::verdict::Reason;
 
 use crate::http_pass;
-use crate::record::Draft;
+use crate::record::{Draft, fresh_id};
 use crate::relay::leg::Leg;
 use crate::relay::{Caller, Parts, Relay};
 use crate::upstream::{self, Ask, Opened};
@@ -119,7 +119,7 @@ async fn decide(worker: &Rc<Worker>, socket: Socket, request: Request<Incoming>)
         Ok(client) => client,
         Err(reason) => return Plain::new(reason, "client_address", socket.peer).tell(worker),
     };
-    let connection_id = uuid::Uuid::now_v7().to_string();
+    let connection_id = fresh_id(worker.now().unix_millis());
     let user_agent = user_agent(request.headers());
     let visit = Visit { worker: Rc::clone(worker), client, connection_id, user_agent, handover: socket.handover };
     if let Some(response) = crate::statistics::preflight(&policy, &request, socket.tls) {
@@ -339,6 +339,7 @@ impl Visit {
 
     fn caller(&self, admitted: &Admitted) -> Caller {
         Caller {
+            origin: Caller::origin(&self.connection_id, self.client, &admitted.principal, &admitted.route),
             connection_id: self.connection_id.clone(),
             client: self.client,
             ip_key: admitted.ip_key,
@@ -369,7 +370,7 @@ impl Visit {
     }
 
     /// What events of this handshake say about the program at the other end.
-    pub(crate) fn agent(&self) -> Vec<(&'static str, String)> {
-        self.user_agent.iter().map(|agent| ("user_agent", agent.clone())).collect()
+    pub(crate) fn agent(&self) -> Vec<(&'static str, Fact)> {
+        self.user_agent.iter().map(|agent| ("user_agent", agent.clone().into())).collect()
     }
 }

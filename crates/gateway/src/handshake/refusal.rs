@@ -63,13 +63,13 @@ impl Visit {
             metadata: self.agent(),
             ..Draft::new(refusal.reason, Recorded::Refused, refusal.check, refusal.detail.clone())
         };
-        self.worker.record(draft, self.worker.now())
+        self.worker.refer(draft, self.worker.now())
     }
 
     pub(super) fn note_failure(&self, admitted: &Admitted, reason: Reason, detail: String) -> String {
         self.worker.shard().refused(reason, Recorded::Refused);
         let draft = self.caller(admitted).draft(reason, Recorded::Refused, "upstream", detail);
-        self.worker.record(draft, self.worker.now())
+        self.worker.refer(draft, self.worker.now())
     }
 
     pub(super) fn failed(&self, admitted: &Admitted, reason: Reason, detail: String) -> Response<Body> {
@@ -120,7 +120,7 @@ impl Plain {
             source_ip: Some(self.client),
             ..Draft::new(self.reason, Recorded::Refused, self.check, self.reason.row().internal.to_owned())
         };
-        let reference = worker.record(draft, worker.now());
+        let reference = worker.refer(draft, worker.now());
         let detailed = worker.policy().checked.detailed_errors();
         problem::response(self.reason, detailed, &reference, None).map(Either::Left)
     }

@@ -142,7 +142,7 @@ impl Relay {
         };
         self.live.set_principal(&principal);
         self.session = self.worker.shared.gate.sessions().of(&principal);
-        self.caller.principal = principal;
+        self.caller.become_of(principal, Arc::clone(&self.caller.route));
         self.client.memory.principal_changed();
         self.upstream.memory.principal_changed();
         self.credential.warned = false;
@@ -167,7 +167,7 @@ impl Relay {
     fn unanswered(&mut self, reason: Reason, check: &'static str, why: &str, retry_after: Option<Duration>, now: Now) {
         let detail = why.to_owned();
         self.worker.shard().refused(reason, Decision::Replied);
-        let reference = self.worker.record(self.caller.draft(reason, Decision::Replied, check, detail.clone()), now);
+        let reference = self.worker.refer(self.caller.draft(reason, Decision::Replied, check, detail.clone()), now);
         let finding = Finding {
             reason,
             check,

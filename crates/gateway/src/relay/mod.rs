@@ -26,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_codec::{Decoder, Inflate, Limits, Params, Sender};
 use portcullis_core::admission::{IpKey, Seat, may_stay};
-use portcullis_core::event::Decision;
+use portcullis_core::event::{Decision, Origin};
 use portcullis_core::identity::Principal;
 use portcullis_core::identity::session::Held;
 use portcullis_core::inspection::{Direction, Memory};
@@ -52,6 +52,8 @@ pub(crate) struct Caller {
     pub principal: Arc<Principal>,
     /// The rules.
     pub route: Arc<Route>,
+    /// What its events share. Made anew with the principal and the route ([`Caller::become_of`]).
+    pub origin: Arc<Origin>,
     /// The path it came to, kept where another credential or policy may have to be judged for it.
     pub path: Option<Box<str>>,
     /// The client's `User-Agent`, kept where a session may have to be judged by it.
@@ -204,7 +206,7 @@ impl Relay {
         self.client.decoder.set_limits(limits(&route.spec.inbound, ratio));
         self.upstream.decoder.set_limits(limits(&route.spec.outbound, ratio));
         (self.client.memory, self.upstream.memory) = self.client.memory.pair_after(&route.inbound, &route.outbound);
-        self.caller.route = route;
+        self.caller.become_of(Arc::clone(&self.caller.principal), route);
         let Caller { route, path, principal, .. } = &self.caller;
         if let Err((reason, check)) = may_stay(policy, route, path.as_deref(), principal) {
             self.turn_out(reason, check, now);
@@ -298,14 +300,12 @@ impl Drop for Relay {
             // Without words, so that the ordinary end of a connection costs no place in the index of words.
             let mut draft = self.caller.draft(Reason::ConnectionClosed, Decision::Allowed, "relay", String::new());
             let ended_by = self.end.map_or("peers", Reason::label);
-            for (name, value) in [
-                ("ended_by", ended_by.to_owned()),
-                ("messages_in", self.live.inbound.get().to_string()),
-                ("messages_out", self.live.outbound.get().to_string()),
-                ("age_ms", age.as_millis().to_string()),
-            ] {
-                draft.metadata.push((name, value));
-            }
+            draft.metadata = vec![
+                ("ended_by", ended_by.into()),
+                ("messages_in", self.live.inbound.get().into()),
+                ("messages_out", self.live.outbound.get().into()),
+                ("age_ms", u64::try_from(age.as_millis()).unwrap_or(u64::MAX).into()),
+            ];
             self.worker.record(draft, now);
         }
     }

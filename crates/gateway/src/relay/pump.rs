@@ -167,7 +167,7 @@ impl Relay {
         }
         if self.events.spend(reason, now.mono).is_some() {
             let mut draft = self.caller.draft(reason, Decision::Closed, "codec", error.to_string());
-            draft.metadata.push(("rule", error.label().to_owned()));
+            draft.metadata.push(("rule", error.label().into()));
             self.worker.record(draft, now);
         }
         let code = reason.row().close_code;

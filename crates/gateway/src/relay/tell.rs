@@ -49,26 +49,26 @@ impl Lane<'_> {
         let mut draft = self.caller.draft(finding.reason, decision, finding.check, finding.detail.clone());
         draft.message_type.clone_from(&finding.message_type);
         if let Some(field) = &finding.field {
-            draft.metadata.push(("field", field.clone()));
+            draft.metadata.push(("field", field.clone().into()));
         }
         if let Some(rule) = &finding.rule {
-            draft.metadata.push(("rule", rule.clone()));
+            draft.metadata.push(("rule", rule.clone().into()));
         }
         if let Some(evidence) = &finding.evidence {
-            draft.metadata.push(("bytes", format!("{}-{}", evidence.bytes.0, evidence.bytes.1)));
-            draft.metadata.push(("confidence", evidence.confidence.label().to_owned()));
+            draft.metadata.push(("bytes", format!("{}-{}", evidence.bytes.0, evidence.bytes.1).into()));
+            draft.metadata.push(("confidence", evidence.confidence.label().into()));
             if !evidence.decoded.is_empty() {
-                draft.metadata.push(("decoded", evidence.decoded.to_string()));
+                draft.metadata.push(("decoded", evidence.decoded.to_string().into()));
             }
-            draft.metadata.push(("page", evidence.page.to_owned()));
+            draft.metadata.push(("page", evidence.page.into()));
         }
         if self.direction == Direction::Outbound {
-            draft.metadata.push(("direction", String::from("outbound")));
+            draft.metadata.push(("direction", "outbound".into()));
         }
         if suppressed > 0 {
-            draft.metadata.push(("withheld", suppressed.to_string()));
+            draft.metadata.push(("withheld", suppressed.into()));
         }
-        self.worker.record(draft, self.now)
+        self.worker.refer(draft, self.now)
     }
 }
 

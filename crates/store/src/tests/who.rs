@@ -8,24 +8,23 @@ use portcullis_core::verdict::{Reason, Severity};
 use rusqlite::Connection;
 
 use super::{Folder, PATIENCE, ids, settings, with};
-use crate::row::tests::event;
+use crate::row::tests::{about, event};
 use crate::{AuditReader, Query, Recorded, Settings, StoreError};
 
 /// Who an event of this number is about: many of some, few of others, one of most connections.
 fn mixed(number: u32) -> Event {
     let modulo = |by: u32, name: &str| Some(format!("{name}{}", number % by));
-    Event {
-        // Most have no words; of some, fields are missing.
-        detail: if number.is_multiple_of(40) { format!("word{number}") } else { String::new() },
-        source_ip: (!number.is_multiple_of(11)).then(|| [10, 0, (number % 3) as u8, (number % 7) as u8].into()),
-        connection: modulo(2_999, "c").filter(|_| !number.is_multiple_of(5)),
-        user: modulo(701, "u").filter(|_| !number.is_multiple_of(3)),
-        tenant: modulo(2, "t"),
-        ..with(
-            &format!("{number:05}"),
-            if number.is_multiple_of(2) { Reason::ConnectionAccepted } else { Reason::ThreatXss },
-        )
-    }
+    let reason = if number.is_multiple_of(2) { Reason::ConnectionAccepted } else { Reason::ThreatXss };
+    let mut event = about(with(&format!("{number:05}"), reason), |origin| {
+        let network = [10, 0, (number % 3) as u8, (number % 7) as u8];
+        origin.source_ip = (!number.is_multiple_of(11)).then(|| network.into());
+        origin.connection = modulo(2_999, "c").filter(|_| !number.is_multiple_of(5));
+        origin.user = modulo(701, "u").filter(|_| !number.is_multiple_of(3));
+        origin.tenant = modulo(2, "t");
+    });
+    // Most have no words.
+    event.detail = if number.is_multiple_of(40) { format!("word{number}") } else { String::new() };
+    event
 }
 
 fn questions() -> Vec<Query> {
@@ -51,10 +50,10 @@ fn questions() -> Vec<Query> {
 fn answer(query: &Query, events: &[Event]) -> Vec<String> {
     let is = |wanted: &Option<String>, has: &Option<String>| wanted.is_none() || wanted == has;
     let answers = |event: &&Event| {
-        is(&query.user, &event.user)
-            && is(&query.tenant, &event.tenant)
-            && is(&query.connection, &event.connection)
-            && (query.ip.is_none() || query.ip == event.source_ip)
+        is(&query.user, &event.origin.user)
+            && is(&query.tenant, &event.origin.tenant)
+            && is(&query.connection, &event.origin.connection)
+            && (query.ip.is_none() || query.ip == event.origin.source_ip)
             && query.severity_min.is_none_or(|least| event.reason.row().severity >= least)
             && (query.types.is_empty() || query.types.iter().any(|label| label == event.reason.label()))
             && query.text.as_ref().is_none_or(|text| event.detail.starts_with(text))
@@ -141,7 +140,7 @@ fn a_batch_whose_commit_failed_is_found_once_it_is_written() {
          CREATE TRIGGER doomed AFTER INSERT ON events WHEN new.user = 'bad' BEGIN INSERT INTO children VALUES (1); END";
     other.execute_batch(doomed).unwrap();
     for user in ["good", "bad"] {
-        let _ = log.record(Event { user: Some(user.into()), ..event(user) });
+        let _ = log.record(about(event(user), |origin| origin.user = Some(user.into())));
     }
     while log.status().write_failures == 0 {
         std::thread::yield_now();

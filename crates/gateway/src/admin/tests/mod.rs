@@ -13,7 +13,7 @@ use axum::extract::ConnectInfo;
 use axum::response::Response;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use portcullis_core::event::{Decision, Event};
+use portcullis_core::event::{Decision, Event, Origin};
 use portcullis_core::policy::checked::Secret;
 use portcullis_core::reputation::{Block, Lockdown, Scored, Standing, Target};
 use portcullis_core::verdict::Reason;
@@ -454,7 +454,7 @@ async fn actions_disclosures_and_denials_are_recorded_without_the_token() {
             (Reason::AdminDenied, Decision::Refused, "GET /metrics: the token is wrong"),
         ]
     );
-    assert!(recorded.iter().all(|event| event.source_ip == Some([127, 0, 0, 1].into())));
+    assert!(recorded.iter().all(|event| event.origin.source_ip == Some([127, 0, 0, 1].into())));
 }
 
 #[test]
@@ -542,8 +542,7 @@ async fn what_a_client_said_stands_on_the_page_as_text() {
     let stage = Stage::new(None);
     let hostile = "</td><script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
     let mut sent = event(Reason::ThreatXss, Decision::Replied, None, hostile.into());
-    sent.user = Some(hostile.into());
-    sent.route = Some(hostile.into());
+    sent.origin = Arc::new(Origin { user: Some(hostile.into()), route: Some(hostile.into()), ..Origin::default() });
     stage.state.metrics.route_index(hostile);
     let _ = stage.state.events.send(Arc::new(sent));
     // The sampler's task closes the second in which the event came.
