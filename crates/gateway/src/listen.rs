@@ -143,10 +143,13 @@ async fn speak_http(worker: &Rc<Worker>, leg: Leg, socket: Socket, listen: &List
         .max_headers(listen.headers_max)
         .max_buf_size(listen.header_bytes_max.max(HEAD_BYTES_MIN))
         .serve_connection(TokioIo::new(leg), service);
-    let error = match connection.without_shutdown().await {
+    let ended = connection.without_shutdown().await;
+    // Taken in any case: where the 101 could not be written, what was to come is let go.
+    let then = handover.take_then();
+    let error = match ended {
         Ok(parts) => {
             let mut leg = parts.io.into_inner();
-            return match handover.take_then() {
+            return match then {
                 Some(then) => then(leg, parts.read_buf),
                 // Only a peer that takes nothing lets it wait.
                 None => drop(tokio::time::timeout(listen.handshake_timeout, leg.shutdown()).await),

@@ -1,5 +1,8 @@
 """Admission: each refusal before the backend is dialled, with its status, and with a close code where asked (SPEC 2)."""
 
+import socket
+import struct
+
 from harness.clients import Refused
 from harness.lab import Lab
 from harness.processes import until
@@ -196,6 +199,29 @@ async def denied(lab):
         await client.open(gateway.url)
     raw, response = await lab.raw(gateway)
     assert response.status == 503, response
+
+
+for how, route in {"before the backend answers": {}, "before its first message": required("first_message")}.items():
+
+    @case(f"who resets the connection {how} gives its place back")
+    async def vanished(lab, route=route):
+        back = await lab.py_echo()
+        gateway = await lab.gateway(back.url, {**KEYS, "listen": {"connections_max": 20}}, route=route)
+        head = (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", gateway.port)) as stream:
+                # A reset instead of an end: the 101 meets a socket that is gone.
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                stream.sendall(head)
+
+        async def all_welcome() -> bool:
+            seated = [await lab.raw(gateway) for _ in range(20)]
+            for raw, _ in seated:
+                raw.close()
+            return all(response.status == 101 for _, response in seated)
+
+        await until(all_welcome, "twenty seats")
 
 
 @case("oversized headers get 431, too many as well")

@@ -32,7 +32,8 @@ impl Visit {
             client: self.client,
             connection_id: self.connection_id.clone(),
             user_agent: self.user_agent.clone(),
-            handover: Rc::clone(&self.handover),
+            // What waits in the handover must not hold it.
+            handover: Rc::default(),
         };
         self.handover.seated();
         let answered = protocol.clone();
