@@ -1,21 +1,13 @@
 //! MessagePack and CBOR as JSON, against two readers that nobody here wrote; and what the checks make of them.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
-
-use portcullis_core::identity::Principal;
-use portcullis_core::inspection::{
-    Action, Context, Direction, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
-};
-use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::inspection::{Action, Kind};
 use portcullis_core::message::binary::{Buffers, Format, read};
 use portcullis_core::message::json::{Bounds, Fault};
-use portcullis_core::policy::{Nowhere, Overrides, Source, load};
-use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::house::judge;
 use crate::samples::{FORMATS, any_json, bytes_of, same};
 
 const BOUNDS: Bounds = Bounds { depth_max: 8, keys_max: 1000, values_max: 1000, string_bytes_max: 1 << 16 };
@@ -104,20 +96,6 @@ fn what_json_cannot_say_is_refused_and_the_rest_is_said_as_documented() {
     }
     assert_eq!(as_json(Format::Msgpack, &[0x91; 10]), Err(Fault::TooDeep));
     assert_eq!(as_json(Format::Cbor, &[0x81; 10]), Err(Fault::TooDeep));
-}
-
-/// A client's plan.
-fn judge(written: &str, kind: Kind, messages: &[&[u8]]) -> Vec<Verdict> {
-    let text = format!("upstream: ws://127.0.0.1:1\nmessages: {{ inbound: {written} }}");
-    let policy = load(Some(Source { name: "p.yaml", text: &text }), &Overrides::default(), &Nowhere).unwrap();
-    let route = &policy.checked.routes[0];
-    let plan = Plan::compile(&route.inbound, &route.errors, Direction::Inbound, true).unwrap();
-    let (ledger, principal) = (Ledger::new(64, [1, 2]), Principal::anonymous());
-    let ip = IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64);
-    let now = Now { mono: Duration::from_secs(9), wall: Duration::from_secs(1_700_000_000) };
-    let cx = Context { now, principal: &principal, ip: &ip, ledger: &ledger };
-    let (mut memory, mut work) = (Memory::new(), Workspace::new(3));
-    messages.iter().map(|bytes| inspect(&plan, &mut memory, &cx, &mut work, &Message { kind, bytes })).collect()
 }
 
 #[test]

@@ -1,21 +1,13 @@
 //! MessagePack and CBOR messages whose values are changed: what is not changed stays as the bytes that came.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
-
-use portcullis_core::identity::Principal;
-use portcullis_core::inspection::{
-    Action, Context, Direction, Kind, Memory, Message, Plan, Verdict, Workspace, inspect,
-};
-use portcullis_core::limits::{IpKey, Ledger};
+use portcullis_core::inspection::{Action, Kind, Verdict};
 use portcullis_core::message::binary::{Buffers, Format, read, rewrite};
 use portcullis_core::message::json::{Bounds, Fault};
-use portcullis_core::policy::{Nowhere, Overrides, Source, load};
-use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::house;
 use crate::samples::{FORMATS, any_json, bytes_of, same, value_of};
 
 const BOUNDS: Bounds = Bounds { depth_max: 64, keys_max: 100_000, values_max: 100_000, string_bytes_max: 1 << 20 };
@@ -119,20 +111,8 @@ fn lengths_and_numbers_are_written_at_every_width() {
 }
 
 fn judge(format: Format, rule: &str, bytes: &[u8]) -> Verdict {
-    let text = format!(
-        "environment: development\nupstream: ws://127.0.0.1:1\nmessages: {{ inbound: {{ binary: on, limits: [],
-           binaries: {{ read_as: {} }}, {rule} }} }}",
-        format.label()
-    );
-    let policy = load(Some(Source { name: "p.yaml", text: &text }), &Overrides::default(), &Nowhere).unwrap();
-    let route = &policy.checked.routes[0];
-    let plan = Plan::compile(&route.inbound, &route.errors, Direction::Inbound, true).unwrap();
-    let (ledger, principal) = (Ledger::new(64, [1, 2]), Principal::anonymous());
-    let ip = IpKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 64);
-    let now = Now { mono: Duration::from_secs(9), wall: Duration::from_secs(1_700_000_000) };
-    let cx = Context { now, principal: &principal, ip: &ip, ledger: &ledger };
-    let message = Message { kind: Kind::Binary, bytes };
-    inspect(&plan, &mut Memory::new(), &cx, &mut Workspace::new(3), &message)
+    let written = format!("{{ binary: on, limits: [], binaries: {{ read_as: {} }}, {rule} }}", format.label());
+    house::judge(&written, Kind::Binary, &[bytes]).remove(0)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::StateFrom;
+use super::{Shown, StateFrom};
 
 /// Who is meant, besides an address.
 #[derive(Debug, Clone, Args)]
@@ -44,10 +44,7 @@ pub(crate) struct Ban {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) reason: String,
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }
 
 /// `portcullis revoke`.
@@ -70,10 +67,7 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) reason: String,
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }
 
 /// `portcullis unban`.
@@ -96,8 +90,5 @@ pub(crate) struct Unban {
 #[derive(Debug, Args)]
 pub(crate) struct Bans {
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::StateFrom;
+use super::{Shown, StateFrom};
 
 /// `portcullis key`.
 #[derive(Debug, Subcommand)]
@@ -48,10 +48,7 @@ pub(crate) struct KeyCreate {
     #[arg(long, value_name = "SPAN", value_parser = crate::when::span)]
     pub(crate) expires: Option<Duration>,
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }
 
 /// `portcullis key list`.
@@ -61,10 +58,7 @@ pub(crate) struct KeyList {
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }
 
 /// `portcullis key rotate`.
@@ -82,10 +76,7 @@ pub(crate) struct KeyRotate {
     #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = keep)]
     pub(crate) keep: Duration,
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }
 
 /// `portcullis key revoke`.

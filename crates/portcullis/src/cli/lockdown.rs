@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::StateFrom;
+use super::Shown;
 
 /// `portcullis lockdown`.
 #[derive(Debug, Args)]
@@ -26,8 +26,5 @@ pub(crate) struct Lockdown {
     #[arg(long)]
     pub(crate) end: bool,
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }

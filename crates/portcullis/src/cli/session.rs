@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::StateFrom;
+use super::{Shown, StateFrom};
 
 /// `portcullis session`.
 #[derive(Debug, Subcommand)]
@@ -20,10 +20,7 @@ pub(crate) struct SessionList {
     #[arg(long, value_name = "ID")]
     pub(crate) user: Option<String>,
     #[command(flatten)]
-    pub(crate) from: StateFrom,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) shown: Shown,
 }
 
 /// `portcullis session revoke`.

@@ -7,7 +7,7 @@ use portcullis_core::reputation::{Block, Target};
 use portcullis_store::{BLOCKS_FILE, Blocks};
 
 use super::audit;
-use crate::cli::{Ban, Bans, Revoke, StateFrom, Unban, Whom};
+use crate::cli::{Ban, Bans, Revoke, Shown, StateFrom, Unban, Whom};
 use crate::exit::{Failure, Outcome};
 use crate::{output, when};
 
@@ -15,14 +15,14 @@ use crate::{output, when};
 pub(crate) fn ban(told: &Ban) -> Outcome {
     let target = whom(told.network.as_deref(), &told.whom)?;
     let made = Block::ban(target, told.how_long, &told.reason, when::present_unix_ms());
-    put(&told.from, &made.map_err(usage)?, told.json)
+    put(&told.shown, &made.map_err(usage)?)
 }
 
 /// Ends the credentials somebody holds.
 pub(crate) fn revoke(told: &Revoke) -> Outcome {
     let target = whom(None, &told.whom)?;
     let made = Block::revocation(target, told.how_long, &told.reason, when::present_unix_ms());
-    put(&told.from, &made.map_err(usage)?, told.json)
+    put(&told.shown, &made.map_err(usage)?)
 }
 
 /// Lifts a ban or a revocation.
@@ -38,9 +38,9 @@ pub(crate) fn unban(told: &Unban) -> Outcome {
 /// Who is kept out.
 pub(crate) fn bans(told: &Bans) -> Outcome {
     let now = when::present_unix_ms();
-    let file = open(&told.from)?;
+    let file = open(&told.shown.from)?;
     let (blocks, earned) = (file.all(now).map_err(audit::store)?, file.earned(now).map_err(audit::store)?);
-    if told.json {
+    if told.shown.json {
         let earned: Vec<_> = earned
             .iter()
             .map(|(address, until)| serde_json::json!({ "address": address, "until_unix_ms": until }))
@@ -56,9 +56,9 @@ pub(crate) fn bans(told: &Bans) -> Outcome {
     if blocks.is_empty() && earned.is_empty() { output::line("nobody is banned or revoked") } else { Ok(()) }
 }
 
-fn put(from: &StateFrom, block: &Block, json: bool) -> Outcome {
-    open(from)?.put(block).map_err(audit::store)?;
-    if json { output::json(block) } else { output::line(&in_words(block)) }
+fn put(shown: &Shown, block: &Block) -> Outcome {
+    open(&shown.from)?.put(block).map_err(audit::store)?;
+    if shown.json { output::json(block) } else { output::line(&in_words(block)) }
 }
 
 fn in_words(block: &Block) -> String {

@@ -24,7 +24,7 @@ pub(crate) fn run(told: &Explain) -> Outcome {
     let explanation = match Reason::from_label(what) {
         Some(reason) => Explanation { event: None, reason: Some(reason.row()) },
         None if looks_like_reference(what) => {
-            let event = audit::open(&told.from)?.by_reference(what).map_err(audit::store)?;
+            let event = audit::open(&told.shown.from)?.by_reference(what).map_err(audit::store)?;
             let event = event.ok_or_else(|| {
                 let what = output::printable(what);
                 Failure::Negative(format!(
@@ -41,7 +41,7 @@ pub(crate) fn run(told: &Explain) -> Outcome {
             )));
         }
     };
-    if told.json { output::json(&explanation) } else { output::line(&in_words(&explanation)) }
+    if told.shown.json { output::json(&explanation) } else { output::line(&in_words(&explanation)) }
 }
 
 fn looks_like_reference(text: &str) -> bool {

@@ -34,16 +34,16 @@ fn create(told: &KeyCreate) -> Outcome {
         expires_unix_s: told.expires.map(|lasts| now.saturating_add(lasts.as_secs())),
     };
     let key = ApiKey::new(&minted, grants, now).map_err(|error| Failure::Usage(error.to_string()))?;
-    folder_of_a_first_key(&told.from)?;
-    open(&told.from)?.add(&key).map_err(audit::store)?;
-    show_once(&key, &minted, told.json)
+    folder_of_a_first_key(&told.shown.from)?;
+    open(&told.shown.from)?.add(&key).map_err(audit::store)?;
+    show_once(&key, &minted, told.shown.json)
 }
 
 fn list(told: &KeyList) -> Outcome {
     let now = now_unix_s();
-    let keys = open(&told.from)?.all().map_err(audit::store)?;
+    let keys = open(&told.shown.from)?.all().map_err(audit::store)?;
     let shown: Vec<&ApiKey> = keys.iter().filter(|key| told.all || !key.has_ended(now)).collect();
-    if told.json {
+    if told.shown.json {
         return output::json(&json!({ "keys": shown }));
     }
     for key in &shown {
@@ -58,7 +58,7 @@ fn list(told: &KeyList) -> Outcome {
 }
 
 fn rotate(told: &KeyRotate) -> Outcome {
-    let file = open(&told.from)?;
+    let file = open(&told.shown.from)?;
     let minted = Minted::again(&told.id, &random()?);
     let now = now_unix_s();
     let until = now.saturating_add(told.keep.as_secs());
@@ -67,7 +67,7 @@ fn rotate(told: &KeyRotate) -> Outcome {
     }
     let key = file.find(&told.id).map_err(audit::store)?;
     let key = key.ok_or_else(|| unknown(&told.id, "no key has the id"))?;
-    show_once(&key, &minted, told.json)
+    show_once(&key, &minted, told.shown.json)
 }
 
 fn revoke(told: &KeyRevoke) -> Outcome {

@@ -13,7 +13,7 @@ use crate::{output, when};
 
 /// Runs the command.
 pub(crate) fn run(told: &Told) -> Outcome {
-    let file = open(&told.from)?;
+    let file = open(&told.shown.from)?;
     let now = when::present_unix_ms();
     if told.end {
         if file.end_lockdown(now).map_err(outside)? {
@@ -24,9 +24,9 @@ pub(crate) fn run(told: &Told) -> Outcome {
     if let Some(how_long) = told.how_long {
         let made = Lockdown::new(how_long, &told.reason, now).map_err(usage)?;
         file.lock_down(&made).map_err(outside)?;
-        return show(Some(&made), told.json);
+        return show(Some(&made), told.shown.json);
     }
-    show(file.lockdown(now).map_err(outside)?.as_ref(), told.json)
+    show(file.lockdown(now).map_err(outside)?.as_ref(), told.shown.json)
 }
 
 fn show(lockdown: Option<&Lockdown>, json: bool) -> Outcome {

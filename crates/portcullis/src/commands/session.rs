@@ -21,8 +21,8 @@ pub(crate) fn run(told: &SessionCommand) -> Outcome {
 }
 
 fn list(told: &SessionList) -> Outcome {
-    let sessions = open(&told.from)?.all(told.user.as_deref()).map_err(audit::store)?;
-    if told.json {
+    let sessions = open(&told.shown.from)?.all(told.user.as_deref()).map_err(audit::store)?;
+    if told.shown.json {
         return output::json(&json!({ "sessions": sessions }));
     }
     for session in &sessions {
