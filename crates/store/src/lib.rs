@@ -17,6 +17,7 @@
 
 mod blocks;
 mod error;
+mod insert;
 mod keys;
 mod log;
 mod memory;

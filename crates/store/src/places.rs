@@ -14,6 +14,7 @@ use std::hash::Hasher;
 use std::iter::successors;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::{Arc, LazyLock};
 
 use portcullis_core::event::{Event, Origin};
 use rusqlite::{Connection, params_from_iter};
@@ -24,8 +25,14 @@ const CHUNK_BITS: u32 = 8;
 const SEGMENT_BITS: u32 = 6;
 const HASH_BITS: u32 = 30;
 const CHUNKS: i64 = 1 << SEGMENT_BITS;
-/// Numbers that one statement writes.
-const TOGETHER: usize = 32;
+/// Numbers that one statement writes; the most that are there.
+const TOGETHER: [usize; 3] = [128, 16, 1];
+static INSERTS: LazyLock<[String; TOGETHER.len()]> = LazyLock::new(|| {
+    // One may be there since before a restart.
+    TOGETHER.map(|rows| format!("INSERT OR IGNORE INTO places (place) VALUES {}", ["(?)"].repeat(rows).join(",")))
+});
+/// Origins remembered within a batch, so that what neighbours share is not hashed again.
+const SEEN: usize = 64;
 
 /// A value that is searched for.
 #[derive(Debug, Clone, Copy)]
@@ -71,17 +78,31 @@ const fn chunk(number: i64) -> i64 {
 }
 
 /// Numbers to be written, and those of the chunk that is being filled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Places {
     /// At most four an event of a batch.
     fresh: Vec<i64>,
     /// Sorted; at most four for each place of a chunk.
     known: Vec<i64>,
+    /// Origins of this batch by where they are in memory, with the chunk for which they were noted.
+    seen: [(usize, i64); SEEN],
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { fresh: Vec::new(), known: Vec::new(), seen: [(0, 0); SEEN] }
+    }
 }
 
 impl Places {
-    /// Notes where the values of an event occur.
+    /// Notes where the values of an event occur. It stays where it is until they are written.
     pub(crate) fn note(&mut self, seq: i64, event: &Event) {
+        let this = (Arc::as_ptr(&event.origin).addr(), seq >> CHUNK_BITS);
+        if let Some(seen) = self.seen.get_mut((this.0 >> 5) % SEEN)
+            && std::mem::replace(seen, this) == this
+        {
+            return;
+        }
         let Origin { source_ip, connection, user, tenant, .. } = &*event.origin;
         let facets = [
             source_ip.map(Facet::Ip),
@@ -99,21 +120,17 @@ impl Places {
     /// Writes what was noted up to the place `newest`. Where this or what comes after it in the transaction fails, what
     /// is known of the chunk is wrong: begin with fresh `Places` then.
     pub(crate) fn write(&mut self, file: &Connection, newest: i64) -> rusqlite::Result<()> {
+        self.seen = [(0, 0); SEEN];
         self.fresh.sort_unstable();
         self.fresh.dedup();
         self.fresh.retain(|number| self.known.binary_search(number).is_err());
-        let insert = |rows: usize| {
-            let rows = ["(?)"].repeat(rows).join(",");
-            // One may be there since before a restart.
-            file.prepare_cached(&format!("INSERT OR IGNORE INTO places (place) VALUES {rows}"))
-        };
-        let (many, rest) = self.fresh.as_chunks::<TOGETHER>();
-        let (mut together, mut one) = (insert(TOGETHER)?, insert(1)?);
-        for numbers in many {
-            together.execute(params_from_iter(numbers))?;
-        }
-        for number in rest {
-            one.execute([number])?;
+        let mut left = self.fresh.as_slice();
+        for (sql, rows) in INSERTS.iter().zip(TOGETHER) {
+            let mut insert = file.prepare_cached(sql)?;
+            while let Some((numbers, rest)) = left.split_at_checked(rows) {
+                insert.execute(params_from_iter(numbers))?;
+                left = rest;
+            }
         }
         let filling = chunk(number(newest, Facet::Tenant("")));
         self.known.append(&mut self.fresh);

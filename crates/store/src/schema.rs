@@ -23,7 +23,7 @@ const LOG_PAGES: i64 = 8 * 1024;
 const CACHE_KIB: i64 = 2 * 1024;
 
 /// Whoever deletes rows cannot forget the search table: a trigger does it. Rows are entered into it by
-/// [`Inserts`](crate::row::Inserts) instead, for a trigger makes SQLite keep a journal of every single insert, which
+/// [`Inserts`](crate::insert::Inserts) instead, for a trigger makes SQLite keep a journal of every single insert, which
 /// was half of the writer's work.
 const CREATE: &str = "
 CREATE TABLE events (

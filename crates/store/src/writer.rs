@@ -13,9 +13,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use portcullis_core::event::Event;
 use rusqlite::{Connection, ErrorCode};
 
+use crate::insert::{Inserts, last_seq};
 use crate::log::{Settings, Shared};
 use crate::places::{Places, first_of_segment};
-use crate::row::{Inserts, last_seq};
 use crate::{StoreError, schema};
 
 /// Events in one commit.

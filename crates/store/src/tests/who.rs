@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::event::Event;
+use portcullis_core::event::{Decision, Event};
 use portcullis_core::verdict::{Reason, Severity};
 use rusqlite::Connection;
 
@@ -21,7 +21,17 @@ fn mixed(number: u32) -> Event {
         origin.connection = modulo(2_999, "c").filter(|_| !number.is_multiple_of(5));
         origin.user = modulo(701, "u").filter(|_| !number.is_multiple_of(3));
         origin.tenant = modulo(2, "t");
+        origin.session = modulo(9, "s").filter(|_| number.is_multiple_of(4));
     });
+    // Runs of what connections write when they come and go, and others between.
+    if number % 100 > 20 {
+        let (reason, check) = if number.is_multiple_of(3) {
+            (Reason::ConnectionClosed, "relay")
+        } else {
+            (Reason::ConnectionAccepted, "admission")
+        };
+        (event.reason, event.check, event.decision, event.message_type) = (reason, check, Decision::Allowed, None);
+    }
     // Most have no words.
     event.detail = if number.is_multiple_of(40) { format!("word{number}") } else { String::new() };
     event
@@ -93,6 +103,32 @@ fn searches_by_who_it_was_find_what_a_walk_over_all_events_finds() {
     let reader = folder.reader();
     for query in questions() {
         assert_eq!(found(&reader, &query), answer(&query, &events), "{query:?}");
+    }
+}
+
+#[test]
+fn events_of_connections_that_come_and_go_come_back_as_they_were_recorded() {
+    let folder = Folder::new();
+    let log = folder.log(&settings());
+    let events: Vec<Event> = (0..1_000).map(mixed).collect();
+    for event in &events {
+        let _ = log.record(event.clone());
+    }
+    log.flush(PATIENCE).unwrap();
+    let found = folder.reader().tail(0, 1_000).unwrap();
+    assert_eq!(found.len(), events.len());
+    for (found, event) in found.iter().zip(&events) {
+        let (row, origin) = (event.reason.row(), &event.origin);
+        let kept = (&found.id, found.kind.as_str(), found.category.as_str(), found.severity, found.check.as_str());
+        assert_eq!(kept, (&event.id, row.label, row.category.label(), row.severity, event.check));
+        assert_eq!((found.decision.as_str(), &found.detail), (event.decision.label(), &event.detail), "{event:?}");
+        assert_eq!(found.source_ip, origin.source_ip.map(|ip| ip.to_string()));
+        assert_eq!(
+            (&found.connection, &found.session, &found.user),
+            (&origin.connection, &origin.session, &origin.user)
+        );
+        assert_eq!((&found.tenant, &found.route), (&origin.tenant, &origin.route));
+        assert_eq!((&found.message_type, found.metadata.len()), (&event.message_type, event.metadata.len()));
     }
 }
 
