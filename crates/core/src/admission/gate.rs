@@ -55,6 +55,8 @@ pub struct Gate {
     anonymous: AtomicUsize,
     /// Subjects that credentials named which failed.
     subjects: [Mutex<Table<Guessed>>; SHARDS],
+    /// Monotonic nanoseconds until which any of them is remembered.
+    guessed_until: AtomicU64,
     addresses: [Mutex<Addresses>; SHARDS],
     /// Open connections by route and subject; one entry for each that has any.
     users: [Mutex<Users>; SHARDS],
@@ -91,6 +93,7 @@ impl Gate {
         Arc::new(Self {
             total: AtomicUsize::new(0),
             anonymous: AtomicUsize::new(0),
+            guessed_until: AtomicU64::new(0),
             subjects: std::array::from_fn(|_| Mutex::new(Table::new(settings.shard_entries_max()))),
             addresses: std::array::from_fn(|_| Mutex::new(shard())),
             users: Default::default(),

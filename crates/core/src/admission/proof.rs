@@ -76,7 +76,8 @@ impl Proof {
     }
 
     pub(super) fn step(&mut self, means: &Means, at: &Place<'_>, now: Now) -> Proved {
-        let subject = self.claimed(means);
+        // While nobody is guessed at, a token is taken apart once, by who verifies it.
+        let subject = if means.gate.any_guessed(now) { self.claimed(means) } else { None };
         if let Some(subject) = &subject
             && let Some(left) = means.gate.guessed_at(subject, now)
             && !self.is_known(means, now)
@@ -85,8 +86,10 @@ impl Proof {
             return Proved::Throttled(left, format!("too many failed authentications name the subject `{shown}`"));
         }
         let proved = self.proven(means, at, now);
-        if let (Some(subject), Proved::Failed(_)) = (&subject, &proved) {
-            means.gate.failed_as(subject, now);
+        if let Proved::Failed(_) = &proved
+            && let Some(subject) = self.claimed(means)
+        {
+            means.gate.failed_as(&subject, now);
         }
         proved
     }

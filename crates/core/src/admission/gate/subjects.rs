@@ -3,6 +3,7 @@
 //! What a credential names before it is verified is anybody's word. So it is only counted, and past the rate it only makes
 //! wait; it never bans, and is nobody's subject. The table is bounded as that of addresses is.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Gate, lock, pick};
@@ -34,6 +35,11 @@ impl Gate {
         self.settings.load().failed_by_subject.is_some()
     }
 
+    /// Whether failures of any subject are still remembered.
+    pub(in crate::admission) fn any_guessed(&self, now: Now) -> bool {
+        now.mono_nanos() < self.guessed_until.load(Ordering::Relaxed)
+    }
+
     /// How long credentials that name a subject wait, if too many of them failed.
     pub(in crate::admission) fn guessed_at(&self, subject: &str, now: Now) -> Option<Duration> {
         let limit = self.settings.load().failed_by_subject?;
@@ -52,6 +58,7 @@ impl Gate {
         let Some(entry) = shard.find_or_admit(hash, now) else { return };
         limit.check(&mut entry.failed, now, 1);
         entry.idle_at = limit.idle_at(&entry.failed);
+        self.guessed_until.fetch_max(entry.idle_at, Ordering::Relaxed);
         entry.penalty_until = limit.penalty_until(&entry.failed);
     }
 }
