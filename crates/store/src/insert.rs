@@ -71,11 +71,11 @@ fn ordinary(event: &Event) -> Option<i64> {
 const INDEX: &str = "INSERT INTO events_text (rowid, type, user, route, message_type, detail, metadata) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-/// The statements that write events, made once for a batch.
+/// The statements that write events, made once for a batch; the long ones when a batch has as many events.
 pub(crate) struct Inserts<'t> {
     change: &'t Transaction<'t>,
     one: CachedStatement<'t>,
-    many: [CachedStatement<'t>; TOGETHER.len()],
+    many: [Option<CachedStatement<'t>>; TOGETHER.len()],
     words: CachedStatement<'t>,
     /// The last place taken.
     seq: i64,
@@ -119,19 +119,28 @@ impl Texts {
 
 impl<'t> Inserts<'t> {
     pub(crate) fn new(change: &'t Transaction<'t>) -> rusqlite::Result<Self> {
-        let [most, some] = &*MANY;
-        let many = [change.prepare_cached(most)?, change.prepare_cached(some)?];
         let (one, words) = (change.prepare_cached(&ONE)?, change.prepare_cached(INDEX)?);
-        Ok(Self { change, one, many, words, seq: last_seq(change)?, texts: Texts::default() })
+        Ok(Self {
+            change,
+            one,
+            many: [const { None }; TOGETHER.len()],
+            words,
+            seq: last_seq(change)?,
+            texts: Texts::default(),
+        })
     }
 
     /// Writes events in their order.
     pub(crate) fn write(&mut self, mut events: &[Event], places: &mut Places) -> rusqlite::Result<()> {
         while let Some((first, rest)) = events.split_first() {
             let alike = events.iter().take_while(|event| ordinary(event).is_some()).count();
-            let fits = self.many.iter_mut().zip(TOGETHER).find(|(_, rows)| *rows <= alike);
-            match fits.and_then(|(statement, rows)| Some((statement, events.split_at_checked(rows)?))) {
-                Some((statement, (now, later))) => {
+            let fits = self.many.iter_mut().zip(&*MANY).zip(TOGETHER).find(|(_, rows)| *rows <= alike);
+            match fits.and_then(|(many, rows)| Some((many, events.split_at_checked(rows)?))) {
+                Some(((statement, sql), (now, later))) => {
+                    let statement = match statement {
+                        Some(made) => made,
+                        None => statement.insert(self.change.prepare_cached(sql)?),
+                    };
                     for (place, event) in now.iter().enumerate() {
                         self.seq += 1;
                         places.note(self.seq, event);

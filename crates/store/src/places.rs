@@ -126,6 +126,9 @@ impl Places {
         self.fresh.retain(|number| self.known.binary_search(number).is_err());
         let mut left = self.fresh.as_slice();
         for (sql, rows) in INSERTS.iter().zip(TOGETHER) {
+            if left.len() < rows {
+                continue;
+            }
             let mut insert = file.prepare_cached(sql)?;
             while let Some((numbers, rest)) = left.split_at_checked(rows) {
                 insert.execute(params_from_iter(numbers))?;
