@@ -26,7 +26,11 @@ fuzz_target!(|text: &str| {
     }
     match allowed.clean(&cleaned) {
         Cleaned::Same | Cleaned::TooMuch => {}
-        // A carriage return that was written `&#13;` stands as itself in what was cleaned, and is read as a line break.
-        Cleaned::Changed { text: again, .. } => assert_eq!(again, cleaned.replace('\r', "\n"), "cleaned twice"),
+        // A carriage return that was written `&#13;` stands as itself in what was cleaned, and is read as a line break. The
+        // first line break of a `pre` is no part of it (HTML 13.2.6.4.7).
+        Cleaned::Changed { text: again, .. } => {
+            let read = cleaned.replace("\r\n", "\n").replace('\r', "\n").replace("<pre>\n", "<pre>");
+            assert_eq!(again, read, "cleaned twice");
+        }
     }
 });
