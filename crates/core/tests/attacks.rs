@@ -10,20 +10,13 @@ use portcullis_core::identity::Principal;
 use portcullis_core::inspection::{Action, Context, Direction, Kind, Memory, Message, Plan, Workspace, inspect};
 use portcullis_core::limits::{IpKey, Ledger};
 use portcullis_core::message::threat::{RULES, rule_name};
-use portcullis_core::policy::checked::{ErrorReplies, Json, JsonMode, Messages, OnRefuse, ThreatClass, Threats};
+use portcullis_core::policy::checked::{ErrorReplies, Messages, OnRefuse, ThreatClass, Threats};
 use portcullis_core::time::Now;
 
 fn plan() -> Plan {
     use ThreatClass::{Command, Ldap, Lookup, Nosql, Sqli, Template, Traversal, Xss, Xxe};
     let classes = [Sqli, Nosql, Xss, Command, Traversal, Template, Ldap, Xxe, Lookup];
     let messages = Messages {
-        json: Json {
-            mode: JsonMode::Required,
-            depth_max: 32,
-            keys_max: 1000,
-            values_max: 1000,
-            string_bytes_max: 1 << 20,
-        },
         threats: Some(Threats {
             classes: classes.into_iter().map(|class| (class, OnRefuse::Reply)).collect(),
             skip_fields: Vec::new(),

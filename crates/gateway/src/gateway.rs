@@ -33,8 +33,6 @@ const EVENTS_WATCHED: usize = 256;
 const LEDGER_ENTRIES_MAX: usize = 65_536;
 /// How often a draining worker looks whether its connections are gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
-/// How often a worker's clock ticks.
-const TICK: Duration = Duration::from_millis(250);
 /// How often key sets are looked at for their age.
 const KEYS_LOOK: Duration = Duration::from_secs(1);
 /// The file of the audit inside the state folder.
@@ -394,7 +392,7 @@ fn work(
         let [random, _] = seed();
         let worker = Worker::new(shared, index, random);
         tokio::task::spawn_local(std::rc::Rc::clone(&worker).obey(commands));
-        tokio::task::spawn_local(tick());
+        tokio::task::spawn_local(crate::worker::tick());
         let stop = async move {
             // The sender is gone only when the gateway is.
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -412,14 +410,6 @@ fn work(
             tracing::warn!("{} connections did not end in time and are cut", worker.registry.len());
         }
     });
-}
-
-/// Is always due soon, and does nothing. The runtime wakes itself, by a system call and an empty turn, for each timer that
-/// comes before all others; behind this one the timers of connections come and go for nothing.
-async fn tick() {
-    loop {
-        tokio::time::sleep(TICK).await;
-    }
 }
 
 fn administer(

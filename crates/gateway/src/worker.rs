@@ -30,6 +30,17 @@ const RECONNECT_WITHIN_MS: u32 = 5_000;
 /// The wall clock is read this often.
 const WALL_EVERY: Duration = Duration::from_millis(100);
 
+/// How often a worker's runtime ticks.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Is always due soon, and does nothing. The runtime wakes itself, by a system call and an empty turn, for each timer that
+/// comes before all others; behind this one the timers of connections come and go for nothing.
+pub(crate) async fn tick() {
+    loop {
+        tokio::time::sleep(TICK).await;
+    }
+}
+
 /// What others ask of a worker.
 pub(crate) enum Command {
     /// A new policy is in force.

@@ -128,7 +128,7 @@ pub(super) fn path(uri: &http::Uri, identity: &Identity, places: &[CredentialPla
 fn connection_names(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(',')).map(str::trim);
-    let more = names.filter(|name| !["upgrade", "keep-alive", "close"].iter().any(|it| name.eq_ignore_ascii_case(it)));
+    let more = names.filter(|name| !["upgrade", "keep-alive"].iter().any(|it| name.eq_ignore_ascii_case(it)));
     more.map(lower_case).collect()
 }
 
