@@ -185,13 +185,38 @@ fn wanted(name: &str) -> bool {
     chosen.peek().is_none() || chosen.any(|part| name.contains(&part))
 }
 
+/// A line as most programs send: its id is a UUID.
+fn line_with_uuid(unit: &str, bytes: usize) -> Vec<u8> {
+    let head = r#"{"id":"00000000-0000-4000-8000-000000000000","type":"chat","timestamp":1700000000,"text":""#;
+    let mut text = head.to_owned();
+    while text.len() + unit.len() + 2 <= bytes {
+        text.push_str(unit);
+    }
+    text.push_str("\"}");
+    text.into_bytes()
+}
+
 fn fresh_id(message: &mut [u8], count: u64) {
+    if message.get(15) == Some(&b'-') {
+        return fresh_uuid(message.get_mut(7..43).unwrap_or_default(), count);
+    }
     if let Some(digits) = message.get_mut(7..15) {
         let mut n = count;
         for digit in digits.iter_mut().rev() {
             *digit = b'0' + (n % 10) as u8;
             n /= 10;
         }
+    }
+}
+
+/// Hexadecimal digits of which each is as likely as any other: what they are cannot be foretold, as in life.
+fn fresh_uuid(id: &mut [u8], count: u64) {
+    let mut bits = count;
+    for (at, digit) in id.iter_mut().enumerate().filter(|(_, digit)| **digit != b'-') {
+        if at % 12 == 0 {
+            bits = (bits ^ bits >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        *digit = b"0123456789abcdef".get((bits >> (at % 12 * 4 + 8) & 15) as usize).copied().unwrap_or(b'0');
     }
 }
 
@@ -219,9 +244,11 @@ fn main() {
     let benign_1k = bench.say("benign chat 1 KiB", chat(CHAT, 1024), 0.0);
     let benign_16k = bench.say("benign chat 16 KiB", chat(CHAT, 16 << 10), 0.0);
     bench.say("plain words 1 KiB", chat(WORDS, 1024), 0.0);
+    bench.say("words and a UUID 1 KiB", line_with_uuid(WORDS, 1024), 0.0);
     let mut outbound = Bench::outbound();
     outbound.say("outbound chat 1 KiB", chat(CHAT, 1024), 0.0);
     outbound.say("outbound words 1 KiB", chat(WORDS, 1024), 0.0);
+    outbound.say("outbound words and a UUID 1 KiB", line_with_uuid(WORDS, 1024), 0.0);
     let mut held = Bench::of(&Messages { schemas: Some(schemas()), ..production() }, Direction::Inbound);
     held.say("chat 1 KiB held to a schema", chat(CHAT, 1024), benign_1k);
     hostile(&mut bench, benign_1k, 1024);

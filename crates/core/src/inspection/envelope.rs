@@ -142,10 +142,40 @@ impl Timestamp {
         if value.kind != ValueKind::Number {
             return None;
         }
-        let number: f64 = std::str::from_utf8(value.raw(text)).ok()?.parse().ok()?;
+        let raw = value.raw(text);
+        let number = match whole(raw) {
+            Some(number) => number,
+            None => std::str::from_utf8(raw).ok()?.parse().ok()?,
+        };
         Some(match self.unit {
             TimestampUnit::Seconds => number,
             TimestampUnit::Milliseconds => number / 1000.0,
         })
+    }
+}
+
+/// A number of at most fifteen digits and nothing else, which floating point holds exactly.
+fn whole(raw: &[u8]) -> Option<f64> {
+    let short = raw.len() <= 15;
+    let number = raw.iter().try_fold(0_u64, |number, digit| {
+        (short && digit.is_ascii_digit()).then(|| number * 10 + u64::from(digit - b'0'))
+    });
+    number.map(|number| number as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_whole_number_is_what_the_library_reads(text in "-?[0-9]{0,17}(\\.[0-9]|e[0-9])?") {
+            match whole(text.as_bytes()) {
+                Some(number) if !text.is_empty() => prop_assert_eq!(Ok(number), text.parse::<f64>()),
+                Some(_) => {}
+                None => prop_assert!(text.len() > 15 || text.contains(['-', '.', 'e'])),
+            }
+        }
     }
 }

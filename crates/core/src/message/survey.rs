@@ -146,8 +146,8 @@ impl Survey {
         false
     }
 
-    /// The offsets from `start` on where a row of digits begins that may be a number of note: four digits or more,
-    /// three before a mark, two after a capital.
+    /// The offsets from `start` on where a row of digits begins that may be a number of note: four digits, thirteen or
+    /// more, three before a mark, two after a capital.
     pub(crate) fn numbers(&self, start: usize) -> Numbers<'_> {
         let block = start / BLOCK;
         Numbers { survey: self, block, bits: self.numbers_of(block) & u64::MAX << (start % BLOCK) }
@@ -163,10 +163,13 @@ impl Survey {
         let last = |class| block.checked_sub(1).map_or(0, |block| u128::from(self.bits(block, class) >> (BLOCK - 1)));
         let digits = pair(Class::Digit);
         let two = digits & digits >> 1;
-        let three = two & digits >> 2;
+        let (three, four) = (two & digits >> 2, two & two >> 2);
         let begins = digits & !(digits << 1 | last(Class::Digit));
         let after_capital = pair(Class::Capital) << 1 | last(Class::Capital);
-        (begins & (two & two >> 2 | three & pair(Class::Mark) >> 3 | two & after_capital)) as u64
+        // Times and ids have rows between a group of a card and a whole one.
+        let thirteen = four & four >> 4 & four >> 8 & digits >> 12;
+        let group_or_card = four & !(digits >> 4) | thirteen;
+        (begins & (group_or_card | three & pair(Class::Mark) >> 3 | two & after_capital)) as u64
     }
 }
 
@@ -197,6 +200,26 @@ impl<'t> Surveyed<'t> {
     pub(crate) fn each(self, class: Class) -> impl Iterator<Item = usize> + use<'t> {
         let start = self.at;
         self.survey.each(class, start..start + self.text.len()).map(move |at| at - start)
+    }
+
+    /// The same without the bytes that are of another class too.
+    #[inline]
+    pub(crate) fn each_but(self, class: Class, other: Class) -> impl Iterator<Item = usize> + use<'t> {
+        let (start, end) = (self.at, self.at + self.text.len());
+        let mut block = start / BLOCK;
+        let of = move |block| self.survey.bits(block, class) & !self.survey.bits(block, other);
+        let mut bits = of(block) & u64::MAX << (start % BLOCK);
+        std::iter::from_fn(move || {
+            while bits == 0 {
+                block = self.survey.next_block(class, block + 1);
+                if block * BLOCK >= end {
+                    return None;
+                }
+                bits = of(block);
+            }
+            let at = block * BLOCK + lowest(&mut bits);
+            (at < end).then(|| at - start)
+        })
     }
 }
 
@@ -370,7 +393,8 @@ mod tests {
                     continue;
                 }
                 let len = (at..).take_while(|at| digit(*at)).count();
-                let note = len >= 4
+                let note = len == 4
+                    || len >= 13
                     || len == 3 && text.get(at + 3) == Some(&b'-')
                     || len >= 2 && at > 0 && text[at - 1].is_ascii_uppercase();
                 prop_assert_eq!(numbers.contains(&at), note, "{}", at);

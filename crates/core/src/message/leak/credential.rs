@@ -43,7 +43,8 @@ pub(super) const MARKS: &[(&str, Validator)] = &[
 /// what [`bulk`](super::bulk) asks, up to what it finds.
 pub(super) fn find(all: Surveyed<'_>, seen: &mut Seen) -> Option<(&'static str, usize)> {
     let text = all.text;
-    all.each(Class::Mark).find_map(|at| match byte(text, at) {
+    // Quotes are half the marks of JSON, and no sign of anything.
+    all.each_but(Class::Mark, Class::Edge).find_map(|at| match byte(text, at) {
         b'_' => issuers::before_underscore(text, at),
         b'$' => Some((hash(text, at)?, at)),
         b'-' => issuers::before_dash(text, at),

@@ -20,9 +20,15 @@ impl Table {
     }
 
     /// Puts a byte into the sets of `bits`. A set must be a product: some low halves with some high ones.
-    pub(super) fn insert(&mut self, byte: u8, bits: u8) {
-        for (table, half) in [(&mut self.low, byte & 15), (&mut self.high, byte >> 4)] {
-            table.iter_mut().skip(half.into()).step_by(16).for_each(|entry| *entry |= bits);
+    fn insert(&mut self, byte: u8, bits: u8) {
+        self.insert_halves(1 << (byte & 15), 1 << (byte >> 4), bits);
+    }
+
+    /// Puts the product of some low halves and some high ones, a bit each, into the sets of `bits`.
+    pub(super) fn insert_halves(&mut self, low: u16, high: u16, bits: u8) {
+        for (table, halves) in [(&mut self.low, low), (&mut self.high, high)] {
+            let chosen = table.iter_mut().enumerate().filter(|(at, _)| halves >> (at % 16) & 1 == 1);
+            chosen.for_each(|(_, entry)| *entry |= bits);
         }
     }
 

@@ -300,6 +300,9 @@ struct Asked {
 
 /// A string as it stands, the parts of a document in it, and what it is once decoded.
 fn layers(text: Surveyed<'_>, asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
+    if prefilter::is_uuid(text.text) {
+        return None;
+    }
     // One long word, such as an id, can only be an attack that is packed.
     let found = if prefilter::is_one_word(text) { None } else { view(text, 0, asked, buffers) };
     if found.is_some() || asked.layers_max == 0 {

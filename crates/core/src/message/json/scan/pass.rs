@@ -39,7 +39,7 @@ impl Pass<'_> {
         if self.text.len() > TEXT_BYTES_MAX {
             return Err(Fault::StringTooLong);
         }
-        if self.text.starts_with(b"\xef\xbb\xbf") {
+        if matches!(self.text, [0xef, 0xbb, 0xbf, ..]) {
             return Err(Fault::Malformed("a byte order mark"));
         }
         self.hits = self.pointers.at_root();

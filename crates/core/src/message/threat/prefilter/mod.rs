@@ -24,6 +24,16 @@ pub(super) fn is_bland(text: &[u8]) -> bool {
     text.len() < BLAND_BYTES_MAX && BLAND.has_all(text)
 }
 
+/// Hexadecimal digits and dashes where a UUID has them (RFC 9562 section 4): most ids. No grammar begins there, and nothing
+/// that unpacks to text: the first dash makes a byte of base64 that is none.
+#[inline]
+pub(super) fn is_uuid(text: &[u8]) -> bool {
+    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
+    let dashes = [text[8], text[13], text[18], text[23]] == [b'-'; 4];
+    // Without an early end, for vectors.
+    dashes && text.iter().fold(0, |others, b| others + u8::from(!b.is_ascii_hexdigit())) == 4
+}
+
 /// Letters, digits, `_` and single `-` only: no grammar begins there.
 #[inline]
 pub(super) fn is_one_word(text: Surveyed<'_>) -> bool {
@@ -197,7 +207,29 @@ mod tests {
         signs(text).and(word_signs(text, &text.text.to_ascii_lowercase()))
     }
 
+    #[test]
+    fn a_uuid_is_told_by_its_form() {
+        assert!(is_uuid(b"0190b6c2-7d3e-7A10-8f00-3C5Dffa0e411"));
+        for other in [
+            "0190b6c2-7d3e-7a10-8f00-3c5dffa0e41",
+            "0190b6c2-7d3e-7a10-8f00-3c5dffa0e4111",
+            "0190b6c2-7d3e-7a10-8f00-3c5dffa0e41g",
+            "0190b6c2-7d3e-7a10-8f00--c5dffa0e411",
+            "0190b6c2 7d3e-7a10-8f00-3c5dffa0e411",
+            "' or 1=1 -- ' or 1=1 -- ' or 1=1 -- ",
+        ] {
+            assert!(!is_uuid(other.as_bytes()), "{other}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_uuid_never_unpacks_to_text(id in "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", upper: bool) {
+            let id = if upper { id.to_ascii_uppercase() } else { id };
+            let mut out = Vec::new();
+            prop_assert!(super::super::decode::peel(id.as_bytes(), &mut out).is_empty());
+        }
+
         #[test]
         fn case_changes_nothing(
             pieces in prop::collection::vec(
