@@ -27,6 +27,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn compile(messages: &Messages) -> Option<Self> {
         let leaks = messages.leaks.as_ref().filter(|leaks| !leaks.classes.is_empty())?;
+        leak::prepare();
         Some(Self {
             classes: leaks.classes.keys().copied().collect(),
             outcomes: leaks.classes.clone(),

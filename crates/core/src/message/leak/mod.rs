@@ -246,6 +246,12 @@ pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
     find_in(text, &surveyed(text), wanted, records_max)
 }
 
+/// Makes what a search needs, which else the first message would.
+pub(crate) fn prepare() {
+    LazyLock::force(&MARKS);
+    LazyLock::force(&CAPITAL_MARKS);
+}
+
 /// What [`find_in`] asks of a text.
 fn surveyed(text: &[u8]) -> Survey {
     let mut survey = Survey::default();

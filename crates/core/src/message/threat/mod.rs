@@ -31,6 +31,8 @@ mod traversal;
 mod xss;
 mod xxe;
 
+use std::sync::LazyLock;
+
 use crate::message::json::decode_into;
 use crate::message::survey::{Survey, Surveyed};
 use crate::policy::checked::ThreatClass;
@@ -215,6 +217,8 @@ impl Detector {
     /// Looks for `classes`, peeling at most `layers_max` encodings (and never more than [`LAYERS_MAX`]).
     #[must_use]
     pub fn new(classes: ClassSet, layers_max: u8) -> Self {
+        // Made with the policy, not with the first message.
+        LazyLock::force(&prefilter::PRINTS);
         Self { classes, layers_max: layers_max.min(LAYERS_MAX) }
     }
 

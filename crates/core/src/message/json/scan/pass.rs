@@ -7,16 +7,6 @@ use crate::message::json::string::{self, StringSpan, decode_into};
 use crate::message::json::{Bounds, Fault, TEXT_BYTES_MAX, number};
 use crate::message::survey::Survey;
 
-/// What may come next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expect {
-    Value,
-    ValueOrEnd,
-    Key,
-    KeyOrEnd,
-    CommaOrEnd,
-}
-
 pub(super) struct Pass<'p> {
     pub(super) text: &'p [u8],
     pub(super) survey: Option<&'p Survey>,
@@ -31,6 +21,9 @@ pub(super) struct Pass<'p> {
     pub(super) until: u32,
 }
 
+/// Something must come, and the text ends.
+const EARLY: Fault = Fault::Malformed("the text ends too early");
+
 /// The pass was asked to stop at a string and has reached it.
 const REACHED: Fault = Fault::Malformed("reached");
 
@@ -43,36 +36,44 @@ impl Pass<'_> {
             return Err(Fault::Malformed("a byte order mark"));
         }
         self.hits = self.pointers.at_root();
-        let mut expect = Expect::Value;
+        let mut first = self.first_byte()?;
+        loop {
+            let opened = self.value(first)?;
+            match self.next_value(opened)? {
+                Some(next) => first = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What stands between two values: ends of containers, a comma, a key. The first byte of the next value, on which the
+    /// offset then stands; nothing at the end of the text. `opened`: a container has just begun.
+    #[inline]
+    fn next_value(&mut self, mut opened: bool) -> Result<Option<u8>, Fault> {
         loop {
             let byte = self.next_byte();
-            expect =
-                match (expect, byte) {
-                    (Expect::Value | Expect::ValueOrEnd, Some(byte)) => {
-                        if expect == Expect::ValueOrEnd && byte == b']' { self.close()? } else { self.value(byte)? }
-                    }
-                    (Expect::Key | Expect::KeyOrEnd, Some(b'"')) => self.key()?,
-                    (Expect::KeyOrEnd, Some(b'}')) => self.close()?,
-                    (Expect::CommaOrEnd, byte) => match (self.scan.frames.last().map(|frame| frame.is_object), byte) {
-                        (None, None) => return Ok(()),
-                        (None, Some(_)) => return Err(Fault::Malformed("text after the value")),
-                        (Some(true), Some(b',')) => {
-                            self.at += 1;
-                            Expect::Key
-                        }
-                        (Some(false), Some(b',')) => {
-                            self.at += 1;
-                            Expect::Value
-                        }
-                        (Some(true), Some(b'}')) | (Some(false), Some(b']')) => self.close()?,
-                        (Some(_), None) => return Err(Fault::Malformed("the text ends too early")),
-                        (Some(true), _) => return Err(Fault::Malformed("expected `,` or `}`")),
-                        (Some(false), _) => return Err(Fault::Malformed("expected `,` or `]`")),
-                    },
-                    (Expect::Key | Expect::KeyOrEnd, Some(_)) => return Err(Fault::Malformed("expected a key")),
-                    (_, None) => return Err(Fault::Malformed("the text ends too early")),
-                };
+            let Some(is_object) = self.scan.frames.last().map(|frame| frame.is_object) else {
+                return if byte.is_none() { Ok(None) } else { Err(Fault::Malformed("text after the value")) };
+            };
+            match (byte.ok_or(EARLY)?, is_object) {
+                (b'}', true) | (b']', false) => self.close(),
+                (b',', _) if !opened => {
+                    self.at += 1;
+                    return if is_object { self.key() } else { self.element() }.map(Some);
+                }
+                (_, true) if opened => return self.key().map(Some),
+                (_, false) if opened => return self.element().map(Some),
+                (_, true) => return Err(Fault::Malformed("expected `,` or `}`")),
+                (_, false) => return Err(Fault::Malformed("expected `,` or `]`")),
+            }
+            opened = false;
         }
+    }
+
+    /// The next byte that is not white space, where one must come.
+    #[inline]
+    fn first_byte(&mut self) -> Result<u8, Fault> {
+        self.next_byte().ok_or(EARLY)
     }
 
     /// The next byte that is not white space; the offset stands on it.
@@ -86,29 +87,19 @@ impl Pass<'_> {
         }
     }
 
-    /// A value begins at the offset.
+    /// A value begins at the offset. True where it is a container, which is open then.
     #[inline]
-    fn value(&mut self, first: u8) -> Result<Expect, Fault> {
+    fn value(&mut self, first: u8) -> Result<bool, Fault> {
         self.values_seen += 1;
         if self.values_seen > self.bounds.values_max {
             return Err(Fault::TooManyValues);
-        }
-        if let Some(frame) = self.scan.frames.last_mut()
-            && !frame.is_object
-        {
-            let element = frame.elements;
-            frame.elements += 1;
-            let depth = self.scan.frames.len();
-            if depth <= self.pointers.depth_max() {
-                self.hits = self.pointers.step(&mut self.scan.progress, depth, |step| step.index == Some(element));
-            }
         }
         let start = self.at;
         let kind = match first {
             b'"' => {
                 let span = self.string(false)?;
                 self.note(Value { kind: ValueKind::String, start: span.start, end: span.end, escapes: span.escapes });
-                return Ok(Expect::CommaOrEnd);
+                return Ok(false);
             }
             b'{' => return self.open(true),
             b'[' => return self.open(false),
@@ -123,7 +114,24 @@ impl Pass<'_> {
             _ => return Err(Fault::Malformed("expected a value")),
         };
         self.note(Value { kind, start: narrow(start), end: narrow(self.at), escapes: false });
-        Ok(Expect::CommaOrEnd)
+        Ok(false)
+    }
+
+    /// An element of an array begins: its first byte.
+    fn element(&mut self) -> Result<u8, Fault> {
+        let first = self.first_byte()?;
+        let depth = self.scan.frames.len();
+        // One too many is refused where the one before it stands.
+        if self.values_seen < self.bounds.values_max
+            && let Some(frame) = self.scan.frames.last_mut()
+        {
+            let element = frame.elements;
+            frame.elements += 1;
+            if depth <= self.pointers.depth_max() {
+                self.hits = self.pointers.step(&mut self.scan.progress, depth, |step| step.index == Some(element));
+            }
+        }
+        Ok(first)
     }
 
     fn literal(&mut self, word: &[u8], kind: ValueKind) -> Result<ValueKind, Fault> {
@@ -166,9 +174,12 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// A key, and the colon after it.
+    /// A key, and the colon after it: the first byte of its value.
     #[inline]
-    fn key(&mut self) -> Result<Expect, Fault> {
+    fn key(&mut self) -> Result<u8, Fault> {
+        if self.first_byte()? != b'"' {
+            return Err(Fault::Malformed("expected a key"));
+        }
         if self.scan.keys.len() >= self.bounds.keys_max as usize {
             return Err(Fault::TooManyKeys);
         }
@@ -201,10 +212,10 @@ impl Pass<'_> {
             return Err(Fault::Malformed("expected `:`"));
         }
         self.at += 1;
-        Ok(Expect::Value)
+        self.first_byte()
     }
 
-    fn open(&mut self, is_object: bool) -> Result<Expect, Fault> {
+    fn open(&mut self, is_object: bool) -> Result<bool, Fault> {
         if self.scan.frames.len() >= self.bounds.depth_max as usize {
             return Err(Fault::TooDeep);
         }
@@ -217,10 +228,10 @@ impl Pass<'_> {
         let keys = ObjectKeys::of(self.objects);
         self.scan.frames.push(Frame { is_object, keys, elements: 0, hits });
         self.at += 1;
-        Ok(if is_object { Expect::KeyOrEnd } else { Expect::ValueOrEnd })
+        Ok(true)
     }
 
-    fn close(&mut self) -> Result<Expect, Fault> {
+    fn close(&mut self) {
         self.at += 1;
         if let Some(frame) = self.scan.frames.pop()
             && frame.hits != 0
@@ -236,7 +247,6 @@ impl Pass<'_> {
                 self.end_marks(each, end);
             }
         }
-        Ok(Expect::CommaOrEnd)
     }
 
     #[inline]
@@ -248,10 +258,12 @@ impl Pass<'_> {
     }
 
     fn set(&mut self, hits: u64, value: Value) {
-        for (number, slot) in self.scan.values.iter_mut().enumerate() {
-            if hits >> number & 1 == 1 {
+        let mut ending = hits;
+        while ending != 0 {
+            if let Some(slot) = self.scan.values.get_mut(ending.trailing_zeros() as usize) {
                 *slot = value;
             }
+            ending &= ending - 1;
         }
         let mut each = hits & self.pointers.each();
         while each != 0 {
