@@ -105,12 +105,15 @@ fn hex(byte: u8) -> Option<u16> {
 /// Total on any input: what is not a valid escape is copied as it stands.
 pub fn decode_into(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
+    // Escapes come in rows: the search is only for the next one behind plain text.
+    while let Some(at) = if rest.first() == Some(&b'\\') { Some(0) } else { memchr::memchr(b'\\', rest) } {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
         let (decoded, used) = decode_escape(tail);
-        let mut utf8 = [0; 4];
-        out.extend_from_slice(decoded.encode_utf8(&mut utf8).as_bytes());
+        match u8::try_from(decoded) {
+            Ok(ascii) if ascii.is_ascii() => out.push(ascii),
+            _ => out.extend_from_slice(decoded.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
         rest = tail.get(used..).unwrap_or_default();
     }
     out.extend_from_slice(rest);

@@ -359,22 +359,18 @@ fn newly_viewed(text: &[u8], layer: u8, asked: Asked, buffers: &mut Buffers) -> 
 }
 
 fn view(text: Surveyed<'_>, layers: u8, asked: Asked, buffers: &mut Buffers) -> Option<Detection> {
-    let mut signs = prefilter::signs(text);
-    let words = prefilter::has_words(text);
+    let signs = prefilter::signs(text);
     // Nearly all that people write to each other ends here, uncopied.
-    if !words && (signs.is_none() || signs.classes().and(asked.wanted).is_empty()) {
+    if signs.is_none() {
         return None;
-    }
-    buffers.low.clear();
-    buffers.low.extend_from_slice(text.text);
-    buffers.low.make_ascii_lowercase();
-    if words {
-        signs.add(prefilter::word_signs(text, &buffers.low));
     }
     let suspects = signs.classes().and(asked.wanted);
     if suspects.is_empty() {
         return None;
     }
+    buffers.low.clear();
+    buffers.low.extend_from_slice(text.text);
+    buffers.low.make_ascii_lowercase();
     let (class, rule) = judge(&View { low: &buffers.low, key: asked.key, layers, signs }, suspects)?;
     Some(Detection { class, rule, layers, encodings: Encodings::default() })
 }

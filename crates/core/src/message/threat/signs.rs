@@ -66,10 +66,24 @@ impl Signs {
     /// `() {`.
     pub(super) const FUNCTION: Self = Self(1 << 25);
 
+    /// How many there are.
+    pub(super) const BITS: usize = 26;
+
+    /// Every single one.
+    pub(super) fn each() -> impl Iterator<Item = Self> {
+        (0..Self::BITS).map(|bit| Self(1 << bit))
+    }
+
     /// Whether any of `others` is shown.
     #[inline]
     pub(super) const fn any(self, others: Self) -> bool {
         self.0 & others.0 != 0
+    }
+
+    /// Whether all of `others` are shown.
+    #[inline]
+    pub(super) const fn has(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
     }
 
     /// Nothing is shown.

@@ -5,6 +5,8 @@
 //! asks for SQL. It may suspect the honest; it must not clear the guilty (see [`Signs`]).
 
 mod marks;
+mod near;
+mod ways;
 
 use std::sync::LazyLock;
 
@@ -12,6 +14,7 @@ use super::signs::Signs;
 use super::text::{self, Bytes, bytes, is_space, rest, skip_space, word_at, words};
 use crate::message::survey::{Class, Prints, Surveyed};
 pub(super) use marks::quote_asks;
+use near::Neighbours;
 
 /// A word without white space or punctuation that is shorter than this carries nothing.
 const BLAND_BYTES_MAX: usize = 16;
@@ -59,17 +62,17 @@ const WORDS: &[(&str, Signs)] = &[
 ];
 
 /// A word of SQL goes on as SQL does.
-fn goes_on(low: &[u8], word: &str, end: usize) -> bool {
-    let next = super::sql::gap(low, end);
+fn goes_on(text: &[u8], word: &str, end: usize) -> bool {
+    let next = super::sql::gap(text, end);
     match word {
-        "select" => super::sql::selects(rest(low, end)),
+        "select" => super::sql::selects(rest(text, end)),
         "union" => {
-            !byte(low, next).is_ascii_lowercase()
-                || words!("all select distinct distinctrow values table").has(word_at(low, next))
+            !byte(text, next).is_ascii_lowercase()
+                || words!("all select distinct distinctrow values table").has(word_at(text, next))
         }
-        "insert" => word_at(low, next) == b"into",
-        "delete" => words!("from low_priority quick ignore").has(word_at(low, next)),
-        "waitfor" => words!("delay time").has(word_at(low, next)),
+        "insert" => is(word_at(text, next), "into"),
+        "delete" => words!("from low_priority quick ignore").has(word_at(text, next)),
+        "waitfor" => words!("delay time").has(word_at(text, next)),
         _ => true,
     }
 }
@@ -83,37 +86,39 @@ fn opens_statement(text: &[u8]) -> bool {
 /// How the words begin.
 pub(super) static PRINTS: LazyLock<Prints> = LazyLock::new(|| Prints::any_case(WORDS.iter().map(|(word, _)| *word)));
 
-/// The words of the list that stand in a text, in any case: number in the list and offset.
+/// The words of the list that stand in a text, in any case: each with what it shows and the offset behind it.
 fn words_in(text: Surveyed<'_>) -> impl Iterator<Item = (&'static str, Signs, usize)> {
     text.each(Class::Word).filter_map(move |third| {
-        let at = third.checked_sub(2)?;
-        if !PRINTS.may_begin(rest(text.text, at)) {
+        let here = rest(text.text, third.checked_sub(2)?);
+        if !PRINTS.may_begin(here) {
             return None;
         }
+        let letter = byte(here, 2);
         WORDS.iter().find_map(|&(word, shown)| {
-            let here = text.text.get(at..at + word.len())?;
-            here.eq_ignore_ascii_case(word.as_bytes()).then_some((word, shown, at))
+            let end = third - 2 + word.len();
+            // Each word's third letter leaves one or two of them.
+            (word.as_bytes().get(2) == Some(&letter) && starts(here, 0, word)).then_some((word, shown, end))
         })
     })
 }
 
-/// What a text shows without regard to its case; what its words show is added by [`word_signs`].
+/// What a text shows, in any case of its letters.
 pub(super) fn signs(text: Surveyed<'_>) -> Signs {
     let mut signs = begins(text.text);
+    let mut neighbours = Neighbours::of(signs);
     for at in text.each(Class::Mark) {
-        signs.add(marks::shown_by(text.text, at));
+        if neighbours.leave_open(text.text, at) {
+            let shown = marks::shown_by(text.text, at);
+            if !signs.has(shown) {
+                signs.add(shown);
+                neighbours.close(signs);
+            }
+        }
+    }
+    for (word, shown, end) in words_in(text) {
+        signs.add(when(!signs.has(shown) && goes_on(text.text, word, end), shown));
     }
     signs
-}
-
-/// Whether one of the words stands in a text.
-pub(super) fn has_words(text: Surveyed<'_>) -> bool {
-    words_in(text).next().is_some()
-}
-
-/// What the words in a text show, given it in lower case as well.
-pub(super) fn word_signs(text: Surveyed<'_>, low: &[u8]) -> Signs {
-    words_in(text).fold(NONE, |signs, (word, shown, at)| signs.and(when(goes_on(low, word, at + word.len()), shown)))
 }
 
 /// What its first words show.
@@ -203,8 +208,7 @@ mod tests {
     fn all(text: &[u8]) -> Signs {
         let mut survey = Survey::default();
         survey.of(text, Some(&PRINTS));
-        let text = Surveyed::at(text, &survey, 0);
-        signs(text).and(word_signs(text, &text.text.to_ascii_lowercase()))
+        signs(Surveyed::at(text, &survey, 0))
     }
 
     #[test]

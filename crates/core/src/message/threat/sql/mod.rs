@@ -26,6 +26,9 @@ pub(super) fn gap(low: &[u8], from: usize) -> usize {
     let mut at = from;
     while at - from < GAP_BYTES_MAX {
         let b = byte(low, at);
+        if is_word(b) {
+            return at;
+        }
         if is_space(b) || b == 0xc2 && byte(low, at + 1) == 0xa0 {
             at += 1;
         } else if b == b'/' && byte(low, at + 1) == b'*' {
@@ -115,7 +118,7 @@ pub(super) static FUNCTIONS: LazyLock<Words> = LazyLock::new(|| {
     )
 });
 
-/// Reads one operand; the offset after it.
+/// Reads one operand, in any case of its letters; the offset after it.
 pub(super) fn operand(low: &[u8], from: usize) -> Option<(Operand, usize)> {
     let mut at = gap(low, from);
     // Signs, negations and parentheses in front change nothing.
@@ -125,20 +128,20 @@ pub(super) fn operand(low: &[u8], from: usize) -> Option<(Operand, usize)> {
                 at = gap(low, at + 1)
             }
             b'!' if byte(low, at + 1) != b'=' => at = gap(low, at + 1),
-            _ => match word_at(low, at) {
-                b"not" | b"binary" | b"distinct" | b"all" | b"any" | b"some" => {
-                    at = gap(low, at + word_at(low, at).len())
+            _ => {
+                let word = word_at(low, at);
+                if !words!("not binary distinct all any some").has(word) {
+                    break;
                 }
-                _ => break,
-            },
+                at = gap(low, at + word.len());
+            }
         }
     }
     match byte(low, at) {
         b'0'..=b'9' | b'.' => {
             let len = rest(low, at).iter().take(40).take_while(|&&b| is_word(b) || b == b'.').count();
             let word = window(low, at, len);
-            let numeric =
-                word.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'x') || b.is_ascii_hexdigit());
+            let numeric = word.iter().all(|b| matches!(b, b'.' | b'x' | b'X') || b.is_ascii_hexdigit());
             (numeric && word.iter().any(u8::is_ascii_digit)).then_some((Operand::Number, at + len))
         }
         quote @ (b'\'' | b'"') => {
@@ -158,7 +161,7 @@ pub(super) fn operand(low: &[u8], from: usize) -> Option<(Operand, usize)> {
                 return None;
             }
             let mut end = at + word.len();
-            if word == b"select" {
+            if word.eq_ignore_ascii_case(b"select") {
                 return Some((Operand::Query, end));
             }
             while byte(low, end) == b'.' && is_word(byte(low, end + 1)) {
@@ -168,10 +171,10 @@ pub(super) fn operand(low: &[u8], from: usize) -> Option<(Operand, usize)> {
             if byte(low, next) == b'(' {
                 return Some((Operand::Call, close_paren(low, next)));
             }
-            if matches!(word, b"true" | b"false" | b"null") {
+            if words!("true false null").has(word) {
                 return Some((Operand::Constant, end));
             }
-            if matches!(byte(low, end), b'\'' | b'"') && matches!(word, b"n" | b"x" | b"b" | b"e" | b"date") {
+            if matches!(byte(low, end), b'\'' | b'"') && words!("n x b e date").has(word) {
                 return operand(low, end);
             }
             Some((if low.get(at.saturating_sub(1)) == Some(&b'@') { Operand::Variable } else { Operand::Name }, end))

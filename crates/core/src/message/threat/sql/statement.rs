@@ -228,7 +228,7 @@ fn skip_back(low: &[u8], at: usize) -> usize {
     at.saturating_sub(1)
 }
 
-/// What follows SELECT reads as columns, not as a sentence.
+/// What follows SELECT, in any case of its letters, reads as columns, not as a sentence.
 pub(in super::super) fn selects(columns: &[u8]) -> bool {
     let at = gap(columns, 0);
     let tail = rest(columns, at);
@@ -243,7 +243,7 @@ pub(in super::super) fn selects(columns: &[u8]) -> bool {
         Some((Operand::Name, end)) => {
             let next = gap(columns, end);
             matches!(byte(columns, next), b',' | b'|' | b'#' | b'-' | 0 | b'/' | b'+')
-                || matches!(word_at(columns, next), b"from" | b"into" | b"as" | b"limit")
+                || words!("from into as limit").has(word_at(columns, next))
         }
         Some(_) => true,
     }
