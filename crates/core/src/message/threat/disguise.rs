@@ -97,12 +97,15 @@ fn is_disguised(word: &[u8]) -> bool {
     let wild = word.iter().filter(|b| matches!(b, b'?' | b'*' | b'[')).count();
     let slashes = word.iter().filter(|b| **b == b'/').count();
     // `/*nonce*/` is a comment, `/dev/mapper/*.img` the files of a kind.
-    let known = needles!("/b /e /us /?? /*").occur(word) && !has(word, "/*.") && !word.starts_with(b"/*");
-    wild >= 2 && slashes >= 2 && word.starts_with(b"/") && known && !has_any(word, &["**", "/*/", "http", "*.*"])
+    let known = || needles!("/b /e /us /?? /*").occur(word) && !has(word, "/*.") && !word.starts_with(b"/*");
+    wild >= 2 && slashes >= 2 && word.starts_with(b"/") && known() && !has_any(word, &["**", "/*/", "http", "*.*"])
 }
 
 /// `ti''me`, `ca""t`: an empty text inside a program's name.
 fn is_doubled(word: &[u8]) -> bool {
+    if !word.windows(2).any(|pair| matches!(pair, b"''" | b"\"\"")) {
+        return false;
+    }
     let mut bare = Vec::with_capacity(word.len());
     let mut at = 0;
     while at < word.len() {
@@ -131,7 +134,7 @@ fn is_bracketed(word: &[u8]) -> bool {
 
 /// `c$@at`, `/et$_c/pas$-swd`: variables that are empty stand inside a name.
 fn is_interrupted(word: &[u8]) -> bool {
-    if !has(word, "$") || word.len() > 48 {
+    if word.len() > 48 || !word.iter().skip(1).any(|b| *b == b'$') {
         return false;
     }
     let mut bare = Vec::with_capacity(word.len());

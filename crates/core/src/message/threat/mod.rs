@@ -31,8 +31,6 @@ mod traversal;
 mod xss;
 mod xxe;
 
-use std::sync::LazyLock;
-
 use crate::message::json::decode_into;
 use crate::message::survey::{Survey, Surveyed};
 use crate::policy::checked::ThreatClass;
@@ -218,7 +216,7 @@ impl Detector {
     #[must_use]
     pub fn new(classes: ClassSet, layers_max: u8) -> Self {
         // Made with the policy, not with the first message.
-        LazyLock::force(&prefilter::PRINTS);
+        prefilter::prepare();
         Self { classes, layers_max: layers_max.min(LAYERS_MAX) }
     }
 

@@ -86,8 +86,13 @@ pub(super) fn word_before(text: &[u8], at: usize) -> &[u8] {
 }
 
 /// Whether a needle occurs.
+#[inline]
 pub(super) fn has(text: &[u8], needle: &str) -> bool {
-    memchr::memmem::find(text, needle.as_bytes()).is_some()
+    // Most texts asked so are short, and a search costs more to make than to run.
+    match needle.as_bytes() {
+        &[byte] => memchr::memchr(byte, text).is_some(),
+        needle => text.len() >= needle.len() && memchr::memmem::find(text, needle).is_some(),
+    }
 }
 
 /// Whether any needle occurs.
@@ -153,6 +158,8 @@ pub(super) struct Needles {
     packed: Vec<packed::Searcher>,
     bytes: Vec<u8>,
     rest: Option<AhoCorasick>,
+    /// Bytes of the shortest piece.
+    shortest: usize,
 }
 
 /// Pieces in one packed search: past it the machine's buckets fill up and every byte is a candidate.
@@ -161,8 +168,9 @@ const PACKED_PIECES_MAX: usize = 32;
 impl Needles {
     pub(super) fn new(pieces: &str) -> Self {
         let pieces: Vec<String> = pieces.split_whitespace().map(|piece| piece.replace('·', " ")).collect();
+        let shortest = pieces.iter().map(String::len).min().unwrap_or(0);
         let (single, long): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.len() == 1);
-        let mut needles = Self { packed: Vec::new(), bytes: single.concat().into_bytes(), rest: None };
+        let mut needles = Self { packed: Vec::new(), bytes: single.concat().into_bytes(), rest: None, shortest };
         let mut unpacked = Vec::new();
         for some in long.chunks(PACKED_PIECES_MAX) {
             match packed::Searcher::new(some) {
@@ -179,6 +187,9 @@ impl Needles {
 
     /// Whether any occurs.
     pub(super) fn occur(&self, text: &[u8]) -> bool {
+        if text.len() < self.shortest {
+            return false;
+        }
         self.bytes.iter().any(|&b| memchr::memchr(b, text).is_some())
             || self.packed.iter().any(|set| set.find(text).is_some())
             || self.rest.as_ref().is_some_and(|set| set.is_match(text))
@@ -292,6 +303,7 @@ mod tests {
 
     #[test]
     fn needles_are_found_anywhere() {
+        assert!(!Needles::new("longer than").occur(b"tha"));
         let needles = Needles::new("( ab·c longer");
         for text in ["x(", "zab cz", "the longer one of the two", "longer"] {
             assert!(needles.occur(text.as_bytes()), "{text}");

@@ -146,11 +146,11 @@ impl Pass<'_> {
     fn string(&mut self, key: bool) -> Result<StringSpan, Fault> {
         let start = self.at + 1;
         let bytes = self.text.get(start..).unwrap_or_default();
-        let plain = match self.survey {
-            Some(survey) => survey.run(start.min(self.text.len()), self.text.len()),
-            None => string::plain_run(bytes),
+        let plain_run = |at: usize| match self.survey {
+            Some(survey) => survey.run((start + at).min(self.text.len()), self.text.len()),
+            None => string::plain_run(bytes.get(at..).unwrap_or_default()),
         };
-        let measured = string::measure(bytes, plain).map_err(|(fault, offset)| {
+        let measured = string::measure(bytes, plain_run).map_err(|(fault, offset)| {
             self.at = start + offset;
             fault
         })?;

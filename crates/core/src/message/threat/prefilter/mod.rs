@@ -86,6 +86,12 @@ fn opens_statement(text: &[u8]) -> bool {
 /// How the words begin.
 pub(super) static PRINTS: LazyLock<Prints> = LazyLock::new(|| Prints::any_case(WORDS.iter().map(|(word, _)| *word)));
 
+/// Makes what the first message would else wait for.
+pub(super) fn prepare() {
+    LazyLock::force(&PRINTS);
+    Neighbours::prepare();
+}
+
 /// The words of the list that stand in a text, in any case: each with what it shows and the offset behind it.
 fn words_in(text: Surveyed<'_>) -> impl Iterator<Item = (&'static str, Signs, usize)> {
     text.each(Class::Word).filter_map(move |third| {

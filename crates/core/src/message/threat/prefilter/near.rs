@@ -46,6 +46,11 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
+    /// Makes the tables, which the first message would else wait for.
+    pub(super) fn prepare() {
+        LazyLock::force(&TABLES);
+    }
+
     /// Of a text of which these signs are shown.
     pub(super) fn of(shown: Signs) -> Self {
         let mut neighbours = Self { tables: &TABLES, open: Ways::MAX };
@@ -71,12 +76,15 @@ impl Neighbours {
     fn left_open(&self, text: &[u8], at: usize) -> Ways {
         let around = at.checked_sub(2).and_then(|from| rest(text, from).first_chunk());
         let around = around.copied().unwrap_or_else(|| at_an_end(text, at));
-        self.tables
-            .bytes
-            .iter()
-            .zip(around)
-            .fold(self.open, |ways, (table, byte)| ways & table.get(usize::from(byte)).copied().unwrap_or(Ways::MAX))
+        let ([a, b, c, d, e], [earlier, last, mark, next, after]) = (&self.tables.bytes, around);
+        self.open & of(a, earlier) & of(b, last) & of(c, mark) & of(d, next) & of(e, after)
     }
+}
+
+/// What a table has for a byte.
+#[inline]
+fn of(table: &[Ways; 256], byte: u8) -> Ways {
+    table.get(usize::from(byte)).copied().unwrap_or(Ways::MAX)
 }
 
 /// What stands around an offset near one of a text's ends.

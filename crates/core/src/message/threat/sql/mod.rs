@@ -22,13 +22,17 @@ const GAP_BYTES_MAX: usize = 96;
 const LITERAL_BYTES_MAX: usize = 128;
 
 /// Past white space, comments and the `+` of form encoding.
+#[inline]
 pub(super) fn gap(low: &[u8], from: usize) -> usize {
+    // Mostly there is none, or one space.
+    let at = if byte(low, from) == b' ' { from + 1 } else { from };
+    if is_word(byte(low, at)) { at } else { wide_gap(low, from) }
+}
+
+fn wide_gap(low: &[u8], from: usize) -> usize {
     let mut at = from;
     while at - from < GAP_BYTES_MAX {
         let b = byte(low, at);
-        if is_word(b) {
-            return at;
-        }
         if is_space(b) || b == 0xc2 && byte(low, at + 1) == 0xa0 {
             at += 1;
         } else if b == b'/' && byte(low, at + 1) == b'*' {

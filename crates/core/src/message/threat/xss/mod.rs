@@ -20,12 +20,13 @@ use super::text::{
 pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
     let low = view.low;
     let mut read_to = 0;
+    let last = memchr::memrchr(b'>', low).unwrap_or(0);
     for at in memchr::memchr_iter(b'<', low) {
         // A tag inside another tag's text was read with it, unless that one was left open.
         if at < read_to {
             continue;
         }
-        let tag = tag::Tag::read(low, at);
+        let tag = tag::Tag::read(low, at, last);
         read_to = tag.as_ref().map_or(0, |tag| if tag.closed { tag.end } else { at + 1 });
         if let Some(rule) = tag.and_then(|tag| tag.executes()) {
             return Some(rule);
@@ -47,6 +48,9 @@ pub(super) fn judge(view: &View<'_>) -> Option<&'static str> {
 
 /// `<?xml-stylesheet`, `<![CDATA[<script`, `<!--` that hides a script, `<%`.
 fn declaration(low: &[u8], at: usize) -> Option<&'static str> {
+    if !matches!(byte(low, at + 1), b'?' | b'!') {
+        return None;
+    }
     let tail = window(low, at, 256);
     let sheet = tail.starts_with(b"<?xml-stylesheet") && has(tail, "href");
     let import = tail.starts_with(b"<?import") || tail.starts_with(b"<!--[if");

@@ -80,9 +80,8 @@ pub(super) fn judge(low: &[u8]) -> Option<&'static str> {
 /// The statement before `start` is a string that was closed.
 fn breaks_out(low: &[u8], start: usize, odd: bool) -> bool {
     let head = low.get(..start).unwrap_or_default();
-    let lead: Vec<u8> = head.iter().rev().copied().take(12).collect();
-    let operator = lead.iter().position(|b| !is_space(*b));
-    let Some(first) = operator.and_then(|n| lead.get(n)) else { return false };
+    let mut lead = head.iter().rev().take(12);
+    let Some(first) = lead.clone().find(|b| !is_space(**b)) else { return false };
     if !matches!(
         first,
         b';' | b'-'
@@ -105,7 +104,7 @@ fn breaks_out(low: &[u8], start: usize, odd: bool) -> bool {
     ) {
         return false;
     }
-    let quote = lead.iter().find(|b| {
+    let quote = lead.find(|b| {
         !is_space(**b)
             && !matches!(
                 b,

@@ -17,7 +17,8 @@ pub(super) struct Tag<'t> {
 }
 
 impl<'t> Tag<'t> {
-    pub(super) fn read(low: &'t [u8], at: usize) -> Option<Self> {
+    /// The tag that begins at an offset. `last` is where the text's last `>` stands.
+    pub(super) fn read(low: &'t [u8], at: usize, last: usize) -> Option<Self> {
         let mut start = at + 1;
         // Filters that take out the slash or a zero byte leave these behind.
         while matches!(byte(low, start), b'/' | 0 | b'<') && start < low.len() && start < at + 4 {
@@ -30,7 +31,7 @@ impl<'t> Tag<'t> {
         let name_len = tail.iter().take_while(|&&b| is_word(b) || matches!(b, b'-' | b':')).count();
         let body = rest(tail, name_len);
         // Without any end in sight a browser goes on to the next tag, and so does the reading.
-        let end = memchr::memchr(b'>', body).and_then(|_| attributes_end(body));
+        let end = if last < start { None } else { memchr::memchr(b'>', body).and_then(|_| attributes_end(body)) };
         let open_end = || memchr::memchr(b'<', body).unwrap_or(body.len());
         let attributes = body.get(..end.unwrap_or_else(open_end)).unwrap_or_default();
         Some(Self {
@@ -144,6 +145,9 @@ fn attributes_end(body: &[u8]) -> Option<usize> {
 
 /// `on…=` where an attribute can stand.
 fn handler_in(attributes: &[u8]) -> bool {
+    if attributes.len() < "onxxx=".len() {
+        return false;
+    }
     all(attributes, "on").any(|at| {
         let lead = before(attributes, at);
         let name = word_at(attributes, at);
@@ -160,7 +164,7 @@ fn handler_in(attributes: &[u8]) -> bool {
 
 /// An address or style that is a script.
 fn script_in(attributes: &[u8]) -> bool {
-    if !has_any(attributes, &["=", ":"]) {
+    if memchr::memchr2(b'=', b':', attributes).is_none() {
         return false;
     }
     // Browsers drop white space and control characters inside a scheme.
