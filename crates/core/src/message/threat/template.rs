@@ -12,6 +12,9 @@ use super::text::{Needles, Words, all, byte, has, has_any, needles, rest, skip_s
 /// How far one expression is read.
 const EXPRESSION_BYTES_MAX: usize = 512;
 
+/// Shortest expression that reaches anything: `app`, `__(`.
+const REACHING_BYTES_MIN: usize = 3;
+
 /// Delimiters of the common engines, and what closes them.
 const DELIMITERS: &[(&str, &str)] = &[
     ("{{", "}}"),
@@ -120,6 +123,9 @@ fn expression(body: &[u8], opening: &str, closed: bool, weak: bool) -> Option<&'
         let script =
             needles!("system( exec( file. dir. popen ` io. runtime response.write eval( request( require").occur(body);
         return script.then_some("a server page that runs code");
+    }
+    if body.len() < REACHING_BYTES_MIN && opening != "{%" {
+        return None;
     }
     let squeezed: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
     let mut framed = squeezed;

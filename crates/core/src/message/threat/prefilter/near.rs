@@ -17,17 +17,17 @@ type Ways = u128;
 
 const _: () = assert!(WAYS.len() <= Ways::BITS as usize);
 
-/// By place and byte, the ways that are left open; and by sign, those that may show it.
+/// By byte and place, the ways that are left open; and by sign, those that may show it.
 struct Tables {
-    bytes: [[Ways; 256]; BYTES],
+    bytes: [[Ways; BYTES]; 256],
     signs: [Ways; Signs::BITS],
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut tables = Tables { bytes: [[0; 256]; BYTES], signs: [0; Signs::BITS] };
+    let mut tables = Tables { bytes: [[0; BYTES]; 256], signs: [0; Signs::BITS] };
     for (bit, way) in WAYS.iter().enumerate() {
-        for (table, holds) in tables.bytes.iter_mut().zip(way.bytes) {
-            for (byte, ways) in (0..=u8::MAX).zip(table) {
+        for (byte, places) in (0..=u8::MAX).zip(&mut tables.bytes) {
+            for (ways, holds) in places.iter_mut().zip(way.bytes) {
                 *ways |= Ways::from(holds(byte.to_ascii_lowercase())) << bit;
             }
         }
@@ -76,15 +76,10 @@ impl Neighbours {
     fn left_open(&self, text: &[u8], at: usize) -> Ways {
         let around = at.checked_sub(2).and_then(|from| rest(text, from).first_chunk());
         let around = around.copied().unwrap_or_else(|| at_an_end(text, at));
-        let ([a, b, c, d, e], [earlier, last, mark, next, after]) = (&self.tables.bytes, around);
-        self.open & of(a, earlier) & of(b, last) & of(c, mark) & of(d, next) & of(e, after)
+        let [earlier, last, mark, next, after] = around;
+        let of = |byte: u8| self.tables.bytes.get(usize::from(byte)).unwrap_or(&[Ways::MAX; BYTES]);
+        self.open & of(earlier)[0] & of(last)[1] & of(mark)[2] & of(next)[3] & of(after)[4]
     }
-}
-
-/// What a table has for a byte.
-#[inline]
-fn of(table: &[Ways; 256], byte: u8) -> Ways {
-    table.get(usize::from(byte)).copied().unwrap_or(Ways::MAX)
 }
 
 /// What stands around an offset near one of a text's ends.
