@@ -63,6 +63,7 @@ impl Remembered {
 }
 
 /// Counts a refused message. When that brings a wait, it is noted, and the sender is told to come back after it.
+#[cold]
 pub(super) fn offence(ladder: &Ladder, memory: &mut Memory, cx: &Context<'_>, findings: &mut Vec<Finding>) {
     let Some(decided) = findings.last_mut() else { return };
     if decided.outcome.passes() || decided.reason == Reason::OffenderWaits {

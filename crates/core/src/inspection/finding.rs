@@ -81,6 +81,7 @@ pub struct Evidence {
 impl Finding {
     /// A finding about no field; its detail is cut to its bound.
     #[must_use]
+    #[cold]
     pub fn new(reason: Reason, check: &'static str, outcome: OnRefuse, detail: String) -> Self {
         let detail = cut(detail, crate::event::DETAIL_BYTES_MAX);
         Self {

@@ -132,6 +132,7 @@ struct Scene<'s> {
 
 impl Scene<'_> {
     /// Notes a finding; the list ends there unless the message goes on.
+    #[cold]
     fn refuse(&mut self, finding: Finding) -> ControlFlow<()> {
         let goes_on = finding.outcome.passes();
         self.findings.push(finding);
@@ -149,8 +150,26 @@ pub fn inspect(
     message: &Message<'_>,
 ) -> Verdict {
     work.reading = Reading::Opaque;
-    let Course { mut findings, mut rewritten, view, mut ask, change } =
-        course(plan, &mut plan.list.iter(), memory, cx, work, message);
+    let course = course(plan, &mut plan.list.iter(), memory, cx, work, message);
+    if !course.is_empty() {
+        return concluded(plan, memory, cx, work, message, course);
+    }
+    memory.types |= plan.type_bit(work, message.bytes);
+    work.settle();
+    Verdict { action: Action::Pass, findings: course.findings, rewritten: None, ask: None }
+}
+
+/// What follows from what the checks made of a message. Apart from the path of most, of which they make nothing.
+#[cold]
+fn concluded(
+    plan: &Plan,
+    memory: &mut Memory,
+    cx: &Context<'_>,
+    work: &mut Workspace,
+    message: &Message<'_>,
+    course: Course,
+) -> Verdict {
+    let Course { mut findings, mut rewritten, view, mut ask, change } = course;
     let goes_on = findings.iter().all(|finding| Action::from(finding.outcome) <= Action::Rewrite);
     let mut written = None;
     if let (Some(view), Some(text), true) = (&view, &rewritten, goes_on) {
@@ -205,6 +224,17 @@ struct Course {
     view: Option<binary::View>,
     ask: Option<Box<callback::Ask>>,
     change: Option<subscription::Change>,
+}
+
+impl Course {
+    /// Nothing was found, and the message is what it was.
+    fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+            && self.rewritten.is_none()
+            && self.view.is_none()
+            && self.ask.is_none()
+            && self.change.is_none()
+    }
 }
 
 /// Runs these checks of the plan, until one ends the list.

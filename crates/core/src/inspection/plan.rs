@@ -303,6 +303,7 @@ impl Plan {
     }
 
     /// The present message's type, for a finding.
+    #[cold]
     pub(super) fn message_type(&self, work: &Workspace, bytes: &[u8]) -> Option<String> {
         if work.reading != Reading::Json {
             return None;

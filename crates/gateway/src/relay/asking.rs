@@ -39,6 +39,7 @@ pub(super) struct Stopped {
 
 impl Relay {
     /// Asks about a message. `rest` is what was read behind it.
+    #[cold]
     pub(super) fn hold(&mut self, direction: Direction, stopped: Stopped, rest: &[u8]) {
         let Stopped { ask, frame, compressed } = stopped;
         let caller = &self.caller;

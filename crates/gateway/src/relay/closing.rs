@@ -16,6 +16,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 impl Relay {
     /// A Close was passed on: the other side has its time to answer.
+    #[cold]
     pub(super) fn handshake_close(&mut self, now: Duration) {
         let until = now + self.caller.route.spec.times.close;
         if matches!(self.phase, Phase::Open) {
@@ -34,6 +35,7 @@ impl Relay {
     }
 
     /// Ends the connection: the client reads `code` and `words`, the upstream that its peer is going away.
+    #[cold]
     pub(super) fn fail_with(&mut self, reason: Reason, code: u16, words: &str, now: Duration) {
         if matches!(self.phase, Phase::Failed { .. }) {
             return;
@@ -51,6 +53,7 @@ impl Relay {
     }
 
     /// A side sends no more. Without its Close frame that is the end of the other side as well.
+    #[cold]
     pub(super) fn side_ended(&mut self, direction: Direction, now: Duration) {
         if matches!(self.phase, Phase::Failed { .. }) {
             return;

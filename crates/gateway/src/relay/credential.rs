@@ -87,6 +87,7 @@ impl Relay {
     }
 
     /// Begins to verify another credential.
+    #[cold]
     pub(super) fn renew(&mut self, plea: Plea, now: Now) {
         let (token, fresh) = match plea {
             Plea::Refresh(token) => (token, false),
@@ -125,6 +126,7 @@ impl Relay {
     }
 
     /// Takes over what came of a renewal.
+    #[cold]
     pub(super) fn renewed(&mut self, outcome: Renewed, now: Now) {
         self.credential.renewing = false;
         let (principal, token) = match outcome {

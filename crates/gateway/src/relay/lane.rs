@@ -210,6 +210,7 @@ impl Lane<'_> {
         reencoded(kind, payload, self.to.mask(self.worker.mask_key()))
     }
 
+    #[cold]
     fn take_renewal(&mut self, plea: Plea) -> Result<(), Stop> {
         if self.may_renew {
             self.may_renew = false;
@@ -225,6 +226,7 @@ impl Lane<'_> {
         write_to(self.to, bytes, cx)
     }
 
+    #[cold]
     fn control(&mut self, control: &OwnedControl) -> Result<(), Stop> {
         let plan = plan(self.caller, self.direction);
         if control.opcode == Opcode::Close {
@@ -325,6 +327,7 @@ fn write_to(to: &mut Side, bytes: Option<&[u8]>, cx: &mut Context<'_>) -> Result
 
 /// A message that was rewritten, or compressed against a context its receiver lacks, as an uncompressed frame: allowed at
 /// any time (RFC 7692 6), and it costs the connection no compressor.
+#[cold]
 fn reencoded(kind: MessageKind, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let mut frame = Vec::with_capacity(payload.len() + 14);
     encode_message(&mut frame, kind, payload, mask);

@@ -187,6 +187,7 @@ impl Relay {
     }
 
     /// Ends the connection of a caller who is not welcome any more.
+    #[cold]
     fn turn_out(&mut self, reason: Reason, check: &'static str, now: Duration) {
         if matches!(self.phase, Phase::Failed { .. }) {
             return;
@@ -200,6 +201,7 @@ impl Relay {
 
     /// Takes over what a new policy says of this route; a route that is gone keeps its old rules. A caller who may not
     /// be here any more is turned out.
+    #[cold]
     fn adopt(&mut self, policy: &Policy, now: Duration) {
         let Some(route) = policy.route_named(&self.caller.route.spec.name) else { return };
         let ratio = route.spec.compression.ratio_max;
@@ -237,6 +239,7 @@ impl Relay {
     }
 
     /// Holds what a user has sent against what is usual for it.
+    #[cold]
     fn note_habit(&mut self, messages: u32, bytes: u64, now: portcullis_core::time::Now) {
         let types = self.client.memory.take_types();
         if let Some(subject) = &self.caller.principal.subject {

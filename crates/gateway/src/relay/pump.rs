@@ -158,6 +158,7 @@ impl Relay {
         }
     }
 
+    #[cold]
     fn protocol_error(&mut self, direction: Direction, error: &ProtocolError, now: Now) {
         let reason = reason_of(direction, error);
         self.worker.shard().refused(reason, Decision::Closed);

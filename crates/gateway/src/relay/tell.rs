@@ -10,6 +10,7 @@ use super::lane::{Lane, Stop};
 
 impl Lane<'_> {
     /// Records what was found, answers the sender, ends the connection where the verdict says so.
+    #[cold]
     pub(super) fn tell(&mut self, verdict: &Verdict) -> Result<(), Stop> {
         let mut stop = None;
         for finding in &verdict.findings {

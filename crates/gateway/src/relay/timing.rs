@@ -145,6 +145,7 @@ impl Relay {
         }
     }
 
+    #[cold]
     pub(super) fn time_out(&mut self, reason: Reason, now: Duration) {
         self.worker.shard().refused(reason, Decision::Closed);
         let draft = self.caller.draft(reason, Decision::Closed, "timing", reason.row().internal.to_owned());

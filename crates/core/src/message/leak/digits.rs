@@ -75,6 +75,7 @@ pub(super) fn end(text: &[u8], class: LeakClass, at: usize) -> usize {
 }
 
 /// A card number, with its scheme's name and its end: digits in one row, or in groups that one sign separates.
+#[cold]
 fn card(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
     let mut digits = [0_u8; 19];
     let (mut count, mut from, mut groups) = (0, at, 0);
@@ -143,6 +144,7 @@ fn scheme(digits: &[u8]) -> Option<&'static str> {
 }
 
 /// `AAA-GG-SSSS` with the numbers that are given out.
+#[cold]
 fn is_social_security(text: &[u8], at: usize) -> bool {
     let number = |from: usize, len: usize| {
         let fits = run(text, from, len + 1, |b| b.is_ascii_digit()) == len;
@@ -160,6 +162,7 @@ fn is_social_security(text: &[u8], at: usize) -> bool {
 const ACCOUNT_CHARS: std::ops::RangeInclusive<usize> = 15..=34;
 
 /// An account whose check digits begin here, from its country on.
+#[cold]
 fn bank_account(text: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
     let start = at.checked_sub(2)?;
     let head = text.get(start..at)?;

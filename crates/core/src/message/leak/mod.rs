@@ -195,6 +195,7 @@ impl Marks {
     }
 
     /// What a mark's validator says of the text around it.
+    #[cold]
     fn judge(&self, number: usize, text: &[u8], at: usize, wanted: LeakSet, judged: &mut usize) -> Option<Leak> {
         let (class, validator) = self.validators.get(number).filter(|(class, _)| wanted.contains(*class))?;
         *judged += 1;
@@ -206,6 +207,7 @@ impl Marks {
 }
 
 /// The first mark with capitals whose validator convicts.
+#[cold]
 fn capital_mark(text: &[u8], wanted: LeakSet) -> Option<Leak> {
     let (marks, searcher) = &*CAPITAL_MARKS;
     let mut judged = 0;
