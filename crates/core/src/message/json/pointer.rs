@@ -150,25 +150,36 @@ fn token(text: &str) -> Option<Token> {
 pub(crate) fn push_step(pointer: &mut String, name: &str, bytes_max: usize) -> bool {
     let before = pointer.len();
     pointer.push('/');
-    for c in name.chars() {
-        match c {
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
+    let mut rest = name.chars();
+    while pointer.len() <= bytes_max {
+        match rest.next() {
+            None => return true,
+            Some('~') => pointer.push_str("~0"),
+            Some('/') => pointer.push_str("~1"),
             // A name is a client's; control characters have no place in a log line.
-            c if c.is_control() => pointer.push('\u{fffd}'),
-            c => pointer.push(c),
-        }
-        if pointer.len() > bytes_max {
-            pointer.truncate(before);
-            return false;
+            Some(c) if c.is_control() => pointer.push('\u{fffd}'),
+            Some(c) => pointer.push(c),
         }
     }
-    true
+    pointer.truncate(before);
+    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_without_a_name_takes_its_place_too() {
+        let mut pointer = "/abc".to_owned();
+        assert!(!push_step(&mut pointer, "", 4));
+        assert_eq!(pointer, "/abc");
+        assert!(push_step(&mut pointer, "", 5));
+        assert!(push_step(&mut pointer, "a~", 9));
+        assert_eq!(pointer, "/abc//a~0");
+        assert!(!push_step(&mut pointer, "é", 11));
+        assert_eq!(pointer, "/abc//a~0");
+    }
 
     #[test]
     fn pointers_are_those_of_the_rfc() {
