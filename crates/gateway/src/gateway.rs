@@ -392,6 +392,7 @@ fn work(
         let [random, _] = seed();
         let worker = Worker::new(shared, index, random);
         tokio::task::spawn_local(std::rc::Rc::clone(&worker).obey(commands));
+        tokio::task::spawn_local(crate::relay::cohort::judging(std::rc::Rc::clone(&worker)));
         tokio::task::spawn_local(crate::worker::tick());
         let stop = async move {
             // The sender is gone only when the gateway is.

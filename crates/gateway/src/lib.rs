@@ -49,6 +49,7 @@ mod nodes;
 mod nodes;
 mod policy_view;
 mod problem;
+mod reads;
 mod record;
 mod registry;
 mod relay;

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use portcullis_core::identity::Principal;
@@ -88,7 +88,14 @@ impl Handle {
         }
     }
 
-    fn wake(&self) {
+    /// Does something for the connection outside its task: what it then waits for wakes the task.
+    pub(crate) fn in_its_name<T>(&self, what: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let waker = self.waker.borrow();
+        what(&mut Context::from_waker(waker.as_ref().unwrap_or(Waker::noop())))
+    }
+
+    /// Has its task look at it.
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }

@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 use crate::admin::ConnectionInfo;
 use crate::callback::Kept;
 use crate::metrics::Shard;
+use crate::reads::Reads;
 use crate::record::Draft;
 use crate::registry::{Handle, Registry};
 use crate::relay::Caller;
+use crate::relay::cohort::Cohort;
 use crate::shared::Shared;
 
-/// Bytes read at once. Holds a window of sixteen 1 KiB messages or three of 16 KiB.
-const READ_BYTES: usize = 64 << 10;
 /// The latest a client is asked to come back after a restart.
 const RECONNECT_WITHIN_MS: u32 = 5_000;
 
@@ -59,8 +59,6 @@ pub(crate) enum Command {
 
 /// Buffers every connection of the thread uses in turn.
 pub(crate) struct Scratch {
-    /// What a read fills.
-    pub read: Vec<u8>,
     /// The codec's.
     pub codec: portcullis_codec::Scratch,
     /// The inspection's.
@@ -73,6 +71,10 @@ pub(crate) struct Worker {
     pub shared: Arc<Shared>,
     /// Buffers; borrowed for the length of one poll, never across an await.
     pub scratch: RefCell<Scratch>,
+    /// Where reads go; borrowed no longer than those.
+    pub reads: RefCell<Reads>,
+    /// Connections that were read and wait to be judged.
+    pub cohort: Cohort,
     /// Open connections.
     pub registry: Registry,
     /// Connections to callbacks.
@@ -91,10 +93,11 @@ impl Worker {
         let policy = shared.policy.load_full();
         Rc::new(Self {
             scratch: RefCell::new(Scratch {
-                read: vec![0; READ_BYTES],
                 codec: portcullis_codec::Scratch::new(),
                 work: Workspace::new(shared.hash_seed).drawing(|bytes| getrandom::fill(bytes).is_ok()),
             }),
+            reads: RefCell::new(Reads::new()),
+            cohort: Cohort::default(),
             registry: Registry::default(),
             idle: Kept::default(),
             index,

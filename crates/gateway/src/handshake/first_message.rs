@@ -96,7 +96,7 @@ impl Visit {
                     upstream_early: opened.early,
                     deflate: None,
                 };
-                tokio::task::spawn_local(Relay::new(Rc::clone(&self.worker), parts));
+                tokio::task::spawn_local(Relay::task(Rc::clone(&self.worker), parts));
                 return;
             }
             Ok(upstream::Answer::Opened(_)) => upstream::Failure {

@@ -333,7 +333,7 @@ impl Visit {
         let seat = admitted.seat;
         self.handover.set_then(move |client, client_early| {
             let parts = Parts { caller, seat, lease, client, client_early, upstream, upstream_early, deflate };
-            tokio::task::spawn_local(Relay::new(worker, parts));
+            tokio::task::spawn_local(Relay::task(worker, parts));
         });
     }
 

@@ -79,9 +79,7 @@ impl Relay {
         let outcome = lane.let_on(&verdict, &held, deflate, cx);
         self.after(direction, outcome, now);
         if !matches!(self.phase, Phase::Failed { .. }) && !held.rest.is_empty() {
-            let worker = Rc::clone(&self.worker);
-            let mut scratch = worker.scratch.borrow_mut();
-            self.decide(direction, &held.rest, &mut scratch, cx, now);
+            self.take_in(direction, &held.rest, cx, now);
         }
         true
     }

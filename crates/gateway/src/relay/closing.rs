@@ -136,13 +136,13 @@ impl Relay {
     /// Reads and forgets, so that the sockets end in peace and not with a reset that eats our Close frame.
     fn discard(&mut self, cx: &mut Context<'_>) {
         let worker = std::rc::Rc::clone(&self.worker);
-        let mut scratch = worker.scratch.borrow_mut();
+        let mut reads = worker.reads.borrow_mut();
         for side in [&mut self.client, &mut self.upstream] {
             for _ in 0..16 {
                 if side.ended {
                     break;
                 }
-                match side.poll_read(cx, &mut scratch.read) {
+                match side.poll_read(cx, reads.room()) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => side.ended = true,
                     Poll::Ready(Ok(_)) => {}

@@ -1,5 +1,6 @@
 //! The messages of one direction: each decided, what passes written, what was found told.
 
+use std::ops::Range;
 use std::task::Context;
 
 use portcullis_codec::{Control, Item, Message, MessageKind, Opcode, ProtocolError, Wire, encode_message};
@@ -38,6 +39,8 @@ pub(super) struct Lane<'a> {
     pub(super) stopped: Option<Stopped>,
     /// Bytes of the input that are done with.
     pub(super) used: usize,
+    /// What passed at the end of the input, and is left to be written.
+    pub(super) passed: Range<usize>,
 }
 
 /// Why a lane stopped for good.
@@ -72,6 +75,7 @@ impl Relay {
             renewal: None,
             stopped: None,
             used: 0,
+            passed: 0..0,
         }
     }
 }
@@ -192,8 +196,13 @@ impl Lane<'_> {
         if self.stopped.is_some() {
             self.used = at;
         }
-        let written = write_to(self.to, input.get(run), cx);
         self.from.decoder.release();
+        if outcome.is_ok() && self.renewal.is_none() {
+            self.passed = run;
+            return outcome;
+        }
+        // What ends the connection comes behind it.
+        let written = write_to(self.to, input.get(run), cx);
         outcome.and(written)
     }
 

@@ -8,6 +8,7 @@
 mod asking;
 mod budget;
 mod closing;
+pub(crate) mod cohort;
 pub(crate) mod credential;
 mod lane;
 pub(crate) mod leg;
@@ -16,6 +17,7 @@ mod side;
 mod tell;
 mod timing;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -123,8 +125,12 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// A relay, to be spawned on its worker's thread.
-    pub(crate) fn new(worker: Rc<Worker>, parts: Parts) -> Self {
+    /// The life of a connection, to be spawned on its worker's thread.
+    pub(crate) fn task(worker: Rc<Worker>, parts: Parts) -> impl Future<Output = ()> {
+        Task(Rc::new(RefCell::new(Self::new(worker, parts))))
+    }
+
+    fn new(worker: Rc<Worker>, parts: Parts) -> Self {
         let now = worker.now();
         let spec = &parts.caller.route.spec;
         let inflate = |sender| parts.deflate.map(|params| Inflate::new(&params, sender));
@@ -275,23 +281,37 @@ impl Relay {
     }
 }
 
-impl Future for Relay {
+/// A relay, shared with the cohort that it is judged in.
+struct Task(Rc<RefCell<Relay>>);
+
+impl Future for Task {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let now = this.worker.now();
-        this.live.watch(cx.waker());
-        this.obey(now.mono);
-        if this.turn(cx, now) {
+        let mut relay = self.0.borrow_mut();
+        let now = relay.worker.now();
+        relay.live.watch(cx.waker());
+        // Read before whatever woke it now.
+        relay.settle(cx, now);
+        relay.obey(now.mono);
+        let over = relay.turn(cx, now) || relay.timely(cx, now) && relay.turn(cx, now);
+        if over {
             return Poll::Ready(());
         }
-        if this.timely(cx, now.mono) && this.turn(cx, now) { Poll::Ready(()) } else { Poll::Pending }
+        if relay.is_read() {
+            relay.worker.cohort.join(&self.0);
+        }
+        Poll::Pending
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        for side in [&mut self.client, &mut self.upstream] {
+            if let Some(span) = side.unjudged.take() {
+                self.worker.reads.borrow_mut().give_back(span);
+            }
+        }
         let now = self.worker.now();
         if let Some((messages, bytes)) = self.habit.end() {
             self.note_habit(messages, bytes, now);

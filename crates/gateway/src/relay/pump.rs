@@ -1,5 +1,6 @@
 //! One direction: read while the other side takes what it says, hand on to its lane, and end what a lane stopped.
 
+use std::ops::Range;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use portcullis_core::verdict::Reason;
 use super::lane::{Lane, Stop};
 use super::side::Side;
 use super::{Phase, Relay};
-use crate::worker::Scratch;
 
 /// Reads of one direction before the other has its turn.
 const READS_MAX: usize = 4;
@@ -21,35 +21,37 @@ impl Relay {
     /// Moves one direction. True when it should be called again at once.
     pub(super) fn pump(&mut self, direction: Direction, cx: &mut Context<'_>, now: Now) -> bool {
         let worker = std::rc::Rc::clone(&self.worker);
-        let mut scratch = worker.scratch.borrow_mut();
-        let Scratch { read, .. } = &mut *scratch;
-        let mut buffer = std::mem::take(read);
         let mut again = false;
         for round in 0..READS_MAX {
             if !self.may_read(direction, cx, now.mono) {
                 break;
             }
-            let from = match direction {
-                Direction::Inbound => &mut self.client,
-                Direction::Outbound => &mut self.upstream,
-            };
-            match from.poll_read(cx, &mut buffer) {
+            let mut reads = worker.reads.borrow_mut();
+            let from = self.side(direction);
+            match from.poll_read(cx, reads.room()) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
-                    from.ended = true;
+                    drop(reads);
+                    self.settle(cx, now);
+                    self.side(direction).ended = true;
                     self.side_ended(direction, now.mono);
                     break;
                 }
                 Poll::Ready(Ok(count)) => {
                     from.heard_at = now.mono;
-                    let input = buffer.get(..count).unwrap_or_default();
-                    self.decide(direction, input, &mut scratch, cx, now);
+                    let span = reads.hold(count);
+                    if from.unjudged.is_none() && !reads.is_full() {
+                        from.unjudged = Some(span);
+                        continue;
+                    }
+                    drop(reads);
+                    // There is more than one read, or no room to wait for others: it goes on by itself.
+                    self.settle(cx, now);
+                    self.settle_read(direction, span, cx, now);
                     again = round + 1 == READS_MAX;
                 }
             }
         }
-        scratch.read = buffer;
-        drop(scratch);
         let side = if direction == Direction::Inbound { &self.client } else { &self.upstream };
         let paused_until = side.memory.paused_until();
         if paused_until > now.mono {
@@ -60,9 +62,8 @@ impl Relay {
 
     /// Takes bytes that were read with the handshake.
     pub(super) fn take_in(&mut self, direction: Direction, input: &[u8], cx: &mut Context<'_>, now: Now) {
-        let worker = std::rc::Rc::clone(&self.worker);
-        let mut scratch = worker.scratch.borrow_mut();
-        self.decide(direction, input, &mut scratch, cx, now);
+        let (passed, messages) = self.decide(direction, input, cx, now);
+        self.write(direction, input.get(passed), messages, cx, now);
     }
 
     /// Whether this side may be read: it speaks, and the other takes what it says.
@@ -93,25 +94,22 @@ impl Relay {
         }
     }
 
+    /// Has what was read judged. Gives what is left to be written of it, and how many messages go on in all.
     pub(super) fn decide(
         &mut self,
         direction: Direction,
         input: &[u8],
-        scratch: &mut Scratch,
         cx: &mut Context<'_>,
         now: Now,
-    ) {
-        if matches!(self.phase, Phase::Failed { .. }) {
-            return;
-        }
-        if self.side(direction).close_received {
-            return;
+    ) -> (Range<usize>, u64) {
+        if matches!(self.phase, Phase::Failed { .. }) || self.side(direction).close_received {
+            return (0..0, 0);
         }
         let deflate = self.deflate.is_some();
+        let worker = std::rc::Rc::clone(&self.worker);
         let mut lane = self.lane(direction, now);
-        let outcome = lane.run(input, scratch, deflate, cx);
-        let Lane { messages, dropped, closed, renewal, stopped, used, .. } = lane;
-        let waiting = self.side(opposite(direction)).count_queued(messages.saturating_sub(dropped));
+        let outcome = lane.run(input, &mut worker.scratch.borrow_mut(), deflate, cx);
+        let Lane { messages, dropped, closed, renewal, stopped, used, passed, .. } = lane;
         if messages > 0 {
             self.message_at = now.mono;
             if let (Direction::Inbound, Some(session)) = (direction, &self.session) {
@@ -131,14 +129,43 @@ impl Relay {
         if let (Some(plea), Ok(())) = (renewal, &outcome) {
             self.renew(plea, now);
         }
-        let queue_max = self.caller.route.spec.messages(direction == Direction::Inbound).queue_max;
-        if queue_max.is_some_and(|max| waiting > u64::from(max)) && outcome.is_ok() {
-            return self.time_out(Reason::SlowReader, now.mono);
-        }
         let goes_on = outcome.is_ok();
         self.after(direction, outcome, now);
         if let Some(stopped) = stopped.filter(|_| goes_on) {
             self.hold(direction, stopped, input.get(used..).unwrap_or_default());
+        }
+        let sent = messages.saturating_sub(dropped);
+        if passed.is_empty() && goes_on {
+            self.note_queued(direction, sent, now);
+        }
+        (passed, sent)
+    }
+
+    /// Writes what passed of a read; `messages` went on in all.
+    pub(super) fn write(
+        &mut self,
+        direction: Direction,
+        bytes: Option<&[u8]>,
+        messages: u64,
+        cx: &mut Context<'_>,
+        now: Now,
+    ) {
+        let bytes = bytes.unwrap_or_default();
+        if bytes.is_empty() {
+            return;
+        }
+        if self.side(opposite(direction)).send(cx, bytes).is_err() {
+            return self.after(direction, Err(Stop::Broken), now);
+        }
+        self.note_queued(direction, messages, now);
+    }
+
+    /// Ends a connection on which more messages wait than may.
+    fn note_queued(&mut self, direction: Direction, messages: u64, now: Now) {
+        let waiting = self.side(opposite(direction)).count_queued(messages);
+        let queue_max = self.caller.route.spec.messages(direction == Direction::Inbound).queue_max;
+        if queue_max.is_some_and(|max| waiting > u64::from(max)) {
+            self.time_out(Reason::SlowReader, now.mono);
         }
     }
 
@@ -200,7 +227,7 @@ fn reason_of(direction: Direction, error: &ProtocolError) -> Reason {
     }
 }
 
-fn opposite(direction: Direction) -> Direction {
+pub(super) fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Inbound => Direction::Outbound,
         Direction::Outbound => Direction::Inbound,

@@ -11,6 +11,7 @@ use tokio::io::AsyncWrite as _;
 
 use super::asking::Held;
 use super::leg::Leg;
+use crate::reads::Span;
 
 /// A leg of a connection.
 pub(super) struct Side {
@@ -21,6 +22,8 @@ pub(super) struct Side {
     pub decoder: Decoder,
     /// What the checks remember of this side's messages.
     pub memory: Memory,
+    /// What was read from this side and is not judged.
+    pub unjudged: Option<Span>,
     /// A message of this side that waits for callbacks; what comes behind it is not read.
     pub held: Option<Box<Held>>,
     /// A compressed message of this side was not forwarded as it came, and later ones may refer to it.
@@ -56,6 +59,7 @@ impl Side {
             sender,
             decoder,
             memory,
+            unjudged: None,
             held: None,
             reencode: false,
             waiting: Vec::new(),

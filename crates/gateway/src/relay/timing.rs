@@ -8,6 +8,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use portcullis_core::event::Decision;
+use portcullis_core::time::Now;
 use portcullis_core::verdict::Reason;
 
 use super::side::Side;
@@ -20,15 +21,17 @@ const GRAIN: Duration = Duration::from_millis(5);
 
 impl Relay {
     /// Does what is due. True when something was.
-    pub(super) fn timely(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+    pub(super) fn timely(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
         // Armed and far from its time, it has nothing to say to a message.
-        if self.timer_armed && now + GRAIN * 2 < self.timer_at {
+        if self.timer_armed && now.mono + GRAIN * 2 < self.timer_at {
             return false;
         }
         let mut was_due = false;
         while self.timer.as_mut().poll(cx).is_ready() {
-            self.due(now);
-            self.set_timer(now);
+            // What was read came in time.
+            self.settle(cx, now);
+            self.due(now.mono);
+            self.set_timer(now.mono);
             was_due = true;
         }
         self.timer_armed = true;

@@ -112,9 +112,9 @@ async fn answer(worker: &Worker, leg: &mut Leg) -> Result<(Vec<u8>, Heard), Stri
     let mut read = Vec::new();
     loop {
         let more = poll_fn(|cx| {
-            let mut scratch = worker.scratch.borrow_mut();
-            let count = ready!(leg.poll_recv(cx, &mut scratch.read))?;
-            read.extend_from_slice(scratch.read.get(..count).unwrap_or_default());
+            let mut reads = worker.reads.borrow_mut();
+            let count = ready!(leg.poll_recv(cx, reads.room()))?;
+            read.extend_from_slice(reads.room().get(..count).unwrap_or_default());
             Poll::Ready(Ok::<_, std::io::Error>(count))
         });
         if more.await.map_err(|error| error.to_string())? == 0 {
