@@ -44,6 +44,7 @@ impl Check {
         Some(Self { policy, rate, bounds: Bounds::from(&messages.json), outcome: messages.on_refuse })
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         if scene.message.kind != Kind::Binary {
             return ControlFlow::Continue(());

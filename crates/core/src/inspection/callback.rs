@@ -135,6 +135,7 @@ impl Check {
         Ok(Some(Self { callbacks, type_number, bytes_max: messages.bytes_max }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let message = *scene.message;
         let reading = scene.work.reading;

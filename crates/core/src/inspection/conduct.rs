@@ -39,6 +39,7 @@ impl Check {
         Arc::clone(&self.ladder)
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let remembered = &mut scene.memory.kept().conduct;
         if !remembered.asked {

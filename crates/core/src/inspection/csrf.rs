@@ -42,6 +42,7 @@ impl Check {
         }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let bytes = scene.message.bytes;
         let operation = match type_of(scene.work, self.type_number, bytes) {

@@ -64,6 +64,7 @@ impl Check {
         self.custom.name()
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let (bytes, is_json) = (scene.message.bytes, scene.work.reading == Reading::Json);
         let message_type = match self.type_number.map(|number| type_of(scene.work, number, bytes)) {

@@ -35,6 +35,7 @@ impl Check {
         }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         if !scene.cx.principal.is_anonymous() {
             return ControlFlow::Continue(());

@@ -31,6 +31,7 @@ impl Check {
         Ok(Some(Self { fields, allowed: html.allowed.clone(), outcome: messages.on_refuse }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         if scene.work.reading != Reading::Json {
             return ControlFlow::Continue(());

@@ -39,6 +39,7 @@ impl Check {
         Some(Self { required, bounds: Bounds::from(&messages.json), pointers, outcome: messages.on_refuse, look })
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let bytes = scene.message.bytes;
         let binary = scene.message.kind == Kind::Binary;

@@ -30,6 +30,7 @@ impl Check {
         })
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let (allowed, what) = match scene.message.kind {
             Kind::Text | Kind::Event => (self.text, "text"),

@@ -36,6 +36,7 @@ impl Check {
         })
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let mut wanted = self.classes;
         let mut to_mask = LeakSet::default();

@@ -33,6 +33,7 @@ impl Check {
         Ok((patterns != 0).then_some(Self { patterns }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         if scene.work.reading != Reading::Json {
             return ControlFlow::Continue(());

@@ -37,6 +37,7 @@ impl Check {
         }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         if scene.cx.principal.mfa {
             return ControlFlow::Continue(());

@@ -119,7 +119,7 @@ struct Scene<'s> {
     message: &'s Message<'s>,
     memory: &'s mut Memory,
     work: &'s mut Workspace,
-    findings: Vec<Finding>,
+    findings: &'s mut Vec<Finding>,
     /// The text that the checks after this one see.
     rewritten: Option<Vec<u8>>,
     /// A binary message as the checks after this one read it.
@@ -249,14 +249,20 @@ fn course<'p>(
     let mut course = Course::default();
     // A check that rewrites ends a round: the checks after it see the new text.
     loop {
-        let message = seen(message, course.view.as_ref(), course.rewritten.as_deref());
+        let other;
+        let message = if course.view.is_none() && course.rewritten.is_none() {
+            message
+        } else {
+            other = seen(message, course.view.as_ref(), course.rewritten.as_deref());
+            &other
+        };
         work.surveyed = None;
         let mut scene = Scene {
             cx,
-            message: &message,
+            message,
             memory: &mut *memory,
             work: &mut *work,
-            findings: course.findings,
+            findings: &mut course.findings,
             rewritten: None,
             view: None,
             ask: None,
@@ -267,7 +273,6 @@ fn course<'p>(
         let (new, read) = (scene.rewritten.take(), scene.view.take());
         course.ask = scene.ask.take();
         course.change = scene.change.take();
-        course.findings = scene.findings;
         if read.is_some() {
             course.view = read;
             continue;

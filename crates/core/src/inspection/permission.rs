@@ -91,6 +91,7 @@ impl Check {
         }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let rules = &self.rules;
         let remembered = &mut scene.memory.kept().permission;

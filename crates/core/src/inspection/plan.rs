@@ -79,6 +79,8 @@ pub(super) enum Check {
 }
 
 impl Check {
+    /// Most are compiled apart (`inline(never)`): a check that is small, and that every plan has, should not pay for the
+    /// room that others need.
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         match self {
             Self::Conduct(check) => check.run(scene),

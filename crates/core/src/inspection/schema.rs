@@ -48,6 +48,7 @@ impl Check {
         self.number
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         if scene.work.reading != Reading::Json {
             if scene.message.kind == Kind::Binary || self.without == WithoutSchema::Pass {

@@ -68,6 +68,7 @@ impl Check {
         if self.opens.is_some() { NAME_OPEN } else { NAME }
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         if scene.work.reading != Reading::Json {
             return ControlFlow::Continue(());

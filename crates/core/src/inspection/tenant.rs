@@ -46,6 +46,7 @@ impl Check {
         Ok(Some(Self { places, root: pointers.add("")?, crossing, unreadable }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let json = scene.work.reading == Reading::Json;
         if !json || scene.work.scan.value(self.root).kind != ValueKind::Object {

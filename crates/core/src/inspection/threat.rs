@@ -65,6 +65,7 @@ impl Check {
         }))
     }
 
+    #[inline(never)]
     pub(super) fn run(&self, scene: &mut Scene<'_>) -> ControlFlow<()> {
         let mut course =
             Course { wanted: self.detector.classes(), told: Vec::new(), cursor: Cursor::default(), edits: Vec::new() };

@@ -74,7 +74,7 @@ impl Window {
             *slot = hash;
         }
         self.enter(hash, place + 1);
-        self.oldest = (place + 1) % self.ids_max;
+        self.oldest = if place + 1 < self.ids_max { place + 1 } else { 0 };
         true
     }
 

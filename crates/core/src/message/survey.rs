@@ -56,11 +56,13 @@ pub(crate) struct Survey {
     blocks: Vec<Block>,
     /// Which classes each block has any of, a bit a class; behind the last block zeros, so that eight are always there.
     present: Vec<u8>,
+    /// Two capitals stand side by side.
+    capitals: bool,
 }
 
 impl Default for Survey {
     fn default() -> Self {
-        Self { level: Level::new(), blocks: Vec::new(), present: Vec::new() }
+        Self { level: Level::new(), blocks: Vec::new(), present: Vec::new(), capitals: false }
     }
 }
 
@@ -72,9 +74,10 @@ impl Survey {
         blocks.reserve(text.len() / BLOCK + 1);
         present.clear();
         present.reserve(text.len() / BLOCK + 1 + EIGHT);
-        dispatch!(level, simd => {
-            look(simd, text, words, blocks);
+        self.capitals = dispatch!(level, simd => {
+            let capitals = look(simd, text, words, blocks);
             list_present(simd, blocks, present);
+            capitals
         });
         present.extend([0; EIGHT]);
     }
@@ -88,6 +91,7 @@ impl Survey {
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         self.blocks.clear();
         self.blocks.shrink_to(bytes / size_of::<Block>());
+        self.capitals = false;
         self.present.clear();
         self.present.shrink_to(bytes / size_of::<Block>());
     }
@@ -134,16 +138,8 @@ impl Survey {
     }
 
     /// Whether two capitals stand side by side.
-    pub(crate) fn has_capitals(&self) -> bool {
-        let mut block = self.next_block(Class::Capital, 0);
-        while block < self.blocks.len() {
-            let (bits, next) = (self.bits(block, Class::Capital), self.bits(block + 1, Class::Capital));
-            if bits & (bits >> 1 | next << (BLOCK - 1)) != 0 {
-                return true;
-            }
-            block = self.next_block(Class::Capital, block + 1);
-        }
-        false
+    pub(crate) const fn has_capitals(&self) -> bool {
+        self.capitals
     }
 
     /// The offsets from `start` on where a row of digits begins that may be a number of note: four digits, thirteen or

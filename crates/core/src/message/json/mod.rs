@@ -14,6 +14,7 @@ mod keys;
 mod number;
 pub mod pointer;
 mod scan;
+mod shape;
 mod string;
 
 pub(crate) use keys::hash as seeded_hash;

@@ -1,5 +1,7 @@
 //! JSON Pointers (RFC 6901), compiled: which fields a scan is asked to note.
 
+use std::sync::Arc;
+
 /// Pointers one scan can follow: a bit each.
 pub const POINTERS_MAX: usize = 64;
 
@@ -21,6 +23,8 @@ pub struct Pointers {
     depth_max: usize,
     /// Those whose every field is noted: see [`Pointers::add_each`].
     each: u64,
+    /// Shared with copies of this very set only.
+    identity: Arc<()>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +60,7 @@ impl Pointers {
     }
 
     fn enter(&mut self, tokens: Vec<Token>) -> Result<usize, PointerError> {
+        self.identity = Arc::default();
         if let Some(known) = self.list.iter().position(|have| *have == tokens) {
             return Ok(known);
         }
@@ -77,6 +82,11 @@ impl Pointers {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// What tells this set from others while it lives.
+    pub(super) const fn identity(&self) -> &Arc<()> {
+        &self.identity
     }
 
     /// Those added as patterns.

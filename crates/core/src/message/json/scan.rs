@@ -7,10 +7,11 @@ mod tests;
 
 use super::keys::{Keys, ObjectKeys};
 use super::pointer::{Pointers, push_step};
+use super::shape::Shapes;
 use super::string::{StringSpan, decode_into};
 use super::{Bounds, Fault, Refusal};
 use crate::message::survey::Survey;
-use pass::Pass;
+use pass::{Course, Pass};
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +72,9 @@ pub struct Scan {
     progress: Vec<u16>,
     frames: Vec<Frame>,
     keys: Keys,
+    /// Keys that came where they were expected, and are not among `keys`.
+    expected: Vec<StringSpan>,
+    shapes: Shapes,
     name: Vec<u8>,
     /// The latest pass was refused at a key.
     at_key: bool,
@@ -119,6 +123,7 @@ impl Scan {
             + self.marks.capacity() * size_of::<Mark>()
             + self.frames.capacity() * size_of::<Frame>()
             + self.keys.capacity_bytes()
+            + self.expected.capacity() * size_of::<StringSpan>()
             + self.name.capacity()
     }
 
@@ -131,6 +136,7 @@ impl Scan {
         self.name.clear();
         self.name.shrink_to(items);
         self.keys.shrink_to(items);
+        self.expected.shrink_to(items);
     }
 
     /// Reads one text.
@@ -171,8 +177,12 @@ impl Scan {
             objects: 0,
             hits: 0,
             until: u32::MAX,
+            course: Course::Unknown,
         };
-        pass.run().map_err(|fault| Refusal { fault, at: pass.at })
+        pass.run().map_err(|fault| {
+            pass.own_up();
+            Refusal { fault, at: pass.at }
+        })
     }
 
     /// The JSON Pointer of the string whose span starts at `start`, as long as it fits `bytes_max`: steps that
@@ -192,6 +202,7 @@ impl Scan {
             objects: 0,
             hits: 0,
             until: start,
+            course: Course::Unknown,
         };
         // It ends early, at the string; the frames then say where that is.
         let _ = pass.run();
@@ -240,6 +251,7 @@ impl Scan {
         self.progress.resize(pointers, 0);
         self.frames.clear();
         self.keys.clear();
+        self.expected.clear();
         self.at_key = false;
     }
 }

@@ -105,20 +105,30 @@ fn in_any<S: Simd>(sets: u8x64<S>, bits: u8) -> u64 {
     !(sets & bits).simd_eq(0).to_bitmask()
 }
 
-/// Plain loops: what an iterator's closure does is compiled apart, without the vector unit.
+/// What one block leaves to the next.
+#[derive(Default)]
+struct Before {
+    /// Its last byte is a digit, a capital: the lowest bit.
+    digit: u64,
+    capital: u64,
+    /// Two capitals stood side by side in it, or in one before it.
+    capitals: u64,
+}
+
+/// Whether two capitals stand side by side. Plain loops: what an iterator's closure does is compiled apart, without the vector unit.
 #[inline(always)]
-pub(super) fn look<S: Simd>(simd: S, text: &[u8], words: Option<&Prints>, out: &mut Vec<Block>) {
+pub(super) fn look<S: Simd>(simd: S, text: &[u8], words: Option<&Prints>, out: &mut Vec<Block>) -> bool {
     let (blocks, tail) = text.as_chunks::<BLOCK>();
     let mut last = [b' '; BLOCK];
     last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
     let tables = (Loaded::of(simd, &MARKS), Loaded::of(simd, &OTHERS));
-    let mut digit_before = 0;
+    let mut before = Before::default();
     let Some(Prints { tables: [first, second, third], .. }) = words else {
         for block in blocks.iter().chain([&last]) {
             let bytes = u8x64::from_slice(simd, block);
-            out.push(classes(&tables, bytes & 15, bytes >> 4, 0, &mut digit_before));
+            out.push(classes(&tables, bytes & 15, bytes >> 4, 0, &mut before));
         }
-        return;
+        return before.capitals != 0;
     };
     let (first, second, third) = (Loaded::of(simd, first), Loaded::of(simd, second), Loaded::of(simd, third));
     let (mut before_first, mut before_second) = (u8x64::splat(simd, 0), u8x64::splat(simd, 0));
@@ -129,8 +139,9 @@ pub(super) fn look<S: Simd>(simd: S, text: &[u8], words: Option<&Prints>, out: &
         let begun = before_first.slide::<62>(firsts) & before_second.slide::<63>(seconds);
         let words = in_any(begun & third.sets(low, high), u8::MAX);
         (before_first, before_second) = (firsts, seconds);
-        out.push(classes(&tables, low, high, words, &mut digit_before));
+        out.push(classes(&tables, low, high, words, &mut before));
     }
+    before.capitals != 0
 }
 
 /// The classes each block has any of, a bit a class.
@@ -147,18 +158,20 @@ fn classes<S: Simd>(
     low: u8x64<S>,
     high: u8x64<S>,
     words: u64,
-    digit_before: &mut u64,
+    before: &mut Before,
 ) -> Block {
     let (marks, others) = (marks.sets(low, high), others.sets(low, high));
     let (mark, digits) = (in_any(marks, ANY_MARK), in_any(others, DIGIT));
     let escapes = in_any(others, PERCENT | BACKSLASH | WIDE);
-    let crosses = in_any(others, CROSS) & (digits << 1 | *digit_before);
-    *digit_before = digits >> (BLOCK - 1);
+    let crosses = in_any(others, CROSS) & (digits << 1 | before.digit);
+    let capitals = in_any(others, CAPITAL_TO_O | CAPITAL_FROM_P);
+    before.capitals |= capitals & (capitals << 1 | before.capital);
+    (before.digit, before.capital) = (digits >> (BLOCK - 1), capitals >> (BLOCK - 1));
     // In the order of `Class`.
     [
         mark,
         digits,
-        in_any(others, CAPITAL_TO_O | CAPITAL_FROM_P),
+        capitals,
         escapes,
         crosses,
         words,

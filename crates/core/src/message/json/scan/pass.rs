@@ -3,6 +3,7 @@
 use super::{Frame, Mark, Scan, Value, ValueKind};
 use crate::message::json::keys::ObjectKeys;
 use crate::message::json::pointer::Pointers;
+use crate::message::json::shape::{Found, KNOWN_BYTES_MAX, Place};
 use crate::message::json::string::{self, StringSpan, decode_into};
 use crate::message::json::{Bounds, Fault, TEXT_BYTES_MAX, number};
 use crate::message::survey::Survey;
@@ -19,6 +20,18 @@ pub(super) struct Pass<'p> {
     /// Pointers that end at the value to come.
     pub(super) hits: u64,
     pub(super) until: u32,
+    pub(super) course: Course,
+}
+
+/// How the keys of the outermost object come, beside those of texts before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// Nothing is known, and nothing learned.
+    Unknown,
+    /// As they came before.
+    Known(Place),
+    /// As they came before up to some place; from there they are learned.
+    New(Place),
 }
 
 /// Something must come, and the text ends.
@@ -145,6 +158,18 @@ impl Pass<'_> {
     #[inline]
     fn string(&mut self, key: bool) -> Result<StringSpan, Fault> {
         let start = self.at + 1;
+        if let Some(survey) = self.survey {
+            let end = start + survey.run(start.min(self.text.len()), self.text.len());
+            if self.text.get(end) == Some(&b'"') {
+                return self.string_between(start, end, end - start, false, key);
+            }
+        }
+        self.hard_string(start, key)
+    }
+
+    /// A string that has escapes, or a fault; or one of a text that was not surveyed.
+    #[inline(never)]
+    fn hard_string(&mut self, start: usize, key: bool) -> Result<StringSpan, Fault> {
         let bytes = self.text.get(start..).unwrap_or_default();
         let plain_run = |at: usize| match self.survey {
             Some(survey) => survey.run((start + at).min(self.text.len()), self.text.len()),
@@ -154,18 +179,30 @@ impl Pass<'_> {
             self.at = start + offset;
             fault
         })?;
-        if measured.decoded_len > self.bounds.string_bytes_max as usize {
+        self.string_between(start, start + measured.raw_len, measured.decoded_len, measured.escapes, key)
+    }
+
+    #[inline]
+    fn string_between(
+        &mut self,
+        start: usize,
+        end: usize,
+        decoded_len: usize,
+        escapes: bool,
+        key: bool,
+    ) -> Result<StringSpan, Fault> {
+        if decoded_len > self.bounds.string_bytes_max as usize {
             return Err(Fault::StringTooLong);
         }
-        let end = start + measured.raw_len;
         self.at = end + 1;
-        let span = StringSpan { start: narrow(start), end: narrow(end), escapes: measured.escapes, key };
+        let span = StringSpan { start: narrow(start), end: narrow(end), escapes, key };
         if !key {
             self.emit(span)?;
         }
         Ok(span)
     }
 
+    #[inline]
     fn emit(&mut self, span: StringSpan) -> Result<(), Fault> {
         if span.start == self.until {
             return Err(REACHED);
@@ -180,9 +217,69 @@ impl Pass<'_> {
         if self.first_byte()? != b'"' {
             return Err(Fault::Malformed("expected a key"));
         }
-        if self.scan.keys.len() >= self.bounds.keys_max as usize {
+        if self.scan.keys.len() + self.scan.expected.len() >= self.bounds.keys_max as usize {
             return Err(Fault::TooManyKeys);
         }
+        if let Course::Known(place) = self.course
+            && self.scan.frames.len() == 1
+        {
+            match self.scan.shapes.find(place, self.text, self.at + 1) {
+                Some((behind, found)) => self.expected_key(behind, found),
+                None => self.unexpected_key()?,
+            }
+        } else {
+            self.any_key()?;
+        }
+        if self.next_byte() != Some(b':') {
+            return Err(Fault::Malformed("expected `:`"));
+        }
+        self.at += 1;
+        self.first_byte()
+    }
+
+    /// A key that came where it comes as a rule: it is no duplicate.
+    #[inline]
+    fn expected_key(&mut self, behind: Place, found: Found) {
+        let start = self.at + 1;
+        let end = start + usize::from(found.len);
+        let span = StringSpan { start: narrow(start), end: narrow(end), escapes: false, key: true };
+        self.at = end + 1;
+        self.course = Course::Known(behind);
+        self.scan.expected.push(span);
+        self.scan.strings.push(span);
+        self.hits = found.hits;
+        if self.pointers.depth_max() > 1 {
+            for (number, reached) in self.scan.progress.iter_mut().enumerate() {
+                *reached = u16::from(found.begun >> number & 1 == 1);
+            }
+        }
+    }
+
+    /// From here on keys come in another way than before.
+    #[cold]
+    fn unexpected_key(&mut self) -> Result<(), Fault> {
+        self.own_up();
+        self.any_key()
+    }
+
+    /// Puts the keys that were expected among the others.
+    #[cold]
+    pub(super) fn own_up(&mut self) {
+        if let Course::Known(place) = self.course {
+            self.course = Course::New(place);
+        }
+        let Scan { expected, keys, frames, .. } = &mut *self.scan;
+        if let Some(outermost) = frames.first_mut() {
+            for span in expected.iter() {
+                keys.insert(self.text, *span, span.raw(self.text), &mut outermost.keys);
+            }
+        }
+        expected.clear();
+    }
+
+    /// A key of which nothing is known.
+    #[inline(never)]
+    fn any_key(&mut self) -> Result<(), Fault> {
         let span = match self.string(true) {
             Ok(span) => span,
             Err(fault) => {
@@ -207,12 +304,23 @@ impl Pass<'_> {
         if depth <= self.pointers.depth_max() {
             self.hits = self.pointers.step(&mut scan.progress, depth, |step| step.name == name);
         }
-        self.emit(span)?;
-        if self.next_byte() != Some(b':') {
-            return Err(Fault::Malformed("expected `:`"));
+        if let (Course::New(place), 1) = (self.course, depth) {
+            let begun = |(number, reached): (usize, &u16)| u64::from(*reached == 1) << number;
+            let begun = scan.progress.iter().enumerate().map(begun).fold(0, |all, bit| all | bit);
+            let behind = scan.shapes.learn(place, name, self.hits, begun);
+            self.course = behind.map_or(Course::Unknown, Course::New);
         }
-        self.at += 1;
-        self.first_byte()
+        self.emit(span)
+    }
+
+    /// The outermost object begins.
+    #[inline]
+    fn set_out(&mut self) {
+        // A text is surveyed where it is a message; others are read for a part of them.
+        let is_message = self.survey.is_some() && self.until == u32::MAX;
+        if is_message && self.bounds.string_bytes_max >= KNOWN_BYTES_MAX && self.scan.shapes.turn_to(self.pointers) {
+            self.course = Course::Known(Place::ROOT);
+        }
     }
 
     fn open(&mut self, is_object: bool) -> Result<bool, Fault> {
@@ -220,6 +328,9 @@ impl Pass<'_> {
             return Err(Fault::TooDeep);
         }
         self.objects += 1;
+        if self.scan.frames.is_empty() && is_object {
+            self.set_out();
+        }
         let hits = std::mem::take(&mut self.hits);
         if hits != 0 {
             let kind = if is_object { ValueKind::Object } else { ValueKind::Array };

@@ -160,3 +160,127 @@ fn a_refusal_finds_its_way_to_the_field() {
         assert!(scan.refused_at(text.as_bytes(), &refusal, 3).len() <= 3, "{text}");
     }
 }
+
+mod habits {
+    //! What was learned of the texts before changes no result.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = String> {
+        let names =
+            ["id", "type", "a", "b", "", "\\u0061", "meta", "fifteen-bytes-k", "sixteen-bytes-ke", "é", "\\n", "list"];
+        prop::sample::select(names.to_vec()).prop_map(str::to_owned)
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("1".to_owned()),
+            Just("true".to_owned()),
+            Just("\"x\"".to_owned()),
+            Just("\"\\\"\"".to_owned()),
+            Just("oops".to_owned()),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(|all| format!("[{}]", all.join(","))),
+                members(inner).prop_map(|all| format!("{{{all}}}")),
+            ]
+        })
+    }
+
+    fn members(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+        let gap = prop::sample::select(vec!["", "", "", " ", "\n\t"]);
+        let member = (key(), gap, value).prop_map(|(key, gap, value)| format!("\"{key}\"{gap}:{gap}{value}"));
+        prop::collection::vec(member, 0..6).prop_map(|all| all.join(","))
+    }
+
+    /// Mostly objects, some of them cut off.
+    fn text() -> impl Strategy<Value = String> {
+        let whole = prop_oneof![6 => members(value()).prop_map(|all| format!("{{{all}}}")), 1 => value()];
+        (whole, prop::option::weighted(0.1, 0_usize..40), prop::sample::select(vec!["", "                ", " x"]))
+            .prop_map(|(text, cut, tail)| match cut {
+                Some(cut) => text.chars().take(cut).collect(),
+                None => text + tail,
+            })
+    }
+
+    fn asked(pointers: &[&str], patterns: &[&str]) -> Pointers {
+        let mut set = Pointers::default();
+        for pointer in pointers {
+            set.add(pointer).unwrap();
+        }
+        for pattern in patterns {
+            set.add_each(pattern).unwrap();
+        }
+        set
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_read_as_if_it_were_the_first(texts in prop::collection::vec((text(), 0_usize..3), 1..40)) {
+            let sets = [
+                asked(&["/id", "/type", "/a"], &[]),
+                asked(&["/id", "/meta/id", "/meta/a/b", "", "/list/0"], &["/*/a", "/meta/*"]),
+                asked(&[], &[]),
+            ];
+            let bounds = Bounds { depth_max: 4, keys_max: 9, values_max: 20, string_bytes_max: 15 };
+            let mut used = Scan::seeded(5);
+            let mut survey = Survey::default();
+            for (text, set) in texts {
+                let (bytes, pointers) = (text.as_bytes(), &sets[set]);
+                survey.of(bytes, None);
+                let mut first = Scan::seeded(5);
+                let expected = first.run(bytes, &bounds, pointers);
+                let outcome = used.run_surveyed(bytes, &survey, &bounds, pointers);
+                prop_assert_eq!(&outcome, &expected, "{}", text);
+                prop_assert_eq!(used.strings(), first.strings(), "{}", text);
+                prop_assert_eq!(used.marks(), first.marks(), "{}", text);
+                for number in 0..pointers.len() {
+                    prop_assert_eq!(used.value(number), first.value(number), "{} {}", text, number);
+                }
+                if let Err(refusal) = outcome {
+                    prop_assert_eq!(used.refused_at(bytes, &refusal, 100), first.refused_at(bytes, &refusal, 100), "{}", text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_duplicate_behind_keys_that_are_known_is_found() {
+        let pointers = asked(&["/id", "/b"], &[]);
+        let bounds = Bounds { depth_max: 4, keys_max: 20, values_max: 20, string_bytes_max: 40 };
+        let (mut scan, mut survey) = (Scan::seeded(5), Survey::default());
+        let mut read = |text: &str| {
+            survey.of(text.as_bytes(), None);
+            scan.run_surveyed(text.as_bytes(), &survey, &bounds, &pointers).map_err(|refusal| refusal.fault)
+        };
+        let padding = " ".repeat(20);
+        for _ in 0..3 {
+            assert_eq!(read(&format!("{{\"id\":1,\"a\":2,\"b\":3}}{padding}")), Ok(()));
+            for last in ["id", "a", "\\u0061", "b"] {
+                let text = format!("{{\"id\":1,\"a\":2,\"b\":3,\"{last}\":4}}{padding}");
+                assert_eq!(read(&text), Err(Fault::DuplicateKey), "{text}");
+            }
+            assert_eq!(read(&format!("{{\"id\":1,\"id\":2}}{padding}")), Err(Fault::DuplicateKey));
+        }
+    }
+
+    #[test]
+    fn what_is_learned_is_bounded_whatever_comes() {
+        let mut scan = Scan::seeded(5);
+        let mut survey = Survey::default();
+        let bounds = Bounds { depth_max: 4, keys_max: 2000, values_max: 2000, string_bytes_max: 40 };
+        let sets: Vec<Pointers> = (0..100).map(|n| asked(&[&format!("/k{n}")], &[])).collect();
+        let mut learned = 0;
+        for round in 0..3000 {
+            let members: Vec<String> = (0..20).map(|n| format!("\"k{}\":0", (round * 7 + n * 13) % 997)).collect();
+            let text = format!("{{{}}}{}", members.join(","), " ".repeat(20));
+            survey.of(text.as_bytes(), None);
+            scan.run_surveyed(text.as_bytes(), &survey, &bounds, &sets[round % sets.len()]).unwrap();
+            learned = learned.max(scan.shapes.learned());
+        }
+        assert!((1..=crate::message::json::shape::LEARNED_MAX).contains(&learned), "{learned}");
+    }
+}
