@@ -50,8 +50,13 @@ fn account(line: &str) -> Option<usize> {
 fn awaits_secret(text: &str, number: usize) -> bool {
     let before: Vec<&str> = text.lines().take(number).collect();
     let last = before.iter().rev().find(|line| !line.trim().is_empty());
-    let value = last.and_then(|line| Some(line.chars().skip(secret_value(line)?).collect::<String>()));
-    value.is_some_and(|value| value.trim().trim_start_matches([':', ' ']).chars().all(|c| "|>+-0123456789".contains(c)))
+    last.is_some_and(|line| secret_value(line).is_some_and(|from| is_missing(line, from)))
+}
+
+/// Whether nothing but the mark of a block follows a key, from a character on.
+fn is_missing(line: &str, from: usize) -> bool {
+    let value: String = line.chars().skip(from).collect();
+    value.trim().trim_start_matches([':', ' ']).chars().all(|c| "|>+-0123456789".contains(c))
 }
 
 /// Stars for all but spaces, from a character on.
@@ -104,19 +109,25 @@ fn secret_value(line: &str) -> Option<usize> {
 }
 
 /// Whether a line belongs to a secret that began on an earlier one and has not ended: no line since, up to this,
-/// is a key that stands no deeper.
+/// is a key that stands no deeper. A key without a value does not end one whose value has not come: it may have slipped in
+/// between.
 fn continues_secret(text: &str, number: usize) -> bool {
     let indent = |line: &str| line.len().saturating_sub(line.trim_start().len());
-    let mut open: Option<usize> = None;
+    // How deep its key stands, and whether its value has not come.
+    let mut open: Option<(usize, bool)> = None;
     for (at, line) in text.lines().enumerate().take(number.saturating_add(1)) {
-        let ends = open.is_some_and(|depth| indent(line) <= depth && begins_with_key(line));
-        if open.is_some() && !ends {
-            if at == number {
+        if let Some((depth, awaited)) = &mut open {
+            let ends = indent(line) <= *depth && begins_with_key(line);
+            if !ends && at == number {
                 return true;
             }
-            continue;
+            if !ends || *awaited && line.trim_end().ends_with(':') && at != number {
+                *awaited &= ends || line.trim().is_empty();
+                continue;
+            }
         }
-        open = secret_value(without_comment(line)).map(|_| indent(line));
+        let line = without_comment(line);
+        open = secret_value(line).map(|from| (indent(line), is_missing(line, from)));
     }
     false
 }
@@ -154,6 +165,16 @@ mod tests {
             assert_eq!(shown(&text, number), "a:    *******", "{before}");
         }
         assert_eq!(shown("secret: given\nworkers: 2", 1), "workers: 2");
+    }
+
+    #[test]
+    fn keys_that_slipped_in_between_a_secret_and_its_line_show_nothing() {
+        for between in ["a:", "a:\n  b: ", "\n  a:\n"] {
+            let text = format!("  header_secret: |\n  {between}\n  hunter2\nworkers: 2\nlisten");
+            let shown: Vec<String> = (0..text.lines().count()).map(|number| shown(&text, number)).collect();
+            let shown = shown.join("\n");
+            assert!(!shown.contains("hunter2") && shown.ends_with("*******\nworkers: 2\nlisten"), "{shown}");
+        }
     }
 
     #[test]
