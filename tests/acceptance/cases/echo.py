@@ -1,5 +1,6 @@
 """People can connect: three clients and two backends nobody here wrote, with no special setting (SPEC 1.1, 15)."""
 
+import asyncio
 import random
 
 from harness.processes import until
@@ -171,3 +172,30 @@ async def deflate_off(lab):
     assert connection.extensions == ""
     await connection.send("plain")
     assert await connection.receive() == "plain"
+
+
+async def chatter(client, gateway, number: int) -> None:
+    """Speaks in bursts, small and large, and waits for none before the next is sent."""
+    connection = await client.open(gateway.url + "/echo")
+    sizes = [random.Random(number * 100 + burst).choice([10, 900, 20_000, 70_000]) for burst in range(12)]
+    texts = [f"{number}.{burst} " + "x" * size for burst, size in enumerate(sizes)]
+    heard = []
+    for first in range(0, len(texts), 4):
+        for text in texts[first : first + 4]:
+            await connection.send(text)
+        for _ in texts[first : first + 4]:
+            heard.append(await connection.receive())
+    assert heard == texts, f"connection {number} did not hear what it said, in order"
+    await connection.close(4000, f"by {number}")
+    assert await connection.closed() == (4000, f"by {number}")
+
+
+@case("forty that speak at once, small, large and pipelined, each hear their own, in order", seconds=60)
+async def at_once(lab):
+    back = await lab.py_echo()
+    gateway = await lab.gateway(
+        back.url, {"sources": {"connection_rate": "off", "connections_per_ip_max": 100}}, route={"inbound": {"limits": []}}
+    )
+    client = await lab.python()
+    await asyncio.gather(*(chatter(client, gateway, number) for number in range(40)))
+    assert sorted(code for code, _ in back.closes) == [4000] * 40, back.closes

@@ -3,7 +3,7 @@
 //! Decides nothing about messages itself: the core's inspection does. What it keeps: order, back-pressure
 //! (a side is not read while the other cannot take), bounded memory, heartbeats and timeouts (SPEC 1.7), and
 //! the closing handshake of RFC 6455 7.1 on both legs. One task a connection; no buffer while idle, reads go
-//! to a scratch of the worker thread. Messages that pass are written as the bytes that came.
+//! to a buffer of the worker thread, and are judged together with those of its neighbours ([`cohort`]). Messages that pass are written as the bytes that came.
 
 mod asking;
 mod budget;

@@ -7,7 +7,7 @@
 //!
 //! It never recurses, never builds a tree, never copies a string that has no escapes. Memory is bounded by
 //! `Bounds`: 8 bytes a level, 12 a string, 24 a key, 20 a
-//! field that fits a pattern, 4–8 more for each key of an object with many.
+//! field that fits a pattern, 4–8 more for each key of an object with many; and 32 KiB for the keys that texts of late had.
 //! Tests: beside each file, and `tests/json_suite.rs` (JSONTestSuite; `serde_json` as oracle).
 
 mod keys;

@@ -316,9 +316,8 @@ impl Pass<'_> {
     /// The outermost object begins.
     #[inline]
     fn set_out(&mut self) {
-        // A text is surveyed where it is a message; others are read for a part of them.
-        let is_message = self.survey.is_some() && self.until == u32::MAX;
-        if is_message && self.bounds.string_bytes_max >= KNOWN_BYTES_MAX && self.scan.shapes.turn_to(self.pointers) {
+        let to_its_end = self.until == u32::MAX;
+        if to_its_end && self.bounds.string_bytes_max >= KNOWN_BYTES_MAX && self.scan.shapes.turn_to(self.pointers) {
             self.course = Course::Known(Place::ROOT);
         }
     }
