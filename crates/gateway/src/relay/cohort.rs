@@ -27,17 +27,26 @@ pub(crate) struct Cohort {
     read: RefCell<Vec<Rc<RefCell<Relay>>>>,
     /// Wakes [`Judging`].
     waker: Cell<Option<Waker>>,
+    /// The present, once it was asked for, until [`Judging`] ends the turn.
+    now: Cell<Option<Now>>,
 }
 
 impl Cohort {
+    /// The present as all that have their turn now see it: reading the clock takes as long as a check.
+    pub(super) fn now(&self, worker: &Worker) -> Now {
+        self.now.get().unwrap_or_else(|| {
+            let now = worker.now();
+            self.now.set(Some(now));
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+            now
+        })
+    }
+
+    /// To be judged with the others of this turn. Whoever joins has asked for the present before, so [`Judging`] is awake.
     pub(super) fn join(&self, relay: &Rc<RefCell<Relay>>) {
-        let mut read = self.read.borrow_mut();
-        read.push(Rc::clone(relay));
-        if read.len() == 1
-            && let Some(waker) = self.waker.take()
-        {
-            waker.wake();
-        }
+        self.read.borrow_mut().push(Rc::clone(relay));
     }
 }
 
@@ -50,8 +59,8 @@ pub(super) struct Passed {
     messages: u64,
 }
 
-/// The task of a worker that judges its cohorts. It is woken by the first to join, so it runs when all that were ready have
-/// been read.
+/// The task of a worker that judges its cohorts. It is woken by the first that has its turn, so it runs when all that were
+/// ready have been read.
 struct Judging {
     worker: Rc<Worker>,
     cohort: Vec<Rc<RefCell<Relay>>>,
@@ -69,6 +78,7 @@ impl Future for Judging {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { worker, cohort, passed } = self.get_mut();
         worker.cohort.waker.set(Some(cx.waker().clone()));
+        worker.cohort.now.set(None);
         std::mem::swap(&mut *worker.cohort.read.borrow_mut(), cohort);
         let now = worker.now();
         for relay in cohort.drain(..) {

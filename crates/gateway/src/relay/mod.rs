@@ -289,7 +289,7 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut relay = self.0.borrow_mut();
-        let now = relay.worker.now();
+        let now = relay.worker.cohort.now(&relay.worker);
         relay.live.watch(cx.waker());
         // Read before whatever woke it now.
         relay.settle(cx, now);
