@@ -72,7 +72,7 @@ pub(crate) struct Worker {
     /// Buffers; borrowed for the length of one poll, never across an await.
     pub scratch: RefCell<Scratch>,
     /// Where reads go; borrowed no longer than those.
-    pub reads: RefCell<Reads>,
+    pub reads: Rc<RefCell<Reads>>,
     /// Connections that were read and wait to be judged.
     pub cohort: Cohort,
     /// Open connections.
@@ -96,7 +96,7 @@ impl Worker {
                 codec: portcullis_codec::Scratch::new(),
                 work: Workspace::new(shared.hash_seed).drawing(|bytes| getrandom::fill(bytes).is_ok()),
             }),
-            reads: RefCell::new(Reads::new()),
+            reads: Reads::new(),
             cohort: Cohort::default(),
             registry: Registry::default(),
             idle: Kept::default(),

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -20,6 +21,9 @@ use super::pump::opposite;
 use super::{Phase, Relay};
 use crate::reads::Span;
 use crate::worker::Worker;
+
+/// Places kept from cohort to cohort.
+const KEPT_MAX: usize = 1024;
 
 /// Those that were read and wait to be judged.
 #[derive(Default)]
@@ -82,16 +86,27 @@ impl Future for Judging {
         std::mem::swap(&mut *worker.cohort.read.borrow_mut(), cohort);
         let now = worker.now();
         for relay in cohort.drain(..) {
-            let judged = relay.borrow_mut().judge(now);
-            if let Some(judged) = judged {
+            if let Some(judged) = apart(&relay, |relay| relay.judge(now), Relay::cut).flatten() {
                 passed.push((relay, judged));
             }
         }
         for (relay, passed) in passed.drain(..) {
-            relay.borrow_mut().deliver(passed, now);
+            apart(&relay, |relay| relay.deliver(passed, now), Relay::cut);
         }
+        cohort.shrink_to(KEPT_MAX);
+        passed.shrink_to(KEPT_MAX);
         Poll::Pending
     }
+}
+
+/// Does something for one of many. A defect that panics ends that one (`cut`), as it would in a task of its own, and none of its
+/// neighbours.
+fn apart<C, T>(one: &RefCell<C>, what: impl FnOnce(&mut C) -> T, cut: impl FnOnce(&mut C)) -> Option<T> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| what(&mut one.borrow_mut())));
+    if outcome.is_err() {
+        cut(&mut one.borrow_mut());
+    }
+    outcome.ok()
 }
 
 impl Relay {
@@ -119,18 +134,13 @@ impl Relay {
     fn judge_read(&mut self, direction: Direction, read: Span, cx: &mut Context<'_>, now: Now) -> Option<Passed> {
         let worker = Rc::clone(&self.worker);
         let (bytes, messages) = self.decide(direction, worker.reads.borrow().bytes(&read), cx, now);
-        if bytes.is_empty() {
-            worker.reads.borrow_mut().give_back(read);
-            return None;
-        }
-        Some(Passed { direction, read, bytes, messages })
+        (!bytes.is_empty()).then_some(Passed { direction, read, bytes, messages })
     }
 
     fn write_passed(&mut self, passed: Passed, cx: &mut Context<'_>, now: Now) {
         let Passed { direction, read, bytes, messages } = passed;
         let worker = Rc::clone(&self.worker);
         self.write(direction, worker.reads.borrow().bytes(&read).get(bytes), messages, cx, now);
-        worker.reads.borrow_mut().give_back(read);
     }
 
     fn judge(&mut self, now: Now) -> Option<Passed> {
@@ -167,6 +177,15 @@ impl Relay {
         self.look_again(now.mono);
     }
 
+    /// Ends at once, without a word.
+    #[cold]
+    fn cut(&mut self) {
+        tracing::error!("connection {} is cut: a defect of the gateway", self.caller.connection_id);
+        self.phase = Phase::Failed { until: Duration::ZERO };
+        (self.client.ended, self.upstream.ended) = (true, true);
+        self.live.wake();
+    }
+
     /// Has the connection's own task look at it, unless all that can come next is more from its sockets.
     fn look_again(&self, now: Duration) {
         let at_rest = |side: &super::Side| {
@@ -176,5 +195,33 @@ impl Relay {
         if !(open && at_rest(&self.client) && at_rest(&self.upstream)) {
             self.live.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_ends_one_connection_and_none_of_its_neighbours() {
+        let connections = [1, 0, 2].map(RefCell::new);
+        let judge = |one: &mut i32| 12_i32.checked_div(*one).expect("a defect, printed here on purpose");
+        let judged = connections.each_ref().map(|one| apart(one, judge, |one| *one = -1));
+        assert_eq!(judged, [Some(12), None, Some(6)]);
+        assert_eq!(connections.map(RefCell::into_inner), [1, -1, 2]);
+    }
+
+    #[test]
+    fn what_a_defect_held_of_the_reads_is_given_back() {
+        let reads = crate::reads::Reads::new();
+        let span = Span::of(&reads, crate::reads::READ_BYTES);
+        let judge = |span: &mut Option<Span>| {
+            let span = span.take();
+            let seen = reads.borrow().bytes(span.as_ref().unwrap()).len();
+            assert_eq!(seen, 0, "a defect, printed here on purpose");
+        };
+        assert_eq!(apart(&RefCell::new(Some(span)), judge, |_| ()), None);
+        let _another = Span::of(&reads, 1);
+        assert!(!reads.borrow().is_full());
     }
 }

@@ -307,11 +307,6 @@ impl Future for Task {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        for side in [&mut self.client, &mut self.upstream] {
-            if let Some(span) = side.unjudged.take() {
-                self.worker.reads.borrow_mut().give_back(span);
-            }
-        }
         let now = self.worker.now();
         if let Some((messages, bytes)) = self.habit.end() {
             self.note_habit(messages, bytes, now);

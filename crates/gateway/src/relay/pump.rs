@@ -13,6 +13,7 @@ use portcullis_core::verdict::Reason;
 use super::lane::{Lane, Stop};
 use super::side::Side;
 use super::{Phase, Relay};
+use crate::reads::{READ_BYTES, Span};
 
 /// Reads of one direction before the other has its turn.
 const READS_MAX: usize = 4;
@@ -26,12 +27,11 @@ impl Relay {
             if !self.may_read(direction, cx, now.mono) {
                 break;
             }
-            let mut reads = worker.reads.borrow_mut();
             let from = self.side(direction);
-            match from.poll_read(cx, reads.room()) {
+            let read = from.poll_read(cx, worker.reads.borrow_mut().room());
+            match read {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
-                    drop(reads);
                     self.settle(cx, now);
                     self.side(direction).ended = true;
                     self.side_ended(direction, now.mono);
@@ -39,13 +39,14 @@ impl Relay {
                 }
                 Poll::Ready(Ok(count)) => {
                     from.heard_at = now.mono;
-                    let span = reads.hold(count);
-                    if from.unjudged.is_none() && !reads.is_full() {
+                    let span = Span::of(&worker.reads, count);
+                    let drained = count < READ_BYTES;
+                    if drained && from.unjudged.is_none() && !worker.reads.borrow().is_full() {
                         from.unjudged = Some(span);
                         continue;
                     }
-                    drop(reads);
-                    // There is more than one read, or no room to wait for others: it goes on by itself.
+                    // There is more than one read, and whether the next may come hangs on this one; or there is no room to
+                    // wait for others.
                     self.settle(cx, now);
                     self.settle_read(direction, span, cx, now);
                     again = round + 1 == READS_MAX;
