@@ -39,6 +39,8 @@ impl Relay {
                 }
                 Poll::Ready(Ok(count)) => {
                     from.heard_at = now.mono;
+                    // Until it is told that nothing is there, nobody wakes it for more.
+                    again = round + 1 == READS_MAX;
                     let span = Span::of(&worker.reads, count);
                     let drained = count < READ_BYTES;
                     if drained && from.unjudged.is_none() && !worker.reads.borrow().is_full() {
@@ -49,7 +51,6 @@ impl Relay {
                     // wait for others.
                     self.settle(cx, now);
                     self.settle_read(direction, span, cx, now);
-                    again = round + 1 == READS_MAX;
                 }
             }
         }
