@@ -122,10 +122,7 @@ impl Shapes {
     pub(super) fn find(&self, place: Place, text: &[u8], start: usize) -> Option<(Place, Found)> {
         let shape = self.known.get(self.current)?;
         let bytes = u128::from_le_bytes(*text.get(start..)?.first_chunk()?);
-        let mut number = match shape.nodes.get(usize::from(place.0).wrapping_sub(1)) {
-            Some(node) => node.child,
-            None => shape.first,
-        };
+        let mut number = shape.after(place);
         loop {
             let node = shape.nodes.get(usize::from(number).wrapping_sub(1))?;
             if bytes & node.mask == node.quoted {
@@ -153,10 +150,7 @@ impl Shapes {
         quoted.get_mut(..len)?.copy_from_slice(name);
         *quoted.get_mut(len)? = b'"';
         mask.get_mut(..=len)?.fill(0xff);
-        let sibling = match shape.nodes.get(usize::from(place.0).wrapping_sub(1)) {
-            Some(node) => node.child,
-            None => shape.first,
-        };
+        let sibling = shape.after(place);
         if shape.siblings(sibling) >= SIBLINGS_MAX {
             return None;
         }
@@ -177,6 +171,12 @@ impl Shapes {
 }
 
 impl Shape {
+    /// The number of the first key known to come after a place.
+    #[inline]
+    fn after(&self, place: Place) -> u8 {
+        self.nodes.get(usize::from(place.0).wrapping_sub(1)).map_or(self.first, |node| node.child)
+    }
+
     fn siblings(&self, mut number: u8) -> usize {
         let mut count = 0;
         while let Some(node) = self.nodes.get(usize::from(number).wrapping_sub(1)) {
