@@ -3,7 +3,7 @@
 use crate::message::binary as binary_view;
 use crate::message::json::Scan;
 use crate::message::leak::survey_for_leaks;
-use crate::message::survey::Survey;
+use crate::message::survey::{Survey, Wanted};
 use crate::message::threat::{Buffers, survey_for_threats};
 
 /// Bytes a workspace may keep between messages; what one message needed beyond is given back after it.
@@ -95,7 +95,7 @@ impl Workspace {
         }
         self.surveyed = Some(look);
         match look {
-            Look::Plain => self.survey.of(bytes, None),
+            Look::Plain => self.survey.of(bytes, Wanted::Edges),
             Look::Threats => survey_for_threats(&mut self.survey, bytes),
             Look::Leaks => survey_for_leaks(&mut self.survey, bytes),
         }

@@ -10,8 +10,8 @@ use super::{Validator, before, byte, is_edge, is_word, issuers, rest, run};
 /// Longest token looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 512;
 
-/// Marks that hold two capitals in a row, and their validators.
-pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
+/// Marks, and their validators.
+pub(super) const MARKS: &[(&str, Validator)] = &[
     ("AKIA", aws),
     ("ASIA", aws),
     ("AKCp", |text, at| issued(text, at, 4, 60, |b| b.is_ascii_alphanumeric(), "an Artifactory key")),
@@ -25,10 +25,6 @@ pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
     ("API_KEY", variable),
     ("_TOKEN", variable),
     ("SG.", |text, at| issued(text, at, 3, 40, |b| is_url_safe(b) || b == b'.', "a SendGrid key")),
-];
-
-/// The other marks.
-pub(super) const MARKS: &[(&str, Validator)] = &[
     ("eyJ", jwt),
     ("ya29.", |text, at| issued(text, at, 5, 30, is_url_safe, "a Google access token")),
     ("hvs.", |text, at| issued(text, at, 4, 24, is_url_safe, "a Vault token")),
@@ -350,7 +346,7 @@ mod tests {
             "ftp://",
             "eyJ",
         ];
-        let marked = CAPITAL_MARKS.iter().chain(MARKS).map(|(mark, validator)| (*mark, *validator));
+        let marked = MARKS.iter().map(|(mark, validator)| (*mark, *validator));
         let others = heads.iter().flat_map(|head| seldom.iter().map(|validator| (*head, *validator)));
         for (mark, validator) in marked.chain(others) {
             for run in ["A", "z", "0", "=", "Ab3", "=Ab3xYz", "\\u0041", "eyJ", ".", "/", ":", " ", mark] {

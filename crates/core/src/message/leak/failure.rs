@@ -9,8 +9,8 @@ use memchr::memmem::Finder;
 
 use super::{Validator, before, byte, is_word, rest, run};
 
-/// Marks that hold two capitals in a row, and their validators.
-pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
+/// Marks, and their validators.
+pub(super) const MARKS: &[(&str, Validator)] = &[
     ("SQL ", database),
     ("SQLS", database),
     ("SQLE", database),
@@ -21,10 +21,6 @@ pub(super) const CAPITAL_MARKS: &[(&str, Validator)] = &[
     ("ODBC", database),
     ("DB2 ", database),
     ("OLE DB", database),
-];
-
-/// The other marks.
-pub(super) const MARKS: &[(&str, Validator)] = &[
     ("sqli", database),
     ("sqlE", database),
     ("sql_f", database),

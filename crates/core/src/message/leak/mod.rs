@@ -19,9 +19,7 @@ mod rules;
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind, packed};
-
-use crate::message::survey::{Class, Prints, Survey, Surveyed};
+use crate::message::survey::{Class, Prints, Survey, Surveyed, Wanted};
 use crate::message::threat::named;
 pub use escapes::without_escapes;
 pub use mask::{Unmaskable, mask};
@@ -133,7 +131,7 @@ const JUDGED_MAX: usize = 1_000;
 /// The validator of a mark: looks at the text around its offset.
 type Validator = fn(&[u8], usize) -> Option<&'static str>;
 
-/// Marks without two capitals in a row, and the class of each. Their first three bytes are looked for by the survey.
+/// All marks. Their first three bytes are looked for by the survey.
 static MARKS: LazyLock<Surveying> = LazyLock::new(|| {
     let marks = Marks::new(credential::MARKS, failure::MARKS);
     let prints = Prints::exact(marks.needles.iter().copied());
@@ -144,12 +142,6 @@ static MARKS: LazyLock<Surveying> = LazyLock::new(|| {
         }
     }
     Surveying { marks, prints, by_first }
-});
-/// Marks with them; prose has none, so these are not searched for in most messages.
-static CAPITAL_MARKS: LazyLock<(Marks, Searcher)> = LazyLock::new(|| {
-    let marks = Marks::new(credential::CAPITAL_MARKS, failure::CAPITAL_MARKS);
-    let searcher = Searcher::new(&marks.needles);
-    (marks, searcher)
 });
 
 /// Marks that a survey finds.
@@ -206,42 +198,6 @@ impl Marks {
     }
 }
 
-/// The first mark with capitals whose validator convicts.
-#[cold]
-fn capital_mark(text: &[u8], wanted: LeakSet) -> Option<Leak> {
-    let (marks, searcher) = &*CAPITAL_MARKS;
-    let mut judged = 0;
-    searcher.each(text, |number, at| marks.judge(number, text, at, wanted, &mut judged))
-}
-
-/// With SIMD where the machine has it.
-enum Searcher {
-    Packed(packed::Searcher),
-    Automaton(AhoCorasick),
-    /// Never: the words are fixed. Were it so, nothing would be marked; a test says that it is not.
-    Nothing,
-}
-
-impl Searcher {
-    fn new(needles: &[&str]) -> Self {
-        let packed =
-            packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(needles).build();
-        packed.map(Self::Packed).unwrap_or_else(|| {
-            let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(needles);
-            automaton.map_or(Self::Nothing, Self::Automaton)
-        })
-    }
-
-    /// Calls `seen` with number and place of each mark until it has an answer.
-    fn each<T>(&self, text: &[u8], mut seen: impl FnMut(usize, usize) -> Option<T>) -> Option<T> {
-        match self {
-            Self::Packed(searcher) => searcher.find_iter(text).find_map(|m| seen(m.pattern().as_usize(), m.start())),
-            Self::Automaton(searcher) => searcher.find_iter(text).find_map(|m| seen(m.pattern().as_usize(), m.start())),
-            Self::Nothing => None,
-        }
-    }
-}
-
 /// The first leak of a message among `wanted`. `records_max`: records of persons beyond which they are bulk.
 #[must_use]
 pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
@@ -251,7 +207,6 @@ pub fn find(text: &[u8], wanted: LeakSet, records_max: usize) -> Option<Leak> {
 /// Makes what a search needs, which else the first message would.
 pub(crate) fn prepare() {
     LazyLock::force(&MARKS);
-    LazyLock::force(&CAPITAL_MARKS);
 }
 
 /// What [`find_in`] asks of a text.
@@ -263,7 +218,7 @@ fn surveyed(text: &[u8]) -> Survey {
 
 /// Looks at a text for what [`find_in`] asks of it.
 pub(crate) fn survey_for_leaks(survey: &mut Survey, text: &[u8]) {
-    survey.of(text, Some(&MARKS.prints));
+    survey.of(text, Wanted::All(&MARKS.prints));
 }
 
 /// The same of a message that a survey has looked at.
@@ -275,7 +230,6 @@ pub(crate) fn find_in(text: &[u8], survey: &Survey, wanted: LeakSet, records_max
     let mut seen = bulk::Seen::default();
     MARKS
         .find(all, wanted)
-        .or_else(|| if survey.has_capitals() { capital_mark(text, wanted) } else { None })
         .or_else(|| {
             if !wanted.contains(LeakClass::Credential) {
                 seen = bulk::Seen::UNKNOWN;
@@ -336,12 +290,10 @@ mod tests {
 
     #[test]
     fn the_marks_are_searched() {
-        let (marks, searcher) = &*CAPITAL_MARKS;
-        assert!(!matches!(searcher, Searcher::Nothing));
-        assert!(marks.validators.len() <= 32, "past 32 the search takes twice as long");
-        assert!(MARKS.marks.needles.iter().all(|needle| needle.len() >= 3), "a survey finds three bytes");
-        for (mark, _) in credential::CAPITAL_MARKS.iter().chain(failure::CAPITAL_MARKS) {
-            assert!(surveyed(mark.as_bytes()).has_capitals(), "{mark}");
+        for mark in &MARKS.marks.needles {
+            let survey = surveyed(mark.as_bytes());
+            assert!(survey.each(Class::Word, 0..mark.len()).any(|third| third == 2), "{mark}");
+            assert!(MARKS.prints.may_begin(mark.as_bytes()), "{mark}");
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use fearless_simd::{Simd, prelude::*, u8x64, u64x8};
+use fearless_simd::{Level, Simd, prelude::*, u8x64, u64x8};
 
-use super::{BLOCK, Block, Prints};
+use super::{BLOCK, Block, Prints, Wanted};
 
 /// Sets of bytes as two tables of sixteen, each repeated to a block: a byte is in a set when the set's bit is in the
 /// entries of both its halves.
@@ -44,7 +44,7 @@ static MARKS: LazyLock<Table> = LazyLock::new(|| {
     Table::of(|byte| match byte {
         0..=31 => CONTROL,
         b'"' => 2 | QUOTE,
-        b'\\' => 16 | ESCAPING,
+        b'\\' => 16 | BACKSLASH,
         b'!'..=b')' | b'+' | b'-' | b'/' => 2,
         b':'..=b'>' => 4,
         b'@' | b'`' => 8,
@@ -56,31 +56,30 @@ static MARKS: LazyLock<Table> = LazyLock::new(|| {
 const ANY_MARK: u8 = 63;
 const CONTROL: u8 = 1;
 const QUOTE: u8 = 1 << 6;
-const ESCAPING: u8 = 1 << 7;
+const BACKSLASH: u8 = TOP;
 
-/// The other classes.
+/// The bit that is the cheapest to ask for, and that of a byte which is not ASCII.
+const TOP: u8 = 1 << 7;
+
+/// Digits and capitals.
 static OTHERS: LazyLock<Table> = LazyLock::new(|| {
     Table::of(|byte| match byte {
         b'0'..=b'9' => DIGIT,
         b'A'..=b'O' => CAPITAL_TO_O,
-        b'X' => CAPITAL_FROM_P | CROSS,
         b'P'..=b'Z' => CAPITAL_FROM_P,
-        b'x' => CROSS,
-        b'%' | b'&' => PERCENT,
-        b'\\' => BACKSLASH,
-        0xef => WIDE,
         _ => 0,
     })
 });
-const DIGIT: u8 = 1;
-const CAPITAL_TO_O: u8 = 1 << 1;
-const CAPITAL_FROM_P: u8 = 1 << 2;
-const CROSS: u8 = 1 << 3;
-const PERCENT: u8 = 1 << 4;
-const BACKSLASH: u8 = 1 << 5;
-const WIDE: u8 = 1 << 6;
+const CAPITAL_TO_O: u8 = 1;
+const CAPITAL_FROM_P: u8 = 1 << 1;
+const DIGIT: u8 = TOP;
 
-/// The vectors of a table.
+/// The sets of a byte by its six low bits, which one shuffle looks up where the vector unit has such a one: bytes 64
+/// apart are mistaken for one another, and no others.
+#[derive(Debug)]
+pub(super) struct Folded(pub(super) [u8; BLOCK]);
+
+/// The vectors of a [`Table`].
 struct Loaded<S: Simd> {
     low: u8x64<S>,
     high: u8x64<S>,
@@ -92,10 +91,63 @@ impl<S: Simd> Loaded<S> {
         Self { low: u8x64::from_slice(simd, &table.low), high: u8x64::from_slice(simd, &table.high) }
     }
 
-    /// The sets of each byte, given its halves.
+    /// The sets of each byte.
     #[inline(always)]
-    fn sets(&self, low: u8x64<S>, high: u8x64<S>) -> u8x64<S> {
-        self.low.swizzle_dyn_within_blocks(low) & self.high.swizzle_dyn_within_blocks(high)
+    fn sets(&self, bytes: u8x64<S>) -> u8x64<S> {
+        self.low.swizzle_dyn_within_blocks(bytes & 15) & self.high.swizzle_dyn_within_blocks(bytes >> 4)
+    }
+}
+
+/// Where three bytes in a row begin a word, as vectors: of one kind of table or the other.
+trait Begins<S: Simd>: Sized {
+    fn of(simd: S, prints: &Prints) -> Self;
+
+    /// The sets of words whose first three bytes are these.
+    fn sets(&self, bytes: Three<S>) -> u8x64<S>;
+}
+
+/// What begins two bytes before a block, and one byte; and the block.
+type Three<S> = [u8x64<S>; 3];
+
+/// Two shuffles a byte, on any vector unit.
+struct ByHalves<S: Simd>([Loaded<S>; 3]);
+
+impl<S: Simd> Begins<S> for ByHalves<S> {
+    #[inline(always)]
+    fn of(simd: S, Prints { halved: [first, second, third], .. }: &Prints) -> Self {
+        Self([Loaded::of(simd, first), Loaded::of(simd, second), Loaded::of(simd, third)])
+    }
+
+    #[inline(always)]
+    fn sets(&self, [a, b, c]: Three<S>) -> u8x64<S> {
+        let Self([first, second, third]) = self;
+        first.sets(a) & second.sets(b) & third.sets(c)
+    }
+}
+
+/// One shuffle a byte.
+struct Whole<S: Simd>([u8x64<S>; 3]);
+
+impl<S: Simd> Begins<S> for Whole<S> {
+    #[inline(always)]
+    fn of(simd: S, Prints { folded: [first, second, third], .. }: &Prints) -> Self {
+        Self([u8x64::from_slice(simd, &first.0), u8x64::from_slice(simd, &second.0), u8x64::from_slice(simd, &third.0)])
+    }
+
+    #[inline(always)]
+    fn sets(&self, [a, b, c]: Three<S>) -> u8x64<S> {
+        let Self([first, second, third]) = self;
+        first.swizzle_dyn(a & 63) & second.swizzle_dyn(b & 63) & third.swizzle_dyn(c & 63)
+    }
+}
+
+/// Whether one shuffle of this unit reaches 64 bytes.
+#[inline(always)]
+fn reaches_a_block<S: Simd>(simd: S) -> bool {
+    match simd.level() {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        Level::Avx512(_) => true,
+        _ => false,
     }
 }
 
@@ -105,77 +157,115 @@ fn in_any<S: Simd>(sets: u8x64<S>, bits: u8) -> u64 {
     !(sets & bits).simd_eq(0).to_bitmask()
 }
 
-/// What one block leaves to the next.
-#[derive(Default)]
-struct Before {
-    /// Its last byte is a digit, a capital: the lowest bit.
-    digit: u64,
-    capital: u64,
-    /// Two capitals stood side by side in it, or in one before it.
-    capitals: u64,
+/// How a block is looked at.
+trait Eyes<S: Simd> {
+    /// Its bits, in the order of [`Class`](super::Class).
+    fn see(&self, bytes: Three<S>) -> Block;
 }
 
-/// Whether two capitals stand side by side. Plain loops: what an iterator's closure does is compiled apart, without the vector unit.
+/// As [`Wanted::Edges`] says.
+struct ForEdges<S: Simd> {
+    marks: Loaded<S>,
+}
+
+impl<S: Simd> Eyes<S> for ForEdges<S> {
+    #[inline(always)]
+    fn see(&self, [_, _, here]: Three<S>) -> Block {
+        [in_any(self.marks.sets(here), CONTROL | QUOTE | BACKSLASH), 0, 0, 0, 0, 0, 0, 0]
+    }
+}
+
+/// As [`Wanted::Prose`] says.
+struct ForProse<S: Simd, B> {
+    marks: Loaded<S>,
+    words: B,
+}
+
+impl<S: Simd, B: Begins<S>> Eyes<S> for ForProse<S, B> {
+    #[inline(always)]
+    fn see(&self, bytes: Three<S>) -> Block {
+        let [_, _, here] = bytes;
+        let marks = self.marks.sets(here);
+        let edges = in_any(marks, CONTROL | QUOTE | BACKSLASH);
+        let words = in_any(self.words.sets(bytes), u8::MAX);
+        [edges, in_any(marks, ANY_MARK), in_any(marks | here, TOP), words, 0, 0, 0, 0]
+    }
+}
+
+/// As [`Wanted::All`] says.
+struct ForAll<S: Simd, B> {
+    prose: ForProse<S, B>,
+    others: Loaded<S>,
+}
+
+impl<S: Simd, B: Begins<S>> Eyes<S> for ForAll<S, B> {
+    #[inline(always)]
+    fn see(&self, bytes: Three<S>) -> Block {
+        let [_, _, here] = bytes;
+        let others = self.others.sets(here);
+        let [edges, marks, escapes, words, ..] = self.prose.see(bytes);
+        [edges, marks, escapes, words, in_any(others, DIGIT), in_any(others, CAPITAL_TO_O | CAPITAL_FROM_P), 0, 0]
+    }
+}
+
+/// Fills `out`: the bits of each block, and of the rest behind the last whole one.
 #[inline(always)]
-pub(super) fn look<S: Simd>(simd: S, text: &[u8], words: Option<&Prints>, out: &mut Vec<Block>) -> bool {
+pub(super) fn look<S: Simd>(simd: S, text: &[u8], wanted: Wanted<'_>, out: &mut [Block]) {
+    match wanted {
+        Wanted::Edges => each_block(simd, text, &ForEdges { marks: Loaded::of(simd, &MARKS) }, out),
+        Wanted::Prose(prints) if reaches_a_block(simd) => {
+            each_block(simd, text, &prose::<S, Whole<S>>(simd, prints), out)
+        }
+        Wanted::Prose(prints) => each_block(simd, text, &prose::<S, ByHalves<S>>(simd, prints), out),
+        Wanted::All(prints) if reaches_a_block(simd) => each_block(simd, text, &all::<S, Whole<S>>(simd, prints), out),
+        Wanted::All(prints) => each_block(simd, text, &all::<S, ByHalves<S>>(simd, prints), out),
+    }
+}
+
+#[inline(always)]
+fn prose<S: Simd, B: Begins<S>>(simd: S, prints: &Prints) -> ForProse<S, B> {
+    ForProse { marks: Loaded::of(simd, &MARKS), words: B::of(simd, prints) }
+}
+
+#[inline(always)]
+fn all<S: Simd, B: Begins<S>>(simd: S, prints: &Prints) -> ForAll<S, B> {
+    ForAll { prose: prose(simd, prints), others: Loaded::of(simd, &OTHERS) }
+}
+
+/// Plain loops: what an iterator's closure does is compiled apart, without the vector unit.
+#[inline(always)]
+fn each_block<S: Simd>(simd: S, text: &[u8], eyes: &impl Eyes<S>, out: &mut [Block]) {
     let (blocks, tail) = text.as_chunks::<BLOCK>();
+    // Copied early: to read at once what was just written is slow.
     let mut last = [b' '; BLOCK];
     last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
-    let tables = (Loaded::of(simd, &MARKS), Loaded::of(simd, &OTHERS));
-    let mut before = Before::default();
-    let Some(Prints { tables: [first, second, third], .. }) = words else {
-        for block in blocks.iter().chain([&last]) {
-            let bytes = u8x64::from_slice(simd, block);
-            out.push(classes(&tables, bytes & 15, bytes >> 4, 0, &mut before));
-        }
-        return before.capitals != 0;
-    };
-    let (first, second, third) = (Loaded::of(simd, first), Loaded::of(simd, second), Loaded::of(simd, third));
-    let (mut before_first, mut before_second) = (u8x64::splat(simd, 0), u8x64::splat(simd, 0));
-    for block in blocks.iter().chain([&last]) {
-        let bytes = u8x64::from_slice(simd, block);
-        let (low, high) = (bytes & 15, bytes >> 4);
-        let (firsts, seconds) = (first.sets(low, high), second.sets(low, high));
-        let begun = before_first.slide::<62>(firsts) & before_second.slide::<63>(seconds);
-        let words = in_any(begun & third.sets(low, high), u8::MAX);
-        (before_first, before_second) = (firsts, seconds);
-        out.push(classes(&tables, low, high, words, &mut before));
+    let Some((of_last, out)) = out.split_last_mut() else { return };
+    let mut out = out.iter_mut();
+    let mut latest = u8x64::splat(simd, b' ');
+    if let (Some(first), Some(to)) = (blocks.first(), out.next()) {
+        *to = eyes.see(behind(latest, u8x64::from_slice(simd, first)));
     }
-    before.capitals != 0
+    // The blocks behind the first: to load what begins before them costs less than to slide a vector.
+    let from = |bytes: usize| text.get(BLOCK - bytes..).unwrap_or_default().as_chunks::<BLOCK>().0.iter();
+    for (((a, b), c), to) in from(2).zip(from(1)).zip(from(0)).zip(out) {
+        *to = eyes.see([u8x64::from_slice(simd, a), u8x64::from_slice(simd, b), u8x64::from_slice(simd, c)]);
+    }
+    if let Some(block) = blocks.last() {
+        latest = u8x64::from_slice(simd, block);
+    }
+    *of_last = eyes.see(behind(latest, u8x64::from_slice(simd, &last)));
+}
+
+/// A block that comes behind another.
+#[inline(always)]
+fn behind<S: Simd>(latest: u8x64<S>, block: u8x64<S>) -> Three<S> {
+    [latest.slide::<62>(block), latest.slide::<63>(block), block]
 }
 
 /// The classes each block has any of, a bit a class.
 #[inline(always)]
-pub(super) fn list_present<S: Simd>(simd: S, blocks: &[Block], out: &mut Vec<u8>) {
-    for block in blocks {
-        out.push(!u64x8::from_slice(simd, block).simd_eq(0).to_bitmask() as u8);
+pub(super) fn list_present<S: Simd>(simd: S, blocks: &[Block], out: &mut [u8]) {
+    for (block, to) in blocks.iter().zip(out) {
+        *to = !u64x8::from_slice(simd, block).simd_eq(0).to_bitmask() as u8;
     }
-}
-
-#[inline(always)]
-fn classes<S: Simd>(
-    (marks, others): &(Loaded<S>, Loaded<S>),
-    low: u8x64<S>,
-    high: u8x64<S>,
-    words: u64,
-    before: &mut Before,
-) -> Block {
-    let (marks, others) = (marks.sets(low, high), others.sets(low, high));
-    let (mark, digits) = (in_any(marks, ANY_MARK), in_any(others, DIGIT));
-    let escapes = in_any(others, PERCENT | BACKSLASH | WIDE);
-    let crosses = in_any(others, CROSS) & (digits << 1 | before.digit);
-    let capitals = in_any(others, CAPITAL_TO_O | CAPITAL_FROM_P);
-    before.capitals |= capitals & (capitals << 1 | before.capital);
-    (before.digit, before.capital) = (digits >> (BLOCK - 1), capitals >> (BLOCK - 1));
-    // In the order of `Class`.
-    [
-        mark,
-        digits,
-        capitals,
-        escapes,
-        crosses,
-        words,
-        mark | escapes | crosses | words,
-        in_any(marks, CONTROL | QUOTE | ESCAPING),
-    ]
 }

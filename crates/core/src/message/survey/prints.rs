@@ -1,11 +1,13 @@
 //! How the words begin that a survey looks for.
 
-use super::look::Table;
+use super::look::{Folded, Table};
+use super::{BLOCK, lowest};
 
 /// How words begin: the sets of their first three bytes, at most eight buckets of words. Says where one may stand.
 #[derive(Debug)]
 pub(crate) struct Prints {
-    pub(super) tables: [Table; 3],
+    pub(super) halved: [Table; 3],
+    pub(super) folded: [Folded; 3],
     /// The first three bytes of each word together, hashed to one of [`SLOTS`] bits: eight buckets mix words up.
     known: [u64; SLOTS / 64],
 }
@@ -22,16 +24,25 @@ fn slot([a, b, c]: [u8; 3]) -> usize {
 /// Sets of bytes that a table can hold at most, a bit each.
 const BUCKETS: usize = 8;
 
-/// A set of bytes as a table holds it: some low halves with some high ones, a bit each.
+/// A set of bytes, as exactly as a kind of table can hold it.
+trait Bytes: Copy {
+    fn of(bytes: [u8; 2]) -> Self;
+
+    fn and(self, other: Self) -> Self;
+
+    /// How much of what people write is one of these bytes.
+    fn share(self) -> u64;
+}
+
+/// As a [`Table`] holds it: some low halves with some high ones, a bit each.
 #[derive(Debug, Clone, Copy)]
 struct Halves {
     low: u16,
     high: u16,
 }
 
-impl Halves {
-    fn of(bytes: [u8; 2]) -> Self {
-        let [a, b] = bytes;
+impl Bytes for Halves {
+    fn of([a, b]: [u8; 2]) -> Self {
         Self { low: 1 << (a & 15) | 1 << (b & 15), high: 1 << (a >> 4) | 1 << (b >> 4) }
     }
 
@@ -39,30 +50,48 @@ impl Halves {
         Self { low: self.low | other.low, high: self.high | other.high }
     }
 
-    /// How much of what people write is one of these bytes.
     fn share(self) -> u64 {
         let row = |high: u8| numbers(self.low).map(move |low| u64::from(share(high << 4 | low)));
         numbers(self.high).flat_map(row).sum()
     }
 }
 
+/// As a [`Folded`] table holds it: a bit for what the six low bits are.
+#[derive(Debug, Clone, Copy)]
+struct Low6(u64);
+
+impl Bytes for Low6 {
+    fn of([a, b]: [u8; 2]) -> Self {
+        Self(1 << (a & 63) | 1 << (b & 63))
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn share(self) -> u64 {
+        numbers(self.0).flat_map(|low| [low, low | 64]).map(|byte| u64::from(share(byte))).sum()
+    }
+}
+
 /// The numbers of the bits that are set.
-fn numbers(bits: u16) -> impl Iterator<Item = u8> {
-    (0..16).filter(move |bit| bits >> bit & 1 == 1)
+fn numbers(bits: impl Into<u64>) -> impl Iterator<Item = u8> {
+    let mut bits = bits.into();
+    std::iter::from_fn(move || (bits != 0).then(|| lowest(&mut bits) as u8))
 }
 
 /// Words that are mistaken for one another.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+struct Bucket<B> {
     /// Their first, second and third bytes.
-    bytes: [Halves; 3],
+    bytes: [B; 3],
     /// How often it is met in prose, in parts of 10¹².
     mistakes: u64,
 }
 
-impl Bucket {
-    fn of(bytes: [Halves; 3]) -> Self {
-        Self { bytes, mistakes: bytes.into_iter().map(Halves::share).product() }
+impl<B: Bytes> Bucket<B> {
+    fn of(bytes: [B; 3]) -> Self {
+        Self { bytes, mistakes: bytes.into_iter().map(B::share).product() }
     }
 
     fn with(self, other: Self) -> Self {
@@ -72,22 +101,30 @@ impl Bucket {
 }
 
 /// Throws buckets together until there are few: each time the two that then are met the least more often.
-fn few(mut buckets: Vec<Bucket>) -> Vec<Bucket> {
+fn few<B: Bytes>(mut buckets: Vec<Bucket<B>>) -> Vec<Bucket<B>> {
+    let more =
+        |one: &Bucket<B>, other: &Bucket<B>| one.with(*other).mistakes.saturating_sub(one.mistakes + other.mistakes);
+    // By the later of two buckets: how much more often both are met as one.
+    let mut pairs: Vec<Vec<u64>> = Vec::new();
+    for (b, other) in buckets.iter().enumerate() {
+        pairs.push(buckets.iter().take(b).map(|one| more(one, other)).collect());
+    }
     while buckets.len() > BUCKETS {
-        let mut best: Option<(u64, usize, usize, Bucket)> = None;
-        for (b, other) in buckets.iter().enumerate() {
-            for (a, one) in buckets.iter().enumerate().take(b) {
-                let both = one.with(*other);
-                let more = both.mistakes.saturating_sub(one.mistakes + other.mistakes);
-                if best.is_none_or(|(least, ..)| more < least) {
-                    best = Some((more, a, b, both));
-                }
-            }
+        let each =
+            pairs.iter().enumerate().flat_map(|(b, row)| row.iter().enumerate().map(move |(a, more)| (more, a, b)));
+        let Some((_, a, b)) = each.min() else { break };
+        let other = buckets.remove(b);
+        pairs.remove(b);
+        for row in pairs.iter_mut().filter(|row| row.len() > b) {
+            row.remove(b);
         }
-        let Some((_, a, b, both)) = best else { break };
-        buckets.swap_remove(b);
-        if let Some(bucket) = buckets.get_mut(a) {
-            *bucket = both;
+        let Some(one) = buckets.get_mut(a) else { break };
+        *one = one.with(other);
+        let both = *one;
+        for (n, bucket) in buckets.iter().enumerate() {
+            if let Some(pair) = pairs.get_mut(a.max(n)).and_then(|row| row.get_mut(a.min(n))) {
+                *pair = more(bucket, &both);
+            }
         }
     }
     buckets
@@ -123,19 +160,30 @@ impl Prints {
     }
 
     fn of<'w>(words: impl IntoIterator<Item = &'w str>, cases: fn(u8) -> [u8; 2]) -> Self {
-        let mut prints = Self { tables: [const { Table::empty() }; 3], known: [0; SLOTS / 64] };
-        let mut buckets = Vec::new();
+        let mut prints = Self {
+            halved: [const { Table::empty() }; 3],
+            folded: [const { Folded([0; BLOCK]) }; 3],
+            known: [0; SLOTS / 64],
+        };
+        let (mut halves, mut low) = (Vec::new(), Vec::new());
         for word in words {
             let Some(three) = word.as_bytes().first_chunk::<3>() else { continue };
             let slot = slot(*three);
             if let Some(bits) = prints.known.get_mut(slot / 64) {
                 *bits |= 1 << (slot % 64);
             }
-            buckets.push(Bucket::of(three.map(|byte| Halves::of(cases(byte)))));
+            halves.push(Bucket::of(three.map(|byte| Halves::of(cases(byte)))));
+            low.push(Bucket::of(three.map(|byte| Low6::of(cases(byte)))));
         }
-        for (number, bucket) in few(buckets).iter().enumerate() {
-            for (table, halves) in prints.tables.iter_mut().zip(bucket.bytes) {
+        for (number, bucket) in few(halves).iter().enumerate() {
+            for (table, halves) in prints.halved.iter_mut().zip(bucket.bytes) {
                 table.insert_halves(halves.low, halves.high, 1 << number);
+            }
+        }
+        for (number, bucket) in few(low).iter().enumerate() {
+            for (Folded(table), low) in prints.folded.iter_mut().zip(bucket.bytes) {
+                let chosen = table.iter_mut().enumerate().filter(|(at, _)| low.0 >> at & 1 == 1);
+                chosen.for_each(|(_, entry)| *entry |= 1 << number);
             }
         }
         prints

@@ -17,13 +17,16 @@ fn has_escapes(text: &[u8]) -> bool {
     memchr::memchr3(b'%', b'&', b'\\', text).is_some() || memchr::memchr(0xef, text).is_some() || has_hex_run(text)
 }
 
-/// Whether there may be a layer, as far as a survey tells.
+/// How a row of hexadecimal escapes begins, for the survey of words.
+pub(super) const HEX_ESCAPES: [&str; 16] =
+    ["0x0", "0x1", "0x2", "0x3", "0x4", "0x5", "0x6", "0x7", "0x8", "0x9", "0xa", "0xb", "0xc", "0xd", "0xe", "0xf"];
+
+/// Whether there may be a layer, as far as a survey tells that looked for [`HEX_ESCAPES`] too.
 pub(super) fn may_peel(text: Surveyed<'_>) -> bool {
-    let escapes = || {
-        text.any(Class::Loud)
-            && (text.any(Class::Escape) || text.each(Class::Cross).any(|at| before(text.text, at) == b'0'))
-    };
-    begins_packed(text.text) && is_packed(text.text) || escapes()
+    begins_packed(text.text) && is_packed(text.text)
+        || text.each(Class::Mark).any(|at| matches!(byte(text.text, at), b'%' | b'&' | b'\\'))
+        || text.any(Class::Escape) && memchr::memchr(0xef, text.text).is_some()
+        || text.each(Class::Word).any(|at| before(text.text, at) | 0x20 == b'x')
 }
 
 /// Whether base64 or hex that begins like this is text: ids and hashes seldom do.

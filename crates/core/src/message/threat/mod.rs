@@ -32,7 +32,7 @@ mod xss;
 mod xxe;
 
 use crate::message::json::decode_into;
-use crate::message::survey::{Survey, Surveyed};
+use crate::message::survey::{Survey, Surveyed, Wanted};
 use crate::policy::checked::ThreatClass;
 pub use encodings::Encodings;
 pub(crate) use rules::named;
@@ -288,7 +288,7 @@ pub(crate) fn is_bland(text: &[u8]) -> bool {
 
 /// Looks at a text for what detection asks of it.
 pub(crate) fn survey_for_threats(survey: &mut Survey, text: &[u8]) {
-    survey.of(text, Some(&prefilter::PRINTS));
+    survey.of(text, Wanted::Prose(&prefilter::PRINTS));
 }
 
 /// What is asked of one string.

@@ -167,6 +167,7 @@ mod habits {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::survey::Wanted;
 
     fn key() -> impl Strategy<Value = String> {
         let names =
@@ -230,7 +231,7 @@ mod habits {
             let mut survey = Survey::default();
             for (text, set) in texts {
                 let (bytes, pointers) = (text.as_bytes(), &sets[set]);
-                survey.of(bytes, None);
+                survey.of(bytes, Wanted::Edges);
                 let mut first = Scan::seeded(5);
                 let expected = first.run(bytes, &bounds, pointers);
                 let outcome = used.run_surveyed(bytes, &survey, &bounds, pointers);
@@ -253,7 +254,7 @@ mod habits {
         let bounds = Bounds { depth_max: 4, keys_max: 20, values_max: 20, string_bytes_max: 40 };
         let (mut scan, mut survey) = (Scan::seeded(5), Survey::default());
         let mut read = |text: &str| {
-            survey.of(text.as_bytes(), None);
+            survey.of(text.as_bytes(), Wanted::Edges);
             scan.run_surveyed(text.as_bytes(), &survey, &bounds, &pointers).map_err(|refusal| refusal.fault)
         };
         let padding = " ".repeat(20);
@@ -277,7 +278,7 @@ mod habits {
         for round in 0..3000 {
             let members: Vec<String> = (0..20).map(|n| format!("\"k{}\":0", (round * 7 + n * 13) % 997)).collect();
             let text = format!("{{{}}}{}", members.join(","), " ".repeat(20));
-            survey.of(text.as_bytes(), None);
+            survey.of(text.as_bytes(), Wanted::Edges);
             scan.run_surveyed(text.as_bytes(), &survey, &bounds, &sets[round % sets.len()]).unwrap();
             learned = learned.max(scan.shapes.learned());
         }

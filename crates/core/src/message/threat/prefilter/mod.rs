@@ -10,6 +10,7 @@ mod ways;
 
 use std::sync::LazyLock;
 
+use super::decode::HEX_ESCAPES;
 use super::signs::Signs;
 use super::text::{self, Bytes, bytes, is_space, rest, skip_space, word_at, words};
 use crate::message::survey::{Class, Prints, Surveyed};
@@ -83,8 +84,9 @@ fn opens_statement(text: &[u8]) -> bool {
         .has(word_at(text, 0))
 }
 
-/// How the words begin.
-pub(super) static PRINTS: LazyLock<Prints> = LazyLock::new(|| Prints::any_case(WORDS.iter().map(|(word, _)| *word)));
+/// How the words begin, and what only [`may_peel`](super::decode::may_peel) asks for.
+pub(super) static PRINTS: LazyLock<Prints> =
+    LazyLock::new(|| Prints::any_case(WORDS.iter().map(|(word, _)| *word).chain(HEX_ESCAPES)));
 
 /// Makes what the first message would else wait for.
 pub(super) fn prepare() {
@@ -208,12 +210,12 @@ pub(super) fn is_operator_word(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::survey::Survey;
+    use crate::message::survey::{Survey, Wanted};
     use proptest::prelude::*;
 
     fn all(text: &[u8]) -> Signs {
         let mut survey = Survey::default();
-        survey.of(text, Some(&PRINTS));
+        survey.of(text, Wanted::Prose(&PRINTS));
         signs(Surveyed::at(text, &survey, 0))
     }
 
