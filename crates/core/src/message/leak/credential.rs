@@ -97,7 +97,7 @@ pub(super) fn extent(text: &[u8], what: &str, at: usize) -> std::ops::Range<usiz
 }
 
 /// What [`variable`] finds.
-const VARIABLE: &str = "a secret in a variable";
+pub(super) const VARIABLE: &str = "a secret in a variable";
 /// Longest name of a variable on either side of its mark, bytes.
 const NAME_BYTES_MAX: usize = 64;
 

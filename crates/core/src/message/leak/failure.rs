@@ -37,13 +37,15 @@ pub(super) const MARKS: &[(&str, Validator)] = &[
     ("psycopg2", database),
     ("Exception", exception),
     ("Traceback (most recent call last)", |_, _| Some("a stack trace")),
-    (".php", script),
-    (".inc", script),
+    ("Fatal error", script),
+    ("Parse error", script),
+    ("Warning", script),
+    ("Notice", script),
     ("Stack trace:", |_, _| Some("a stack trace")),
     ("<?php", program),
     ("<?= ", program),
     ("<title>", error_page),
-    ("    at ", frame),
+    ("  at ", frame),
     ("\\tat ", frame),
     ("\tat ", frame),
 ];
@@ -137,12 +139,17 @@ fn exception(text: &[u8], at: usize) -> Option<&'static str> {
     })
 }
 
-/// `Fatal error: … in /path/file.php on line 12`, also in HTML; the mark is the file's ending.
+/// Bytes between what a script's error says of its harm and the file and line that it names.
+const MESSAGE_BYTES_MAX: usize = 400;
+
+/// `Fatal error: … in /path/file.php on line 12`, also in HTML.
 fn script(text: &[u8], at: usize) -> Option<&'static str> {
-    let (head, tail) = (text.get(at.saturating_sub(400)..at)?, text.get(at..text.len().min(at + 40))?);
-    let numbered = LINE.find(tail).is_some();
-    let level = || ["Fatal error", "Warning", "Notice", "Parse error"].iter().any(|level| has(head, level));
-    (numbered && level()).then_some("a script's error")
+    let error = text.get(at..text.len().min(at + MESSAGE_BYTES_MAX + 40))?;
+    let names_a_script = |line: usize| {
+        let file = error.get(line.saturating_sub(40)..line).unwrap_or_default();
+        has(file, ".php") || has(file, ".inc")
+    };
+    LINE.find_iter(error).any(names_a_script).then_some("a script's error")
 }
 
 /// `<title>500.15 - Server error`: a server's own page, with the number of its cause.

@@ -154,8 +154,20 @@ struct Surveying {
 
 impl Surveying {
     fn find(&self, all: Surveyed<'_>, wanted: LeakSet) -> Option<Leak> {
+        let mut leaks = self.leaks(all, wanted);
+        let leak = leaks.next()?;
+        if leak.what != credential::VARIABLE {
+            return Some(leak);
+        }
+        // What is in the variable may say better itself what it is.
+        let value = credential::extent(all.text, leak.what, leak.at);
+        let more = leaks.take_while(|other| other.at < value.end);
+        more.filter(|other| other.class == leak.class && value.contains(&other.at)).last().or(Some(leak))
+    }
+
+    fn leaks(&self, all: Surveyed<'_>, wanted: LeakSet) -> impl Iterator<Item = Leak> {
         let mut judged = 0;
-        all.each(Class::Word).find_map(|third| {
+        all.each(Class::Word).filter_map(move |third| {
             let at = third.checked_sub(2)?;
             if !self.prints.may_begin(rest(all.text, at)) {
                 return None;
@@ -286,6 +298,14 @@ mod tests {
 
     pub(super) fn class(text: &str) -> Option<LeakClass> {
         find(text.as_bytes(), all(), 20).map(|leak| leak.class)
+    }
+
+    #[test]
+    fn a_secret_in_a_variable_is_called_what_it_is() {
+        let what = |text: &str| find(text.as_bytes(), all(), 20).map(|leak| (leak.what, leak.at));
+        let token = format!("hvs.{}", "CAESIJ3kL9".repeat(3));
+        assert_eq!(what(&format!("MY_TOKEN={token} set")), Some(("a Vault token", 9)));
+        assert_eq!(what(&format!("MY_TOKEN=Zx81-kkQ0-a and {token}")), Some(("a secret in a variable", 2)));
     }
 
     #[test]
