@@ -130,9 +130,7 @@ impl Survey {
     /// The offsets of a class's bytes within a range, in order.
     #[inline]
     pub(crate) fn each(&self, class: Class, range: Range<usize>) -> Each<'_> {
-        let block = range.start / BLOCK;
-        let bits = self.bits(block, class) & u64::MAX << (range.start % BLOCK);
-        Each { survey: self, class, end: range.end, block, bits }
+        Each::of(self, class, None, range)
     }
 
     /// Bytes from an offset to the first edge, or to the text's end.
@@ -201,21 +199,8 @@ impl<'t> Surveyed<'t> {
     /// The same without the bytes that are of another class too.
     #[inline]
     pub(crate) fn each_but(self, class: Class, other: Class) -> impl Iterator<Item = usize> + use<'t> {
-        let (start, end) = (self.at, self.at + self.text.len());
-        let mut block = start / BLOCK;
-        let of = move |block| self.survey.bits(block, class) & !self.survey.bits(block, other);
-        let mut bits = of(block) & u64::MAX << (start % BLOCK);
-        std::iter::from_fn(move || {
-            while bits == 0 {
-                block = self.survey.next_block(class, block + 1);
-                if block * BLOCK >= end {
-                    return None;
-                }
-                bits = of(block);
-            }
-            let at = block * BLOCK + lowest(&mut bits);
-            (at < end).then(|| at - start)
-        })
+        let start = self.at;
+        Each::of(self.survey, class, Some(other), start..start + self.text.len()).map(move |at| at - start)
     }
 }
 
@@ -227,15 +212,33 @@ fn lowest(bits: &mut u64) -> usize {
     bit as usize
 }
 
-/// See [`Survey::each`].
+/// See [`Survey::each`] and [`Surveyed::each_but`].
 #[derive(Debug)]
 pub(crate) struct Each<'s> {
     survey: &'s Survey,
     class: Class,
+    /// What of it is not wanted.
+    but: Option<Class>,
     end: usize,
     block: usize,
     /// What is left of the block.
     bits: u64,
+}
+
+impl<'s> Each<'s> {
+    #[inline]
+    fn of(survey: &'s Survey, class: Class, but: Option<Class>, range: Range<usize>) -> Self {
+        let end = range.end.min(survey.blocks.len() * BLOCK);
+        let mut each = Self { survey, class, but, end, block: range.start / BLOCK, bits: 0 };
+        each.bits = each.bits_of_block() & u64::MAX << (range.start % BLOCK);
+        each
+    }
+
+    #[inline]
+    fn bits_of_block(&self) -> u64 {
+        let but = self.but.map_or(0, |but| self.survey.bits(self.block, but));
+        self.survey.bits(self.block, self.class) & !but
+    }
 }
 
 impl Iterator for Each<'_> {
@@ -243,15 +246,12 @@ impl Iterator for Each<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        if self.bits == 0 {
+        while self.bits == 0 {
             self.block = self.survey.next_block(self.class, self.block + 1);
             if self.block * BLOCK >= self.end {
                 return None;
             }
-            self.bits = self.survey.bits(self.block, self.class);
-            if self.bits == 0 {
-                return None;
-            }
+            self.bits = self.bits_of_block();
         }
         let at = self.block * BLOCK + lowest(&mut self.bits);
         (at < self.end).then_some(at)
@@ -349,6 +349,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn one_class_without_another_is_what_the_bytes_say(
+            text in "[a\"'\\\\;]{0,200}", from in 0_usize..200, past in 0_usize..300,
+        ) {
+            let survey = survey(text.as_bytes());
+            let within = text.get(from..).unwrap_or_default().as_bytes();
+            let here = Surveyed::at(within, &survey, from.min(text.len()));
+            let expected: Vec<usize> = (0..within.len()).filter(|at| matches!(within[*at], b'\'' | b';')).collect();
+            prop_assert_eq!(here.each_but(Class::Mark, Class::Edge).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(survey.each(Class::Mark, text.len()..past).next(), None);
+        }
+
         #[test]
         fn a_range_holds_what_the_bytes_say(
             text in prop::collection::vec(any::<u8>(), 0..300), from in 0_usize..300, len in 0_usize..300,
