@@ -75,7 +75,9 @@ fn runs_a_variable(low: &[u8]) -> bool {
 /// `c''at`, `c\at`, `/b?n/c?t`, `/e*c/pa*wd`, `who$@ami`: a program's name once the disguise is off.
 fn is_disguised(word: &[u8]) -> bool {
     let marked = |b: &u8| matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`' | b'$' | b'?' | b'*' | b'[');
-    if word.len() < 3 || word.len() > 64 || !word.iter().any(marked) {
+    // Every name that could be under it has a letter, a digit or a slash.
+    let named = |b: &u8| b.is_ascii_alphanumeric() || *b == b'/';
+    if word.len() < 3 || word.len() > 64 || !word.iter().any(marked) || !word.iter().any(named) {
         return false;
     }
     let marks = word.iter().filter(|b| matches!(b, b'\'' | b'"' | b'\\' | b'^' | b'`')).count();
